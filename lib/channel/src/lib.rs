@@ -1,0 +1,1 @@
+//! What a client and smrd say under a session; sans-IO.

@@ -1,0 +1,1 @@
+//! The edge: arguments, prompts, words; knows no mail.

@@ -1,0 +1,1 @@
+//! What people sign for people, checkable by a stranger.

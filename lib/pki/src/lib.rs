@@ -1,0 +1,1 @@
+//! Certificates and CMS: bytes in, verdict or bytes out.

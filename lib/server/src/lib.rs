@@ -1,0 +1,1 @@
+//! The daemon: listens, permits, handles, keeps.

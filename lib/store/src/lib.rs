@@ -1,0 +1,1 @@
+//! Mailboxes on disk: bytes in, bytes out.

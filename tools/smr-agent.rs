@@ -1,0 +1,2 @@
+//! smr-agent
+fn main() {}

@@ -1,0 +1,2 @@
+//! smr-login
+fn main() {}

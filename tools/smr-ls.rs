@@ -1,0 +1,2 @@
+//! smr-ls
+fn main() {}

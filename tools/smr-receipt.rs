@@ -1,0 +1,2 @@
+//! smr-receipt
+fn main() {}

@@ -1,0 +1,2 @@
+//! smr-recv
+fn main() {}

@@ -1,0 +1,2 @@
+//! smr-register
+fn main() {}

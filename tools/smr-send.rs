@@ -1,0 +1,2 @@
+//! smr-send
+fn main() {}

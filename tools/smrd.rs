@@ -1,0 +1,2 @@
+//! smrd
+fn main() {}
