@@ -1,0 +1,143 @@
+//! Paths: may this certificate be believed, now, under these anchors?
+//!
+//! Fetches nothing: certificates, lists and the time are handed in.
+
+use crate::certificate::Certificate;
+use crate::crl::Crl;
+
+/// Groups anchors that speak for the same people.
+#[derive(Clone, Debug, Default)]
+pub struct Realm {
+    /// The realm's name.
+    pub name: String,
+    /// Its trust anchors.
+    pub anchors: Vec<Certificate>,
+}
+
+/// Holds everything a verdict may rest on.
+#[derive(Clone, Debug, Default)]
+pub struct TrustStore {
+    /// The realms, each with its anchors.
+    pub realms: Vec<Realm>,
+    /// Certificates of CAs that are no anchors.
+    pub intermediates: Vec<Certificate>,
+    /// Revocation lists.
+    pub crls: Vec<Crl>,
+}
+
+/// Says how much a missing revocation list matters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Revocation {
+    /// Without a usable list there is no verdict.
+    Require,
+    /// Lists are used where there are any; the verdict says so where not.
+    Prefer,
+    /// Lists are not looked at.
+    Off,
+}
+
+/// Holds the rules of one verification.
+#[derive(Clone, Debug)]
+pub struct Rules {
+    /// The time it is made for, unix seconds UTC.
+    pub now: i64,
+    /// What to do about revocation.
+    pub revocation: Revocation,
+    /// The greatest age of a list, in seconds, whatever it says itself.
+    pub max_age: Option<i64>,
+    /// How far two clocks may differ, in seconds.
+    pub clock_skew: i64,
+}
+
+/// Says that a certificate may be believed, and by whom.
+#[derive(Clone, Debug)]
+pub struct Verdict {
+    /// The realm whose anchor ends the chain.
+    pub realm: String,
+    /// The chain, leaf first, anchor last.
+    pub chain: Vec<Certificate>,
+    /// Whether every certificate but the anchor was looked up in a list.
+    pub revocation_checked: bool,
+}
+
+/// Says why a certificate may not be believed.
+#[derive(Debug, thiserror::Error, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum PathError {
+    /// The validity of a certificate is over.
+    #[error("the certificate of {subject} has expired")]
+    Expired {
+        /// Whose.
+        subject: String,
+    },
+    /// The validity of a certificate has not begun.
+    #[error("the certificate of {subject} is not valid yet")]
+    NotYetValid {
+        /// Whose.
+        subject: String,
+    },
+    /// No chain leads to an anchor.
+    #[error("no chain leads from {subject} to a trusted authority")]
+    NoPath {
+        /// From whom.
+        subject: String,
+    },
+    /// A certificate was revoked.
+    #[error("the certificate of {subject} has been revoked")]
+    Revoked {
+        /// Whose.
+        subject: String,
+    },
+    /// No list says anything about a certificate.
+    #[error("no revocation list covers the certificate of {subject}")]
+    NoRevocationData {
+        /// Whose.
+        subject: String,
+    },
+    /// The only lists there are are too old.
+    #[error("the revocation list for {subject} is out of date")]
+    StaleCrl {
+        /// Whose.
+        subject: String,
+    },
+    /// The certificate vouches for itself.
+    #[error("the certificate of {subject} is signed only by itself")]
+    SelfSigned {
+        /// Whose.
+        subject: String,
+    },
+    /// The key may not be used for this.
+    #[error("the certificate of {subject} may not be used so: {why}")]
+    KeyUsage {
+        /// Whose.
+        subject: String,
+        /// What is wrong.
+        why: &'static str,
+    },
+    /// A signature in the chain is wrong.
+    #[error("the signature on the certificate of {subject} does not verify")]
+    Signature {
+        /// Whose.
+        subject: String,
+    },
+    /// Another rule of RFC 5280 is broken.
+    #[error("the chain of {subject} breaks a rule: {why}")]
+    Constraint {
+        /// Whose.
+        subject: String,
+        /// Which rule.
+        why: String,
+    },
+}
+
+/// Verifies the path from `leaf` to an anchor of `store`.
+pub fn verify(
+    leaf: &Certificate,
+    _extra: &[Certificate],
+    _store: &TrustStore,
+    _rules: &Rules,
+) -> Result<Verdict, PathError> {
+    Err(PathError::NoPath {
+        subject: leaf.subject_text().into(),
+    })
+}
