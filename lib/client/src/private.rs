@@ -1,0 +1,251 @@
+//! Files of one user: private modes, replacement in one step, locks.
+//!
+//! Never writes in place, and never into a folder that others can write to.
+
+use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use smr_name::Class;
+use tempfile::NamedTempFile;
+
+/// Says which operation on which file failed.
+#[derive(Debug, thiserror::Error)]
+pub enum PrivateError {
+    /// The system refused.
+    #[error("cannot {operation} \"{}\": {source}", path.display())]
+    Io {
+        /// What was tried, as a verb.
+        operation: &'static str,
+        /// On what.
+        path: PathBuf,
+        /// The system's answer.
+        source: io::Error,
+    },
+    /// The file is already there.
+    #[error("\"{}\" exists already", .0.display())]
+    Exists(PathBuf),
+    /// The file is larger than anything we write there.
+    #[error("\"{}\" is larger than {limit} bytes", path.display())]
+    TooLarge {
+        /// Which file.
+        path: PathBuf,
+        /// How much was allowed.
+        limit: u64,
+    },
+    /// Others could exchange what we keep there.
+    #[error("\"{}\" belongs to or can be written by someone else", .0.display())]
+    Shared(PathBuf),
+}
+
+impl PrivateError {
+    /// Returns what a script may conclude.
+    pub fn class(&self) -> Class {
+        match self {
+            PrivateError::Io { source, .. } if is_full(source) => Class::Busy,
+            PrivateError::Io { .. } => Class::Io,
+            PrivateError::Exists(_) => Class::CannotCreate,
+            PrivateError::TooLarge { .. } => Class::Forged,
+            PrivateError::Shared(_) => Class::Config,
+        }
+    }
+}
+
+fn is_full(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded
+    )
+}
+
+fn failed<'a>(
+    operation: &'static str,
+    path: &'a Path,
+) -> impl FnOnce(io::Error) -> PrivateError + 'a {
+    move |source| PrivateError::Io {
+        operation,
+        path: path.to_owned(),
+        source,
+    }
+}
+
+/// Makes a folder and its missing parents with mode 0700; existing ones keep
+/// theirs.
+pub fn make_dir(path: &Path) -> Result<(), PrivateError> {
+    DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(path)
+        .map_err(failed("make folder", path))
+}
+
+/// Refuses a folder that is not ours alone to write.
+pub fn check_dir(path: &Path) -> Result<(), PrivateError> {
+    let facts = fs::metadata(path).map_err(failed("look at", path))?;
+    let ours = facts.uid() == rustix::process::geteuid().as_raw();
+    if facts.is_dir() && ours && facts.mode() & 0o022 == 0 {
+        Ok(())
+    } else {
+        Err(PrivateError::Shared(path.to_owned()))
+    }
+}
+
+/// Reads a file of at most `limit` bytes; none if it is not there.
+pub fn read(path: &Path, limit: u64) -> Result<Option<Vec<u8>>, PrivateError> {
+    let file = match File::open(path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(failed("open", path)(error)),
+    };
+    let mut bytes = Vec::new();
+    file.take(limit.saturating_add(1))
+        .read_to_end(&mut bytes)
+        .map_err(failed("read", path))?;
+    if bytes.len() as u64 > limit {
+        let path = path.to_owned();
+        return Err(PrivateError::TooLarge { path, limit });
+    }
+    Ok(Some(bytes))
+}
+
+/// Puts `bytes` at `path` with mode 0600, durably and in one step: readers
+/// see the old file or the new one.
+pub fn replace(path: &Path, bytes: &[u8]) -> Result<(), PrivateError> {
+    let written = write_beside(path, bytes)?;
+    written
+        .persist(path)
+        .map_err(|e| failed("rename into place", path)(e.error))?;
+    sync_parent(path)
+}
+
+/// Puts `bytes` at `path` like [`replace`], but refuses where there is a file.
+pub fn create(path: &Path, bytes: &[u8]) -> Result<(), PrivateError> {
+    let written = write_beside(path, bytes)?;
+    match written.persist_noclobber(path) {
+        Ok(_) => sync_parent(path),
+        Err(e) if e.error.kind() == io::ErrorKind::AlreadyExists => {
+            Err(PrivateError::Exists(path.to_owned()))
+        }
+        Err(e) => Err(failed("rename into place", path)(e.error)),
+    }
+}
+
+fn parent(path: &Path) -> &Path {
+    match path.parent() {
+        Some(dir) if !dir.as_os_str().is_empty() => dir,
+        _ => Path::new("."),
+    }
+}
+
+// The file gets mode 0600 from tempfile and the contents before its name.
+fn write_beside(path: &Path, bytes: &[u8]) -> Result<NamedTempFile, PrivateError> {
+    let dir = parent(path);
+    make_dir(dir)?;
+    let mut file = NamedTempFile::new_in(dir).map_err(failed("create a file in", dir))?;
+    file.write_all(bytes)
+        .and_then(|()| file.as_file().sync_all())
+        .map_err(failed("write", path))?;
+    Ok(file)
+}
+
+// Without it the name itself could be lost in a power cut.
+fn sync_parent(path: &Path) -> Result<(), PrivateError> {
+    let dir = parent(path);
+    File::open(dir)
+        .and_then(|d| d.sync_all())
+        .map_err(failed("sync folder", dir))
+}
+
+/// An exclusive lock on a file, held until dropped.
+#[derive(Debug)]
+pub struct Lock {
+    _file: File,
+}
+
+impl Lock {
+    /// Waits for the lock on the file at `path`, which it makes if need be.
+    pub fn wait(path: &Path) -> Result<Lock, PrivateError> {
+        make_dir(parent(path))?;
+        let file = OpenOptions::new()
+            .create(true)
+            .truncate(false)
+            .write(true)
+            .mode(0o600)
+            .open(path)
+            .map_err(failed("open", path))?;
+        file.lock().map_err(failed("lock", path))?;
+        Ok(Lock { _file: file })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    fn mode(path: &Path) -> u32 {
+        fs::metadata(path).unwrap().permissions().mode() & 0o777
+    }
+
+    #[test]
+    fn replaced_files_are_private_and_whole() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a/b/file");
+        replace(&path, b"one").unwrap();
+        replace(&path, b"two").unwrap();
+        assert_eq!(read(&path, 3).unwrap().as_deref(), Some(&b"two"[..]));
+        assert_eq!(mode(&path), 0o600);
+        assert_eq!(mode(&dir.path().join("a")), 0o700);
+        let left = fs::read_dir(path.parent().unwrap()).unwrap().count();
+        assert_eq!(left, 1, "no temporary file is left");
+    }
+
+    #[test]
+    fn create_keeps_what_is_there() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("file");
+        create(&path, b"one").unwrap();
+        assert!(matches!(
+            create(&path, b"two"),
+            Err(PrivateError::Exists(_))
+        ));
+        assert_eq!(read(&path, 10).unwrap().as_deref(), Some(&b"one"[..]));
+    }
+
+    #[test]
+    fn reading_is_bounded_and_absence_is_no_error() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("file");
+        assert!(read(&path, 3).unwrap().is_none());
+        replace(&path, b"four").unwrap();
+        assert!(matches!(
+            read(&path, 3),
+            Err(PrivateError::TooLarge { limit: 3, .. })
+        ));
+    }
+
+    #[test]
+    fn folders_open_to_others_are_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("d");
+        make_dir(&path).unwrap();
+        check_dir(&path).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o770)).unwrap();
+        let error = check_dir(&path).unwrap_err();
+        assert!(matches!(error, PrivateError::Shared(_)));
+        assert_eq!(error.class(), Class::Config);
+    }
+
+    #[test]
+    fn one_holds_the_lock() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("lock");
+        let held = Lock::wait(&path).unwrap();
+        let other = File::open(&path).unwrap();
+        assert!(other.try_lock().is_err());
+        drop(held);
+        assert!(other.try_lock().is_ok());
+    }
+}
