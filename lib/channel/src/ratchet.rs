@@ -1,0 +1,1 @@
+//! The chain of keys under a session.

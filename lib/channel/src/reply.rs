@@ -1,0 +1,344 @@
+//! Replies: what smrd answers. Each is the head of a message; some are
+//! followed by a body.
+//!
+//! Carries no proof: the warrant stands in the close of the message.
+
+use smr_name::{Class, EntryName, Head, MailboxName, MessageId};
+
+use crate::codec::{CodecError, Reader, Writer};
+use crate::request::Folder;
+
+/// One user in the directory.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UserLine {
+    /// The mailbox.
+    pub name: MailboxName,
+    /// The person's name, as the certificate has it.
+    pub person: String,
+    /// Whether a session of theirs is open.
+    pub online: bool,
+}
+
+/// How far a message in a mailbox has come, for its reader.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[repr(u8)]
+pub enum State {
+    /// Deposited, not yet fetched (1).
+    New = 1,
+    /// Fetched, not marked read (2).
+    Fetched = 2,
+    /// Marked read (3).
+    Read = 3,
+}
+
+/// How far a message has come, for its sender.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[repr(u8)]
+pub enum Progress {
+    /// Not there (0).
+    Unknown = 0,
+    /// Deposited (1).
+    Deposited = 1,
+    /// Fetched (2).
+    Fetched = 2,
+    /// Marked read (3).
+    Read = 3,
+}
+
+/// One message in a listing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// Its name in the store, which says all that smrd knows of it.
+    pub name: EntryName,
+    /// How far it has come.
+    pub state: State,
+    /// Bytes of it in the body of the listing, 0 for none.
+    pub peek_len: u32,
+}
+
+/// A reply; bodies follow as body chunks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Reply {
+    /// The introduction is accepted: the session is the account's.
+    Welcome {
+        /// Whose session it is.
+        account: MailboxName,
+        /// When smrd will ask for a new login, unix seconds.
+        until: i64,
+        /// smrd's clock, unix seconds.
+        now: i64,
+    },
+    /// The request is done.
+    Done,
+    /// The request is refused.
+    Refused {
+        /// What kind of refusal; one byte, its exit code.
+        class: Class,
+        /// What is wrong.
+        text: String,
+        /// What may help; empty for nothing.
+        hint: String,
+    },
+    /// An account. Body: the record, then the CRLs in DER.
+    Account {
+        /// Whose.
+        name: MailboxName,
+        /// Bytes of the record.
+        record_len: u32,
+        /// Bytes of each CRL.
+        crls: Vec<u32>,
+    },
+    /// A page of the directory.
+    Users {
+        /// The users, by name.
+        users: Vec<UserLine>,
+        /// Whether more follow the last.
+        more: bool,
+    },
+    /// The offer is accepted: deposit it now.
+    Accepted {
+        /// The id it was offered under.
+        id: MessageId,
+    },
+    /// The deposit is durable.
+    Postmarks {
+        /// One signed note for each mailbox, in the order offered, then one for
+        /// the sender's own copy.
+        postmarks: Vec<String>,
+    },
+    /// What a folder holds. Body: the peeks, one after the other.
+    Listing {
+        /// The messages, by rising number.
+        entries: Vec<Entry>,
+        /// Whether more follow the last.
+        more: bool,
+        /// Messages in the folder.
+        count: u64,
+        /// The folder's head after all of them.
+        head: Head,
+    },
+    /// The messages that a prefix names.
+    Found {
+        /// Folder and id of each.
+        matches: Vec<(Folder, MessageId)>,
+    },
+    /// A message. Body: the sealed file.
+    Message {
+        /// Its entry.
+        entry: Entry,
+    },
+    /// How far a message has come.
+    States {
+        /// Mailbox and progress, in the order asked.
+        states: Vec<(MailboxName, Progress)>,
+    },
+    /// The other half of a renewal; made by [`crate::session::Session`].
+    Renewed {
+        /// smrd's fresh X25519 public key.
+        x25519: [u8; 32],
+        /// ML-KEM-768 ciphertext to the client's fresh key, 1088 bytes.
+        mlkem: Vec<u8>,
+    },
+}
+
+const WELCOME: u8 = 0x81;
+const DONE: u8 = 0x82;
+const REFUSED: u8 = 0x83;
+const ACCOUNT: u8 = 0x84;
+const USERS: u8 = 0x85;
+const ACCEPTED: u8 = 0x86;
+const POSTMARKS: u8 = 0x87;
+const LISTING: u8 = 0x88;
+const FOUND: u8 = 0x89;
+const MESSAGE: u8 = 0x8a;
+const STATES: u8 = 0x8b;
+const RENEWED: u8 = 0x8c;
+
+impl State {
+    fn read(r: &mut Reader<'_>) -> Result<State, CodecError> {
+        match r.u8()? {
+            1 => Ok(State::New),
+            2 => Ok(State::Fetched),
+            3 => Ok(State::Read),
+            _ => Err(CodecError::Value("state")),
+        }
+    }
+}
+
+impl Progress {
+    fn read(r: &mut Reader<'_>) -> Result<Progress, CodecError> {
+        match r.u8()? {
+            0 => Ok(Progress::Unknown),
+            1 => Ok(Progress::Deposited),
+            2 => Ok(Progress::Fetched),
+            3 => Ok(Progress::Read),
+            _ => Err(CodecError::Value("progress")),
+        }
+    }
+}
+
+impl Entry {
+    fn write(&self, w: &mut Writer) {
+        w.text("entry", &self.name)
+            .u8(self.state as u8)
+            .u32(self.peek_len);
+    }
+
+    fn read(r: &mut Reader<'_>) -> Result<Entry, CodecError> {
+        Ok(Entry {
+            name: r.parse("entry")?,
+            state: State::read(r)?,
+            peek_len: r.u32()?,
+        })
+    }
+}
+
+impl UserLine {
+    fn write(&self, w: &mut Writer) {
+        w.text("mailbox", &self.name)
+            .text("person", &self.person)
+            .flag(self.online);
+    }
+
+    fn read(r: &mut Reader<'_>) -> Result<UserLine, CodecError> {
+        Ok(UserLine {
+            name: r.parse("mailbox")?,
+            person: r.text("person")?.to_owned(),
+            online: r.flag("mark of presence")?,
+        })
+    }
+}
+
+impl Reply {
+    /// Returns the reply as the head of a message.
+    pub fn encode(&self) -> Result<Vec<u8>, CodecError> {
+        let mut w = Writer::new();
+        self.write(&mut w);
+        w.finish()
+    }
+
+    fn write(&self, w: &mut Writer) {
+        match self {
+            Reply::Welcome {
+                account,
+                until,
+                now,
+            } => w.u8(WELCOME).text("mailbox", account).i64(*until).i64(*now),
+            Reply::Done => w.u8(DONE),
+            Reply::Refused { class, text, hint } => w
+                .u8(REFUSED)
+                .u8(class.code())
+                .text("text", text)
+                .text("hint", hint),
+            Reply::Account {
+                name,
+                record_len,
+                crls,
+            } => w.u8(ACCOUNT).text("mailbox", name).u32(*record_len).list(
+                "list of CRLs",
+                crls,
+                |w, length| {
+                    w.u32(*length);
+                },
+            ),
+            Reply::Users { users, more } => w
+                .u8(USERS)
+                .list("list of users", users, |w, user| user.write(w))
+                .flag(*more),
+            Reply::Accepted { id } => w.u8(ACCEPTED).raw(id.as_bytes()),
+            Reply::Postmarks { postmarks } => {
+                w.u8(POSTMARKS)
+                    .list("list of postmarks", postmarks, |w, note| {
+                        w.text("postmark", note);
+                    })
+            }
+            Reply::Listing {
+                entries,
+                more,
+                count,
+                head,
+            } => w
+                .u8(LISTING)
+                .list("listing", entries, |w, entry| entry.write(w))
+                .flag(*more)
+                .u64(*count)
+                .raw(head.as_bytes()),
+            Reply::Found { matches } => {
+                w.u8(FOUND).list("list of ids", matches, |w, (folder, id)| {
+                    w.u8(folder.code()).raw(id.as_bytes());
+                })
+            }
+            Reply::Message { entry } => {
+                entry.write(w.u8(MESSAGE));
+                w
+            }
+            Reply::States { states } => {
+                w.u8(STATES)
+                    .list("list of states", states, |w, (name, progress)| {
+                        w.text("mailbox", name).u8(*progress as u8);
+                    })
+            }
+            Reply::Renewed { x25519, mlkem } => {
+                w.u8(RENEWED).raw(x25519).bytes("ML-KEM ciphertext", mlkem)
+            }
+        };
+    }
+
+    /// Reads the head of a message.
+    pub fn decode(head: &[u8]) -> Result<Reply, CodecError> {
+        let mut r = Reader::new(head);
+        let reply = Reply::read(&mut r)?;
+        r.finish()?;
+        Ok(reply)
+    }
+
+    fn read(r: &mut Reader<'_>) -> Result<Reply, CodecError> {
+        let id = |r: &mut Reader<'_>| r.array().map(MessageId::from_bytes);
+        Ok(match r.u8()? {
+            WELCOME => Reply::Welcome {
+                account: r.parse("mailbox")?,
+                until: r.i64()?,
+                now: r.i64()?,
+            },
+            DONE => Reply::Done,
+            REFUSED => Reply::Refused {
+                class: Class::from_code(r.u8()?).ok_or(CodecError::Value("class"))?,
+                text: r.text("text")?.to_owned(),
+                hint: r.text("hint")?.to_owned(),
+            },
+            ACCOUNT => Reply::Account {
+                name: r.parse("mailbox")?,
+                record_len: r.u32()?,
+                crls: r.list(|r| r.u32())?,
+            },
+            USERS => Reply::Users {
+                users: r.list(UserLine::read)?,
+                more: r.flag("mark of more")?,
+            },
+            ACCEPTED => Reply::Accepted { id: id(r)? },
+            POSTMARKS => Reply::Postmarks {
+                postmarks: r.list(|r| r.text("postmark").map(str::to_owned))?,
+            },
+            LISTING => Reply::Listing {
+                entries: r.list(Entry::read)?,
+                more: r.flag("mark of more")?,
+                count: r.u64()?,
+                head: Head::from_bytes(r.array()?),
+            },
+            FOUND => Reply::Found {
+                matches: r.list(|r| Ok((Folder::read(r)?, id(r)?)))?,
+            },
+            MESSAGE => Reply::Message {
+                entry: Entry::read(r)?,
+            },
+            STATES => Reply::States {
+                states: r.list(|r| Ok((r.parse("mailbox")?, Progress::read(r)?)))?,
+            },
+            RENEWED => Reply::Renewed {
+                x25519: r.array()?,
+                mlkem: r.bytes()?.to_vec(),
+            },
+            _ => return Err(CodecError::Value("kind of reply")),
+        })
+    }
+}
