@@ -1,1 +1,13 @@
 //! What people sign for people, checkable by a stranger.
+//!
+//! Does no I/O but on what the caller hands in, reads no clock, draws no
+//! random numbers of its own, and says nothing of sessions or of smrd's store.
+
+pub mod account;
+pub mod bundle;
+pub mod device;
+mod lines;
+pub mod note;
+pub mod postmark;
+pub mod reading;
+pub mod trust;

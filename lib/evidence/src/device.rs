@@ -1,0 +1,192 @@
+//! Device certificates: what a card signs so that a key ring may act for it.
+//!
+//! Holds no key and makes no path: `smr_pki::proxy` and `trust` do.
+
+use smr_name::{Class, MailboxName, RepositoryName};
+pub use smr_pki::proxy::{ProxyError, ProxyRequest, issue};
+
+use crate::trust::{Certificate, Person, Rules, TrustError, TrustStore, check_card};
+
+/// The longest label of a device, in bytes.
+pub const MAX_LABEL: usize = 32;
+/// The longest common name an X.509 subject may carry (RFC 5280 A.1).
+const MAX_COMMON_NAME: usize = 64;
+
+/// Says why a device certificate is not asked for or not believed.
+#[derive(Debug, thiserror::Error)]
+pub enum DeviceError {
+    /// Outside `[A-Za-z0-9][A-Za-z0-9._-]{0,31}`.
+    #[error(
+        "not a device label, expected 1 to 32 of A-Z a-z 0-9 . _ - beginning with a letter or digit"
+    )]
+    Label,
+    /// Mailbox, repository and label together do not fit into a certificate.
+    #[error("{0:?} is longer than the 64 bytes a certificate has room for; choose a shorter label")]
+    TooLong(String),
+    /// The chain has no card certificate.
+    #[error("the chain of the device does not contain its card's certificate")]
+    NoCard,
+    /// It is another account's.
+    #[error("the device certificate is not for {expected}")]
+    OtherAccount {
+        /// The account asked for.
+        expected: String,
+    },
+    /// A rule of proxies is broken, or the time is over.
+    #[error(transparent)]
+    Proxy(#[from] ProxyError),
+    /// The card is not believed.
+    #[error(transparent)]
+    Card(#[from] TrustError),
+}
+
+impl DeviceError {
+    /// Returns what a script may conclude.
+    pub fn class(&self) -> Class {
+        match self {
+            DeviceError::Label | DeviceError::TooLong(_) => Class::Usage,
+            DeviceError::Proxy(ProxyError::Signer(_)) => Class::Unavailable,
+            DeviceError::Card(error) => error.class(),
+            _ => Class::Forged,
+        }
+    }
+}
+
+/// Checks the label a user chose for a device.
+pub fn check_label(label: &str) -> Result<(), DeviceError> {
+    let first = label
+        .bytes()
+        .next()
+        .is_some_and(|b| b.is_ascii_alphanumeric());
+    let inner = label
+        .bytes()
+        .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-'));
+    (first && inner && label.len() <= MAX_LABEL)
+        .then_some(())
+        .ok_or(DeviceError::Label)
+}
+
+/// Says what the card shall sign for a new device: the common name
+/// `smr NAME@REPOSITORY LABEL` and a policy that says the same.
+///
+/// Times are unix seconds; the certificate ends with the card's at the latest.
+pub fn request(
+    name: &MailboxName,
+    repository: &RepositoryName,
+    label: &str,
+    spki: Vec<u8>,
+    not_before: i64,
+    not_after: i64,
+    serial: [u8; 16],
+) -> Result<ProxyRequest, DeviceError> {
+    check_label(label)?;
+    let common_name = common_name(name, repository, label);
+    if common_name.len() > MAX_COMMON_NAME {
+        return Err(DeviceError::TooLong(common_name));
+    }
+    Ok(ProxyRequest {
+        spki,
+        common_name,
+        policy: policy(name, repository, label),
+        not_before,
+        not_after,
+        serial,
+    })
+}
+
+/// Verifies a device's chain (device, card, then authorities) for an account,
+/// and returns the person and the device's label.
+pub fn verify_chain(
+    chain: &[Certificate],
+    name: &MailboxName,
+    repository: &RepositoryName,
+    store: &TrustStore,
+    rules: &Rules,
+) -> Result<(Person, String), DeviceError> {
+    let [device, card, extra @ ..] = chain else {
+        return Err(DeviceError::NoCard);
+    };
+    let label = verify_device(device, card, name, repository, rules)?;
+    Ok((check_card(card, extra, store, rules)?, label))
+}
+
+/// Verifies a device whose card is somewhere among `others`, the card by
+/// `check`, and returns what that says and the device's label.
+///
+/// Two certificates of one person may bear the same subject, even the same
+/// key: every one is tried, and the error is the last one's.
+pub(crate) fn verify_among<T>(
+    device: &Certificate,
+    others: &[Certificate],
+    name: &MailboxName,
+    repository: &RepositoryName,
+    rules: &Rules,
+    check: &mut dyn FnMut(&Certificate) -> Result<T, TrustError>,
+) -> Result<(T, String), DeviceError> {
+    let mut last = DeviceError::NoCard;
+    for card in others
+        .iter()
+        .filter(|c| c.subject_der() == device.issuer_der())
+    {
+        let found = verify_device(device, card, name, repository, rules)
+            .and_then(|label| Ok((check(card)?, label)));
+        match found {
+            Ok(found) => return Ok(found),
+            Err(error) => last = error,
+        }
+    }
+    Err(last)
+}
+
+/// Reads the label a device certificate claims, unverified.
+pub(crate) fn claimed_label(device: &Certificate) -> Option<String> {
+    let policy = device.proxy()?.policy.as_deref()?;
+    let (_, label) = std::str::from_utf8(policy)
+        .ok()?
+        .strip_suffix('\n')?
+        .split_once('\n')?;
+    check_label(label).is_ok().then(|| label.to_owned())
+}
+
+fn verify_device(
+    device: &Certificate,
+    card: &Certificate,
+    name: &MailboxName,
+    repository: &RepositoryName,
+    rules: &Rules,
+) -> Result<String, DeviceError> {
+    let now = within_skew(device, rules);
+    let facts = smr_pki::proxy::verify(device, card, now)?;
+    let other = || DeviceError::OtherAccount {
+        expected: format!("{name}@{repository}"),
+    };
+    let (account, label) = facts
+        .policy
+        .strip_suffix('\n')
+        .and_then(|p| p.split_once('\n'))
+        .ok_or_else(other)?;
+    check_label(label)?;
+    if account != format!("{name}@{repository}")
+        || facts.common_name != common_name(name, repository, label)
+    {
+        return Err(other());
+    }
+    Ok(label.to_owned())
+}
+
+/// A device enrolled a moment ago by a clock a little ahead of ours is valid.
+fn within_skew(device: &Certificate, rules: &Rules) -> i64 {
+    let early = device.not_before().saturating_sub(rules.now);
+    match (1..=rules.clock_skew).contains(&early) {
+        true => device.not_before(),
+        false => rules.now,
+    }
+}
+
+fn common_name(name: &MailboxName, repository: &RepositoryName, label: &str) -> String {
+    format!("smr {name}@{repository} {label}")
+}
+
+fn policy(name: &MailboxName, repository: &RepositoryName, label: &str) -> String {
+    format!("{name}@{repository}\n{label}\n")
+}

@@ -1,0 +1,267 @@
+//! Postmarks: smrd's word that a sealed file lies in a mailbox, for good.
+//!
+//! Says nothing of what is inside; smrd cannot know. The text is a signed
+//! note (smr-evidence(7)) and follows from the store's file names, so the
+//! same deposit always has the same postmark.
+
+use std::fmt::Write as _;
+
+use smr_name::{Class, Head, MailboxName, MessageId, RepositoryName};
+
+use crate::lines::{self, LineError, Lines, hex, hex_text, number, time_text};
+use crate::note::{self, NoteError};
+
+/// Says which folder of the mailbox a file was put into.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// The inbox of an addressee.
+    Message,
+    /// The folder of sent messages of the sender.
+    Copy,
+    /// The receipts of the one who sent the message.
+    Receipt,
+}
+
+/// Holds what a postmark says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Postmark {
+    /// Who says so.
+    pub repository: RepositoryName,
+    /// Whose mailbox.
+    pub mailbox: MailboxName,
+    /// Which folder of it.
+    pub kind: Kind,
+    /// The position in that folder, from 1.
+    pub number: u64,
+    /// Who deposited it.
+    pub sender: MailboxName,
+    /// The sender's id for the message; of a receipt, the message it is for.
+    pub id: MessageId,
+    /// Size of the sealed file in bytes.
+    pub size: u64,
+    /// SHA-256 of the sealed file.
+    pub sha256: [u8; 32],
+    /// SHA-256 of the CMS SignedData inside (DER), as the depositor told it.
+    pub cms: [u8; 32],
+    /// When it was safe on disk, unix seconds.
+    pub time: i64,
+    /// The head of the folder with it.
+    pub head: Head,
+}
+
+/// Says why a postmark was not made or not believed.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+pub enum PostmarkError {
+    /// The note does not verify.
+    #[error("not a postmark of this repository: {0}")]
+    Note(#[from] NoteError),
+    /// The signed text is not a postmark.
+    #[error("not a postmark: {0}")]
+    Text(#[from] LineError),
+    /// It is about another repository.
+    #[error("the postmark is of repository {0:?}")]
+    Repository(String),
+    /// A time that cannot be written.
+    #[error("the time of the postmark is out of range")]
+    Time,
+}
+
+impl PostmarkError {
+    /// Returns what a script may conclude.
+    pub fn class(&self) -> Class {
+        match self {
+            PostmarkError::Time => Class::Broken,
+            _ => Class::Untrusted,
+        }
+    }
+}
+
+impl Kind {
+    /// Returns the word in the text.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Kind::Message => "message",
+            Kind::Copy => "copy",
+            Kind::Receipt => "receipt",
+        }
+    }
+
+    fn parse(text: &str) -> Option<Kind> {
+        [Kind::Message, Kind::Copy, Kind::Receipt]
+            .into_iter()
+            .find(|kind| kind.as_str() == text)
+    }
+}
+
+/// Returns the name smrd's key has in the signature line.
+pub fn key_name(repository: &RepositoryName) -> String {
+    format!("{repository}/postmark")
+}
+
+/// Signs a postmark with the seed of smrd's postmark key; less than 1 KiB.
+pub fn sign(postmark: &Postmark, seed: &[u8; 32]) -> Result<String, PostmarkError> {
+    let text = write(postmark).ok_or(PostmarkError::Time)?;
+    Ok(note::sign(&text, &key_name(&postmark.repository), seed)?)
+}
+
+/// Opens a postmark signed by `public`, the postmark key of `repository`.
+pub fn open(
+    text: &str,
+    public: &[u8; 32],
+    repository: &RepositoryName,
+) -> Result<Postmark, PostmarkError> {
+    let postmark = read(note::open(text, &key_name(repository), public)?)?;
+    if postmark.repository != *repository {
+        return Err(PostmarkError::Repository(postmark.repository.to_string()));
+    }
+    Ok(postmark)
+}
+
+fn write(postmark: &Postmark) -> Option<String> {
+    let mut text = String::from("smr postmark 1\n");
+    let mut line = |key: &str, value: &dyn std::fmt::Display| {
+        // Writing to a String cannot fail.
+        let _ = writeln!(text, "{key} {value}");
+    };
+    line("repository", &postmark.repository);
+    line("mailbox", &postmark.mailbox);
+    line("kind", &postmark.kind.as_str());
+    line("number", &postmark.number);
+    line("sender", &postmark.sender);
+    line("id", &postmark.id);
+    line("size", &postmark.size);
+    line("sha256", &hex_text(&postmark.sha256));
+    line("cms", &hex_text(&postmark.cms));
+    line("time", &time_text(postmark.time)?);
+    line("head", &hex_text(postmark.head.as_bytes()));
+    Some(text)
+}
+
+fn read(text: &str) -> Result<Postmark, LineError> {
+    let mut lines = Lines::new(text);
+    lines.parsed("smr postmark", |v| (v == "1").then_some(()))?;
+    let postmark = Postmark {
+        repository: lines.parsed("repository", |v| v.parse().ok())?,
+        mailbox: lines.parsed("mailbox", |v| v.parse().ok())?,
+        kind: lines.parsed("kind", Kind::parse)?,
+        number: lines.parsed("number", number)?,
+        sender: lines.parsed("sender", |v| v.parse().ok())?,
+        id: lines.parsed("id", |v| v.parse().ok())?,
+        size: lines.parsed("size", number)?,
+        sha256: lines.parsed("sha256", hex)?,
+        cms: lines.parsed("cms", hex)?,
+        time: lines.parsed("time", lines::time)?,
+        head: Head::from_bytes(lines.parsed("head", hex)?),
+    };
+    lines.finish()?;
+    Ok(postmark)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Kind, Postmark, PostmarkError, key_name, open, sign};
+    use crate::lines::LineError;
+    use crate::note::{self, NoteError};
+    use smr_name::{Class, Head};
+
+    const SEED: [u8; 32] = [3; 32];
+
+    fn postmark() -> Postmark {
+        Postmark {
+            repository: "repo.example".parse().unwrap(),
+            mailbox: "rui".parse().unwrap(),
+            kind: Kind::Message,
+            number: 7,
+            sender: "ana".parse().unwrap(),
+            id: "00ff0123456789abcdef0123456789ab".parse().unwrap(),
+            size: 5321,
+            sha256: [1; 32],
+            cms: [2; 32],
+            time: 1_800_000_000,
+            head: Head::from_bytes([3; 32]),
+        }
+    }
+
+    #[test]
+    fn postmarks_come_back() {
+        let public = note::public_key(&SEED);
+        for kind in [Kind::Message, Kind::Copy, Kind::Receipt] {
+            let postmark = Postmark { kind, ..postmark() };
+            let text = sign(&postmark, &SEED).unwrap();
+            assert!(text.len() < 1024);
+            assert_eq!(open(&text, &public, &postmark.repository), Ok(postmark));
+        }
+    }
+
+    #[test]
+    fn text_is_the_one_specified() {
+        let text = sign(&postmark(), &SEED).unwrap();
+        let expected = format!(
+            "smr postmark 1\nrepository repo.example\nmailbox rui\nkind message\nnumber 7\n\
+             sender ana\nid 00ff0123456789abcdef0123456789ab\nsize 5321\nsha256 {}\ncms {}\n\
+             time 2027-01-15T08:00:00Z\nhead {}\n\n\u{2014} repo.example/postmark ",
+            "01".repeat(32),
+            "02".repeat(32),
+            "03".repeat(32)
+        );
+        assert!(text.starts_with(&expected), "{text}");
+    }
+
+    #[test]
+    fn other_keys_and_repositories_are_refused() {
+        let text = sign(&postmark(), &SEED).unwrap();
+        let repository = postmark().repository;
+        let error = open(&text, &note::public_key(&[4; 32]), &repository).unwrap_err();
+        assert_eq!(error.class(), Class::Untrusted);
+        let other = "other.example".parse().unwrap();
+        assert!(matches!(
+            open(&text, &note::public_key(&SEED), &other),
+            Err(PostmarkError::Note(NoteError::Unsigned(_)))
+        ));
+        // A key used under a second name cannot lend its word to the first.
+        let body = text.split_once("\n\n").unwrap().0.to_owned() + "\n";
+        let lent = note::sign(&body, &key_name(&other), &SEED).unwrap();
+        assert!(matches!(
+            open(&lent, &note::public_key(&SEED), &other),
+            Err(PostmarkError::Repository(_))
+        ));
+    }
+
+    #[test]
+    fn other_spellings_are_refused() {
+        let text = sign(&postmark(), &SEED).unwrap();
+        let body = text.split_once("\n\n").unwrap().0.to_owned() + "\n";
+        let repository = postmark().repository;
+        for (from, to) in [
+            ("number 7", "number 07"),
+            ("kind message", "kind parcel"),
+            ("size 5321\n", ""),
+            ("postmark 1", "postmark 2"),
+            ("08:00:00Z", "08:00:00+00:00"),
+            ("head ", "extra 1\nhead "),
+        ] {
+            let note = note::sign(&body.replace(from, to), &key_name(&repository), &SEED).unwrap();
+            assert!(
+                matches!(
+                    open(&note, &note::public_key(&SEED), &repository),
+                    Err(PostmarkError::Text(_))
+                ),
+                "{to:?}"
+            );
+        }
+        let longer = note::sign(&(body + "more 1\n"), &key_name(&repository), &SEED).unwrap();
+        assert_eq!(
+            open(&longer, &note::public_key(&SEED), &repository),
+            Err(PostmarkError::Text(LineError::End))
+        );
+    }
+
+    #[test]
+    fn unwritable_times_are_refused() {
+        let postmark = Postmark {
+            time: i64::MAX,
+            ..postmark()
+        };
+        assert_eq!(sign(&postmark, &SEED), Err(PostmarkError::Time));
+    }
+}
