@@ -236,13 +236,13 @@ mod tests {
             home.config_file(),
             Path::new("/home/rui/.config/smr/client.toml")
         );
-        assert_eq!(home.keyrings(), Path::new("/home/rui/.local/share/smr/keys"));
+        assert_eq!(
+            home.keyrings(),
+            Path::new("/home/rui/.local/share/smr/keys")
+        );
         assert_eq!(home.known(), Path::new("/home/rui/.local/state/smr/known"));
         assert_eq!(home.cache(), Path::new("/home/rui/.cache/smr"));
-        assert_eq!(
-            home.agent_socket(),
-            Path::new("/run/user/7/smr/agent.sock")
-        );
+        assert_eq!(home.agent_socket(), Path::new("/run/user/7/smr/agent.sock"));
     }
 
     #[test]
@@ -259,7 +259,10 @@ mod tests {
             ..xdg()
         };
         let home = Home::new(&places, None).unwrap();
-        assert!(home.agent_socket().starts_with("/home/rui/.local/state/smr"));
+        assert!(
+            home.agent_socket()
+                .starts_with("/home/rui/.local/state/smr")
+        );
     }
 
     #[test]

@@ -1,1 +1,611 @@
-//! skeleton
+//! What this user has seen, so that a change is noticed: smrd's identity,
+//! persons and their account records, heads of mailboxes, postmarks.
+//!
+//! Verifies no signature: callers bring what has verified already.
+
+use std::path::{Path, PathBuf};
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD_NO_PAD;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use smr_channel::request::Folder;
+use smr_evidence::trust::Person;
+use smr_name::{Class, Fingerprint, Head, MailboxName, MessageId, RepositoryName};
+
+use crate::home::Home;
+use crate::private::{self, Lock, PrivateError};
+
+const LIMIT: u64 = 1 << 20;
+
+/// Says that something is not as it was, or cannot be looked up.
+#[derive(Debug, thiserror::Error)]
+pub enum KnownError {
+    /// Another identity document under a known repository's name.
+    #[error("the key of \"{repository}\" is {seen}, not {known} as before")]
+    ServerChanged {
+        /// Whose.
+        repository: RepositoryName,
+        /// Pinned.
+        known: Fingerprint,
+        /// Shown now.
+        seen: Fingerprint,
+    },
+    /// Another person under a known user name.
+    #[error("\"{mailbox}\" was {known} and is now {seen}")]
+    PersonChanged {
+        /// Which user name.
+        mailbox: MailboxName,
+        /// The full subject seen first.
+        known: String,
+        /// The full subject shown now.
+        seen: String,
+    },
+    /// A lower number than one seen before.
+    #[error("{what} went back from number {known} to {seen}")]
+    RolledBack {
+        /// The record or mailbox.
+        what: String,
+        /// Highest number seen.
+        known: u64,
+        /// Shown now.
+        seen: u64,
+    },
+    /// Two different things under one number.
+    #[error("{what} shows two faces under number {number}")]
+    Forked {
+        /// The record, mailbox or postmark.
+        what: String,
+        /// Under which number.
+        number: u64,
+    },
+    /// A file of ours that we did not write like this.
+    #[error("\"{}\" is damaged", .0.display())]
+    Damaged(PathBuf),
+    /// A file cannot be read or written.
+    #[error(transparent)]
+    Private(#[from] PrivateError),
+}
+
+impl KnownError {
+    /// Returns what a script may conclude.
+    pub fn class(&self) -> Class {
+        match self {
+            KnownError::ServerChanged { .. }
+            | KnownError::PersonChanged { .. }
+            | KnownError::RolledBack { .. }
+            | KnownError::Forked { .. } => Class::Untrusted,
+            KnownError::Damaged(_) => Class::Io,
+            KnownError::Private(error) => error.class(),
+        }
+    }
+
+    /// Returns a command or a question that helps, if there is one.
+    pub fn hint(&self) -> Option<&'static str> {
+        match self {
+            KnownError::ServerChanged { .. } => {
+                Some("ask the operator; if the change is real, smr-register with --server-key")
+            }
+            KnownError::PersonChanged { .. } => {
+                Some("ask that person by another way before you write")
+            }
+            KnownError::RolledBack { .. } | KnownError::Forked { .. } => {
+                Some("keep this: the repository has signed a contradiction")
+            }
+            _ => None,
+        }
+    }
+}
+
+/// How what is seen now stands to what is known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sighting {
+    /// Seen for the first time, and kept.
+    First,
+    /// As before.
+    Same,
+    /// Further on, and kept.
+    Newer,
+}
+
+/// A pinned repository.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Server {
+    /// `HOST:PORT` where it was last met.
+    pub address: String,
+    /// Its identity document, byte for byte.
+    pub identity: String,
+}
+
+impl Server {
+    /// Returns the fingerprint of the identity document.
+    pub fn fingerprint(&self) -> Fingerprint {
+        Fingerprint::of(self.identity.as_bytes())
+    }
+}
+
+/// What is known of one account.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Contact {
+    /// Who it is.
+    pub person: Person,
+    /// The number of the latest account record seen.
+    pub number: u64,
+    /// The SHA-256 of that record.
+    pub digest: [u8; 32],
+}
+
+/// How far a mailbox had come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Mark {
+    /// The sequence number of its newest entry; 0 for an empty one.
+    pub number: u64,
+    /// Its head after that entry.
+    pub head: Head,
+}
+
+// The forms on disk.
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ContactFile {
+    realm: String,
+    country: Option<String>,
+    serial: Option<String>,
+    subject: String,
+    display: String,
+    number: u64,
+    digest: String,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct MarkFile {
+    number: u64,
+    head: String,
+}
+
+fn digest_text(digest: &[u8; 32]) -> String {
+    STANDARD_NO_PAD.encode(digest)
+}
+
+fn digest_of(text: &str) -> Option<[u8; 32]> {
+    STANDARD_NO_PAD.decode(text).ok()?.try_into().ok()
+}
+
+impl From<&Contact> for ContactFile {
+    fn from(contact: &Contact) -> Self {
+        let person = contact.person.clone();
+        ContactFile {
+            realm: person.realm,
+            country: person.country,
+            serial: person.serial,
+            subject: person.subject,
+            display: person.display,
+            number: contact.number,
+            digest: digest_text(&contact.digest),
+        }
+    }
+}
+
+impl ContactFile {
+    fn into_contact(self) -> Option<Contact> {
+        Some(Contact {
+            person: Person {
+                realm: self.realm,
+                country: self.country,
+                serial: self.serial,
+                subject: self.subject,
+                display: self.display,
+            },
+            number: self.number,
+            digest: digest_of(&self.digest)?,
+        })
+    }
+}
+
+/// The folder of what is known.
+#[derive(Clone, Debug)]
+pub struct Known {
+    home: Home,
+}
+
+fn folder_name(folder: Folder) -> &'static str {
+    match folder {
+        Folder::Inbox => "inbox",
+        Folder::Sent => "sent",
+        Folder::Receipts => "receipts",
+    }
+}
+
+fn load<T: DeserializeOwned>(path: &Path) -> Result<Option<T>, KnownError> {
+    let Some(bytes) = private::read(path, LIMIT)? else {
+        return Ok(None);
+    };
+    std::str::from_utf8(&bytes)
+        .ok()
+        .and_then(|text| toml::from_str(text).ok())
+        .map(Some)
+        .ok_or_else(|| KnownError::Damaged(path.to_owned()))
+}
+
+fn save<T: Serialize>(path: &Path, value: &T) -> Result<(), KnownError> {
+    let text = toml::to_string(value).map_err(|_| KnownError::Damaged(path.to_owned()))?;
+    Ok(private::replace(path, text.as_bytes())?)
+}
+
+// Numbers only rise, and one number means one digest.
+fn compare(
+    what: impl FnOnce() -> String,
+    known: (u64, &[u8; 32]),
+    seen: (u64, &[u8; 32]),
+) -> Result<Sighting, KnownError> {
+    match seen.0.cmp(&known.0) {
+        std::cmp::Ordering::Less => Err(KnownError::RolledBack {
+            what: what(),
+            known: known.0,
+            seen: seen.0,
+        }),
+        std::cmp::Ordering::Equal if known.1 != seen.1 => Err(KnownError::Forked {
+            what: what(),
+            number: seen.0,
+        }),
+        std::cmp::Ordering::Equal => Ok(Sighting::Same),
+        std::cmp::Ordering::Greater => Ok(Sighting::Newer),
+    }
+}
+
+impl Known {
+    /// Opens what is known below `home`; makes nothing yet.
+    pub fn new(home: &Home) -> Known {
+        Known { home: home.clone() }
+    }
+
+    // Two tools may look and pin at the same time; the second must see the
+    // first's pin.
+    fn lock(&self) -> Result<Lock, KnownError> {
+        Ok(Lock::wait(&self.home.known().join("lock"))?)
+    }
+
+    fn server_file(&self, repository: &RepositoryName) -> PathBuf {
+        let dir = self.home.known().join("servers");
+        dir.join(format!("{repository}.toml"))
+    }
+
+    fn contact_file(&self, mailbox: &MailboxName, repository: &RepositoryName) -> PathBuf {
+        let dir = self.home.known().join("accounts").join(repository.as_str());
+        dir.join(format!("{mailbox}.toml"))
+    }
+
+    fn mark_file(
+        &self,
+        mailbox: &MailboxName,
+        repository: &RepositoryName,
+        folder: Folder,
+    ) -> PathBuf {
+        let dir = self.home.known().join("heads").join(repository.as_str());
+        dir.join(format!("{mailbox}.{}.toml", folder_name(folder)))
+    }
+
+    /// Returns the pinned repository, or none.
+    pub fn server(&self, repository: &RepositoryName) -> Result<Option<Server>, KnownError> {
+        load(&self.server_file(repository))
+    }
+
+    /// Pins a repository at first sight; refuses another identity document
+    /// later. A new address is kept.
+    pub fn see_server(
+        &self,
+        repository: &RepositoryName,
+        seen: &Server,
+    ) -> Result<Sighting, KnownError> {
+        let _lock = self.lock()?;
+        let path = self.server_file(repository);
+        let sighting = match load::<Server>(&path)? {
+            None => Sighting::First,
+            Some(known) if known.identity != seen.identity => {
+                return Err(KnownError::ServerChanged {
+                    repository: repository.clone(),
+                    known: known.fingerprint(),
+                    seen: seen.fingerprint(),
+                });
+            }
+            Some(known) if known == *seen => return Ok(Sighting::Same),
+            Some(_) => Sighting::Same,
+        };
+        save(&path, seen)?;
+        Ok(sighting)
+    }
+
+    /// Replaces the pin, after the user confirmed the new fingerprint.
+    pub fn accept_server(
+        &self,
+        repository: &RepositoryName,
+        server: &Server,
+    ) -> Result<(), KnownError> {
+        let _lock = self.lock()?;
+        save(&self.server_file(repository), server)
+    }
+
+    /// Returns what is known of an account, or none.
+    pub fn contact(
+        &self,
+        mailbox: &MailboxName,
+        repository: &RepositoryName,
+    ) -> Result<Option<Contact>, KnownError> {
+        let path = self.contact_file(mailbox, repository);
+        load::<ContactFile>(&path)?
+            .map(|file| file.into_contact().ok_or(KnownError::Damaged(path)))
+            .transpose()
+    }
+
+    /// Keeps an account at first sight and whenever its record moves on;
+    /// refuses another person, a lower number, or another record of the same
+    /// number. A renewed card of the same person passes.
+    pub fn see_contact(
+        &self,
+        mailbox: &MailboxName,
+        repository: &RepositoryName,
+        seen: &Contact,
+    ) -> Result<Sighting, KnownError> {
+        let _lock = self.lock()?;
+        let sighting = match self.contact(mailbox, repository)? {
+            None => Sighting::First,
+            Some(known) if known.person != seen.person => {
+                return Err(KnownError::PersonChanged {
+                    mailbox: mailbox.clone(),
+                    known: known.person.subject,
+                    seen: seen.person.subject.clone(),
+                });
+            }
+            Some(known) => compare(
+                || format!("the account record of \"{mailbox}@{repository}\""),
+                (known.number, &known.digest),
+                (seen.number, &seen.digest),
+            )?,
+        };
+        if sighting != Sighting::Same {
+            let path = self.contact_file(mailbox, repository);
+            save(&path, &ContactFile::from(seen))?;
+        }
+        Ok(sighting)
+    }
+
+    /// Returns how far a folder of an own mailbox had come, or none.
+    pub fn mark(
+        &self,
+        mailbox: &MailboxName,
+        repository: &RepositoryName,
+        folder: Folder,
+    ) -> Result<Option<Mark>, KnownError> {
+        let path = self.mark_file(mailbox, repository, folder);
+        let Some(file) = load::<MarkFile>(&path)? else {
+            return Ok(None);
+        };
+        let head = digest_of(&file.head).ok_or(KnownError::Damaged(path))?;
+        Ok(Some(Mark {
+            number: file.number,
+            head: Head::from_bytes(head),
+        }))
+    }
+
+    /// Keeps how far a folder has come; refuses a lower number, or another
+    /// head under the same number. That the new head extends the old one is
+    /// the caller's to check, who has the entries.
+    pub fn see_mark(
+        &self,
+        mailbox: &MailboxName,
+        repository: &RepositoryName,
+        folder: Folder,
+        seen: &Mark,
+    ) -> Result<Sighting, KnownError> {
+        let _lock = self.lock()?;
+        let sighting = match self.mark(mailbox, repository, folder)? {
+            None => Sighting::First,
+            Some(known) => compare(
+                || format!("{} of \"{mailbox}@{repository}\"", folder_name(folder)),
+                (known.number, known.head.as_bytes()),
+                (seen.number, seen.head.as_bytes()),
+            )?,
+        };
+        if sighting != Sighting::Same {
+            let file = MarkFile {
+                number: seen.number,
+                head: digest_text(seen.head.as_bytes()),
+            };
+            save(&self.mark_file(mailbox, repository, folder), &file)?;
+        }
+        Ok(sighting)
+    }
+
+    /// Keeps the postmark that `mailbox` got for a message, byte for byte;
+    /// refuses a second one that differs.
+    pub fn keep_postmark(
+        &self,
+        id: &MessageId,
+        mailbox: &MailboxName,
+        text: &str,
+    ) -> Result<Sighting, KnownError> {
+        let path = self.home.postmarks(id).join(mailbox.as_str());
+        match private::create(&path, text.as_bytes()) {
+            Ok(()) => return Ok(Sighting::First),
+            Err(PrivateError::Exists(_)) => {}
+            Err(error) => return Err(error.into()),
+        }
+        match private::read(&path, LIMIT)? {
+            Some(known) if known == text.as_bytes() => Ok(Sighting::Same),
+            _ => Err(KnownError::Forked {
+                what: format!("the postmark of {id} for \"{mailbox}\""),
+                number: 0,
+            }),
+        }
+    }
+
+    /// Returns the postmark that `mailbox` got for a message, or none.
+    pub fn postmark(
+        &self,
+        id: &MessageId,
+        mailbox: &MailboxName,
+    ) -> Result<Option<String>, KnownError> {
+        let path = self.home.postmarks(id).join(mailbox.as_str());
+        private::read(&path, LIMIT)?
+            .map(|bytes| String::from_utf8(bytes).map_err(|_| KnownError::Damaged(path)))
+            .transpose()
+    }
+
+    /// Returns every mailbox that has a postmark for a message, sorted.
+    pub fn postmarked(&self, id: &MessageId) -> Result<Vec<MailboxName>, KnownError> {
+        let dir = self.home.postmarks(id);
+        let mut found: Vec<MailboxName> = private::names(&dir)?
+            .iter()
+            .filter_map(|name| name.parse().ok())
+            .collect();
+        found.sort();
+        Ok(found)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::home::Places;
+
+    fn known() -> (tempfile::TempDir, Known) {
+        let dir = tempfile::tempdir().unwrap();
+        let places = Places {
+            smr_home: Some(dir.path().to_owned()),
+            ..Places::default()
+        };
+        let known = Known::new(&Home::new(&places, None).unwrap());
+        (dir, known)
+    }
+
+    fn repo() -> RepositoryName {
+        "repo.example".parse().unwrap()
+    }
+
+    fn rui() -> MailboxName {
+        "rui".parse().unwrap()
+    }
+
+    fn contact(serial: &str, number: u64, digest: u8) -> Contact {
+        Contact {
+            person: Person {
+                realm: "cc".into(),
+                country: Some("PT".into()),
+                serial: Some(serial.into()),
+                subject: format!("CN=RUI,serialNumber={serial}"),
+                display: "RUI".into(),
+            },
+            number,
+            digest: [digest; 32],
+        }
+    }
+
+    #[test]
+    fn another_identity_document_is_an_alarm() {
+        let (_dir, known) = known();
+        let server = Server {
+            address: "h:1".into(),
+            identity: "smr identity 1\nname repo.example\n".into(),
+        };
+        assert_eq!(known.see_server(&repo(), &server).unwrap(), Sighting::First);
+        assert_eq!(known.see_server(&repo(), &server).unwrap(), Sighting::Same);
+        let moved = Server {
+            address: "h:2".into(),
+            ..server.clone()
+        };
+        assert_eq!(known.see_server(&repo(), &moved).unwrap(), Sighting::Same);
+        assert_eq!(known.server(&repo()).unwrap(), Some(moved));
+        let other = Server {
+            identity: "other\n".into(),
+            ..server
+        };
+        let error = known.see_server(&repo(), &other).unwrap_err();
+        assert!(matches!(error, KnownError::ServerChanged { .. }));
+        assert_eq!(error.class(), Class::Untrusted);
+        known.accept_server(&repo(), &other).unwrap();
+        assert_eq!(known.see_server(&repo(), &other).unwrap(), Sighting::Same);
+    }
+
+    #[test]
+    fn another_person_is_an_alarm_a_renewed_card_is_not() {
+        let (_dir, known) = known();
+        let see = |c: &Contact| known.see_contact(&rui(), &repo(), c);
+        assert_eq!(see(&contact("1", 1, 1)).unwrap(), Sighting::First);
+        let mut renewed = contact("1", 2, 2);
+        renewed.person.subject = "CN=RUI SILVA,serialNumber=1".into();
+        assert_eq!(see(&renewed).unwrap(), Sighting::Newer);
+        assert_eq!(known.contact(&rui(), &repo()).unwrap(), Some(renewed));
+        let error = see(&contact("2", 3, 3)).unwrap_err();
+        assert!(matches!(error, KnownError::PersonChanged { .. }));
+    }
+
+    #[test]
+    fn records_and_heads_go_forward_only() {
+        let (_dir, known) = known();
+        let see = |c: &Contact| known.see_contact(&rui(), &repo(), c);
+        see(&contact("1", 5, 1)).unwrap();
+        assert_eq!(see(&contact("1", 5, 1)).unwrap(), Sighting::Same);
+        assert!(matches!(
+            see(&contact("1", 4, 1)),
+            Err(KnownError::RolledBack {
+                known: 5,
+                seen: 4,
+                ..
+            })
+        ));
+        assert!(matches!(
+            see(&contact("1", 5, 2)),
+            Err(KnownError::Forked { number: 5, .. })
+        ));
+
+        let mark = |number, byte| Mark {
+            number,
+            head: Head::from_bytes([byte; 32]),
+        };
+        let see = |m: &Mark| known.see_mark(&rui(), &repo(), Folder::Inbox, m);
+        assert_eq!(see(&mark(2, 1)).unwrap(), Sighting::First);
+        assert_eq!(see(&mark(3, 2)).unwrap(), Sighting::Newer);
+        assert!(matches!(
+            see(&mark(2, 1)),
+            Err(KnownError::RolledBack { .. })
+        ));
+        assert!(matches!(see(&mark(3, 1)), Err(KnownError::Forked { .. })));
+        let kept = known.mark(&rui(), &repo(), Folder::Inbox).unwrap();
+        assert_eq!(kept, Some(mark(3, 2)));
+        assert_eq!(known.mark(&rui(), &repo(), Folder::Sent).unwrap(), None);
+    }
+
+    #[test]
+    fn postmarks_are_kept_once() {
+        let (_dir, known) = known();
+        let id = MessageId::from_bytes([7; 16]);
+        assert_eq!(known.postmark(&id, &rui()).unwrap(), None);
+        assert_eq!(known.postmarked(&id).unwrap(), []);
+        known.keep_postmark(&id, &rui(), "note\n").unwrap();
+        assert_eq!(
+            known.keep_postmark(&id, &rui(), "note\n").unwrap(),
+            Sighting::Same
+        );
+        assert!(matches!(
+            known.keep_postmark(&id, &rui(), "other\n"),
+            Err(KnownError::Forked { .. })
+        ));
+        assert_eq!(
+            known.postmark(&id, &rui()).unwrap().as_deref(),
+            Some("note\n")
+        );
+        assert_eq!(known.postmarked(&id).unwrap(), [rui()]);
+    }
+
+    #[test]
+    fn damage_is_seen() {
+        let (_dir, known) = known();
+        let path = known.contact_file(&rui(), &repo());
+        private::replace(&path, b"number = 1\n").unwrap();
+        let error = known.contact(&rui(), &repo()).unwrap_err();
+        assert!(matches!(error, KnownError::Damaged(_)));
+    }
+}

@@ -131,6 +131,21 @@ pub fn create(path: &Path, bytes: &[u8]) -> Result<(), PrivateError> {
     }
 }
 
+/// Returns the names in a folder that are text; none if it is not there.
+pub fn names(dir: &Path) -> Result<Vec<String>, PrivateError> {
+    let entries = match fs::read_dir(dir) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(failed("list", dir)(error)),
+    };
+    let mut names = Vec::new();
+    for entry in entries {
+        let entry = entry.map_err(failed("list", dir))?;
+        names.extend(entry.file_name().into_string());
+    }
+    Ok(names)
+}
+
 fn parent(path: &Path) -> &Path {
     match path.parent() {
         Some(dir) if !dir.as_os_str().is_empty() => dir,
