@@ -27,8 +27,10 @@ pub mod session;
 pub mod suite;
 pub mod warrant;
 
+mod close;
 mod digest;
 mod kem;
 mod noise;
 mod ratchet;
 mod record;
+mod renewal;
