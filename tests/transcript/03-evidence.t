@@ -1,0 +1,33 @@
+# Evidence that stock OpenSSL and smr accept, years later and elsewhere.
+
+with alice bob
+as alice
+$ echo 'I owe you 5 euros.' | smr-send -s Debt bob
+[ID]
+
+as bob
+$ smr-recv --raw [ID] > signed.eml; openssl cms -verify -allow_proxy_certs -CAfile $PKI/ca/root.pem -in signed.eml 2>&1 >content | grep -i success
+CMS Verification successful
+
+$ sed 's/5 euros/9 euros/' signed.eml > forged.eml; openssl cms -verify -allow_proxy_certs -CAfile $PKI/ca/root.pem -in forged.eml >/dev/null 2>&1
+[4]
+
+$ smr-recv --sealed [ID] | head -c 21
+age-encryption.org/v1
+
+$ smr-receipt [ID]
+
+as alice
+$ smr-receipt --export debt.zip [ID]
+$ SMR_HOME=$PWD/nobody smr-receipt --verify debt.zip --anchors $PKI/trust.d
+...
+$ mkdir debt; unzip -q debt.zip -d debt && cd debt && sh verify.sh $PKI/ca/root.pem > ../verdict 2>&1; echo $?
+0
+
+# one changed byte and it does not hold
+$ cp debt.zip bad.zip; printf X | dd of=bad.zip bs=1 seek=2000 conv=notrunc 2>/dev/null; SMR_HOME=$PWD/nobody smr-receipt --verify bad.zip --anchors $PKI/trust.d >/dev/null 2>err
+[65]
+
+# another authority's word is not enough
+$ mkdir -p other.d && openssl req -x509 -newkey rsa:2048 -nodes -keyout /dev/null -subj /CN=Other -out other.d/root.pem 2>/dev/null; SMR_HOME=$PWD/nobody smr-receipt --verify debt.zip --anchors other.d >/dev/null 2>err
+[65]
