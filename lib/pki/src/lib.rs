@@ -1,13 +1,17 @@
 //! Certificates and CMS: bytes in, verdict or bytes out.
 //!
-//! Does no I/O, reads no clock, draws no random numbers of its own, and
-//! knows nothing of mailboxes: names in certificates are text here.
+//! Does no I/O, reads no clock, and knows nothing of mailboxes: names in
+//! certificates are text here. Random numbers are drawn only inside a
+//! signature (`signer`).
 
 pub mod certificate;
 pub mod cms;
 pub mod crl;
+pub mod digest;
 pub mod ess;
 pub mod path;
 pub mod proxy;
 pub mod signature;
 pub mod signer;
+
+mod asn1;
