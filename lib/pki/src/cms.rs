@@ -2,12 +2,31 @@
 //!
 //! Says nothing of whether the signer may be believed: `path` and `proxy` do.
 
+mod sign;
+pub(crate) mod syntax;
+
+use const_oid::ObjectIdentifier;
+use const_oid::db::rfc5911::{
+    ID_AA_MSG_SIG_DIGEST, ID_AA_RECEIPT_REQUEST, ID_CONTENT_TYPE, ID_CT_RECEIPT, ID_DATA,
+    ID_MESSAGE_DIGEST, ID_SIGNED_DATA, ID_SIGNING_TIME,
+};
+use der::asn1::{Any, OctetString, SetOfVec};
+use der::{Decode, Encode};
+use spki::AlgorithmIdentifierRef;
+use x509_cert::time::Time;
+
+use crate::asn1;
 use crate::certificate::Certificate;
 use crate::ess::ReceiptRequest;
-use crate::signature::SignatureError;
+use crate::signature::{Scheme, SignatureError, plain_digest};
 use crate::signer::SignerError;
+use syntax::{
+    Attribute, ContentInfo, EssCertIdV2, ID_SIGNING_CERTIFICATE_V2, SignedDataSyntax, SignerInfo,
+    SigningCertificateV2,
+};
 
-use crate::signer::Signer;
+pub use crate::digest::DigestAlgorithm;
+pub use sign::{Content, SignRequest, sign};
 
 /// Names what is signed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,42 +37,21 @@ pub enum ContentType {
     Receipt,
 }
 
-/// Holds the content to sign, or its hash.
-#[derive(Clone, Copy, Debug)]
-pub enum Content<'a> {
-    /// Goes into the message.
-    Attached(&'a [u8]),
-    /// Travels elsewhere.
-    Detached {
-        /// Its SHA-256.
-        sha256: [u8; 32],
-    },
-}
+impl ContentType {
+    pub(crate) fn oid(self) -> ObjectIdentifier {
+        match self {
+            ContentType::Data => ID_DATA,
+            ContentType::Receipt => ID_CT_RECEIPT,
+        }
+    }
 
-/// Says what to sign.
-#[derive(Clone, Debug)]
-pub struct SignRequest<'a> {
-    /// What it is.
-    pub content_type: ContentType,
-    /// The content.
-    pub content: Content<'a>,
-    /// When, unix time.
-    pub signing_time: i64,
-    /// The receipt asked for.
-    pub receipt_request: Option<ReceiptRequest>,
-    /// For a receipt: the digest of the message's signed attributes.
-    pub msg_sig_digest: Option<Vec<u8>>,
-}
-
-/// Names a digest we read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum DigestAlgorithm {
-    /// SHA-256, the one we write.
-    Sha256,
-    /// SHA-384.
-    Sha384,
-    /// SHA-512.
-    Sha512,
+    fn from_oid(oid: ObjectIdentifier) -> Option<Self> {
+        match oid {
+            ID_DATA => Some(ContentType::Data),
+            ID_CT_RECEIPT => Some(ContentType::Receipt),
+            _ => None,
+        }
+    }
 }
 
 /// Says why a signed message was not made or not accepted.
@@ -63,6 +61,9 @@ pub enum CmsError {
     /// The bytes are not what we take for a SignedData.
     #[error("not an acceptable signed message: {0}")]
     Damaged(&'static str),
+    /// What was asked for cannot be signed.
+    #[error("this cannot be signed: {0}")]
+    Unsignable(&'static str),
     /// The content is not the one signed.
     #[error("the content is not the one that was signed")]
     ContentDiffers,
@@ -74,89 +75,303 @@ pub enum CmsError {
     Signer(#[from] SignerError),
 }
 
-/// Holds a SignedData with exactly one signer.
+/// Holds a SignedData with exactly one signer, whose signature may not have
+/// been verified yet.
 #[derive(Clone, Debug)]
 pub struct SignedData {
+    content_type: ContentType,
+    content: Option<Vec<u8>>,
     signer: Certificate,
-}
-
-impl DigestAlgorithm {
-    /// Hashes `bytes`.
-    pub fn digest(self, _bytes: &[u8]) -> Vec<u8> {
-        Vec::new()
-    }
-    /// Returns the name S/MIME calls it by in `micalg` (RFC 8551 3.5.3.2).
-    pub fn micalg(self) -> &'static str {
-        "sha-256"
-    }
-}
-
-/// Signs: returns a DER ContentInfo.
-pub fn sign(_request: &SignRequest<'_>, _signer: &dyn Signer) -> Result<Vec<u8>, CmsError> {
-    Err(CmsError::Damaged("nothing signed"))
+    certificates: Vec<Certificate>,
+    attributes: Vec<u8>,
+    message_digest: Vec<u8>,
+    signing_time: i64,
+    receipt_request: Option<ReceiptRequest>,
+    msg_sig_digest: Option<Vec<u8>>,
+    digest: DigestAlgorithm,
+    scheme: Scheme,
+    signature: Vec<u8>,
 }
 
 impl SignedData {
     /// Reads a DER ContentInfo with one SignedData and nothing after it.
-    pub fn parse(_der: &[u8]) -> Result<Self, CmsError> {
-        Err(CmsError::Damaged("nothing read"))
+    ///
+    /// Refuses BER; no signer or two; a signer without signed attributes;
+    /// attributes that are double, empty or missing (contentType,
+    /// messageDigest, signingTime, signingCertificateV2); a signer's
+    /// certificate that is absent or not the one signed for; digests other
+    /// than SHA-2, and a signature made with another digest than announced.
+    pub fn parse(der: &[u8]) -> Result<Self, CmsError> {
+        let syntax = read_syntax(der)?;
+        let [info] = syntax.signers.as_slice() else {
+            return Err(CmsError::Damaged("not exactly one signer"));
+        };
+        let attributes = info
+            .signed_attributes
+            .as_ref()
+            .ok_or(CmsError::Damaged("no signed attributes"))?;
+        check_once(attributes)?;
+        let content_type = ContentType::from_oid(syntax.encapsulated.content_type)
+            .ok_or(CmsError::Damaged("unknown content type"))?;
+        let signed_type: ObjectIdentifier = required(attributes, ID_CONTENT_TYPE, "contentType")?;
+        if signed_type != content_type.oid() {
+            return Err(CmsError::Damaged("the signed content type differs"));
+        }
+        let (digest, scheme) = algorithms(&syntax, info)?;
+        let message_digest: OctetString = required(attributes, ID_MESSAGE_DIGEST, "messageDigest")?;
+        let signing_time: Time = required(attributes, ID_SIGNING_TIME, "signingTime")?;
+        let certificates = read_certificates(&syntax)?;
+        let signer = find_signer(info, attributes, &certificates)?;
+        let request = optional(attributes, ID_AA_RECEIPT_REQUEST, "receiptRequest")?;
+        let msg_sig: Option<OctetString> =
+            optional(attributes, ID_AA_MSG_SIG_DIGEST, "msgSigDigest")?;
+        Ok(SignedData {
+            content_type,
+            content: syntax.encapsulated.content.map(|c| c.into_bytes().to_vec()),
+            signer,
+            certificates,
+            attributes: attributes.to_der().map_err(|_| NOT_DER)?,
+            message_digest: message_digest.into_bytes().to_vec(),
+            signing_time: asn1::unix(&signing_time),
+            receipt_request: request.map(ReceiptRequest::from_syntax).transpose()?,
+            msg_sig_digest: msg_sig.map(|d| d.into_bytes().to_vec()),
+            digest,
+            scheme,
+            signature: info.signature.as_bytes().to_vec(),
+        })
     }
+
     /// Returns the content, where it is attached.
     pub fn content(&self) -> Option<&[u8]> {
-        None
+        self.content.as_deref()
     }
+
     /// Returns what was signed.
     pub fn content_type(&self) -> ContentType {
-        ContentType::Data
+        self.content_type
     }
+
     /// Returns the signer's certificate.
     pub fn signer(&self) -> &Certificate {
         &self.signer
     }
+
     /// Returns every certificate of the message, the signer's among them.
     pub fn certificates(&self) -> &[Certificate] {
-        &[]
+        &self.certificates
     }
+
     /// Returns the signed time, unix seconds.
     pub fn signing_time(&self) -> i64 {
-        0
+        self.signing_time
     }
+
     /// Returns the signature value.
     pub fn signature(&self) -> &[u8] {
-        &[]
+        &self.signature
     }
+
     /// Returns the signed attributes as the DER SET OF that was signed.
     pub fn signed_attributes_der(&self) -> Vec<u8> {
-        Vec::new()
+        self.attributes.clone()
     }
+
     /// Returns the digest of the signed attributes, by the message's own
     /// algorithm: the msgSigDigest of a receipt for it (RFC 2634 2.5).
     pub fn signed_attributes_digest(&self) -> Vec<u8> {
-        Vec::new()
+        self.digest.digest(&self.attributes)
     }
+
     /// Returns the receipt asked for.
     pub fn receipt_request(&self) -> Option<&ReceiptRequest> {
-        None
+        self.receipt_request.as_ref()
     }
+
     /// Returns the signed digest of the content.
     pub fn message_digest(&self) -> &[u8] {
-        &[]
+        &self.message_digest
     }
+
     /// Returns the algorithm of that digest.
     pub fn digest_algorithm(&self) -> DigestAlgorithm {
-        DigestAlgorithm::Sha256
+        self.digest
     }
+
     /// Returns the msgSigDigest attribute of a receipt.
     pub fn msg_sig_digest(&self) -> Option<&[u8]> {
-        None
+        self.msg_sig_digest.as_deref()
     }
+
+    /// Verifies the signature over the attributes, and so over the digest of
+    /// the content, but not the content itself.
+    pub fn verify_signature(&self) -> Result<(), CmsError> {
+        let spki = self.signer.spki_der();
+        Ok(self
+            .scheme
+            .verify(spki, &self.attributes, &self.signature)?)
+    }
+
     /// Verifies signature and attributes of a message with attached content.
     pub fn verify_attached(&self) -> Result<(), CmsError> {
-        Err(CmsError::ContentDiffers)
+        let content = self.content().ok_or(CmsError::Damaged("no content"))?;
+        self.check_digest(&self.digest.digest(content))?;
+        self.verify_signature()
     }
+
     /// Verifies signature and attributes against the digest of content that
-    /// travelled elsewhere, made with `digest_algorithm()`.
-    pub fn verify_detached(&self, _digest: &[u8]) -> Result<(), CmsError> {
-        Err(CmsError::ContentDiffers)
+    /// travelled elsewhere, made with `digest_algorithm()`; a message that
+    /// has content inside as well is refused.
+    pub fn verify_detached(&self, digest: &[u8]) -> Result<(), CmsError> {
+        if self.content.is_some() {
+            return Err(CmsError::Damaged("content both inside and outside"));
+        }
+        self.check_digest(digest)?;
+        self.verify_signature()
     }
+
+    /// Nothing here is secret, so a plain comparison will do.
+    fn check_digest(&self, digest: &[u8]) -> Result<(), CmsError> {
+        if digest == self.message_digest {
+            Ok(())
+        } else {
+            Err(CmsError::ContentDiffers)
+        }
+    }
+}
+
+const NOT_DER: CmsError = CmsError::Damaged("not a DER SignedData");
+
+/// Decoding sorts sets and so forgives BER; only what encodes back to the
+/// same bytes was DER.
+fn read_syntax(der: &[u8]) -> Result<SignedDataSyntax, CmsError> {
+    let info = ContentInfo::from_der(der).map_err(|_| NOT_DER)?;
+    if info.content_type != ID_SIGNED_DATA {
+        return Err(CmsError::Damaged("another CMS type"));
+    }
+    let inner = info.content.to_der().map_err(|_| NOT_DER)?;
+    let syntax = SignedDataSyntax::from_der(&inner).map_err(|_| NOT_DER)?;
+    let whole = info.to_der().map_err(|_| NOT_DER)?;
+    if whole != der || syntax.to_der().map_err(|_| NOT_DER)? != inner {
+        return Err(NOT_DER);
+    }
+    Ok(syntax)
+}
+
+fn check_once(attributes: &SetOfVec<Attribute>) -> Result<(), CmsError> {
+    for (n, attribute) in attributes.iter().enumerate() {
+        if attribute.values.is_empty() {
+            return Err(CmsError::Damaged("an empty attribute"));
+        }
+        if attributes
+            .iter()
+            .skip(n + 1)
+            .any(|a| a.oid == attribute.oid)
+        {
+            return Err(CmsError::Damaged("the same attribute twice"));
+        }
+    }
+    Ok(())
+}
+
+fn optional<T: for<'a> Decode<'a, Error = der::Error>>(
+    attributes: &SetOfVec<Attribute>,
+    oid: ObjectIdentifier,
+    name: &'static str,
+) -> Result<Option<T>, CmsError> {
+    let Some(attribute) = attributes.iter().find(|a| a.oid == oid) else {
+        return Ok(None);
+    };
+    let [value] = attribute.values.as_slice() else {
+        return Err(CmsError::Damaged(name));
+    };
+    let der = value.to_der().map_err(|_| CmsError::Damaged(name))?;
+    let read = T::from_der(&der).map_err(|_| CmsError::Damaged(name))?;
+    Ok(Some(read))
+}
+
+fn required<T: for<'a> Decode<'a, Error = der::Error>>(
+    attributes: &SetOfVec<Attribute>,
+    oid: ObjectIdentifier,
+    name: &'static str,
+) -> Result<T, CmsError> {
+    optional(attributes, oid, name)?.ok_or(CmsError::Damaged(name))
+}
+
+fn algorithms(
+    syntax: &SignedDataSyntax,
+    info: &SignerInfo,
+) -> Result<(DigestAlgorithm, Scheme), CmsError> {
+    let announced = &syntax.digest_algorithms;
+    if !announced.iter().any(|a| a.oid == info.digest_algorithm.oid) {
+        return Err(CmsError::Damaged("the signer's digest is not announced"));
+    }
+    let digest = plain_digest(&AlgorithmIdentifierRef::from(&info.digest_algorithm))
+        .ok_or(CmsError::Damaged("unknown digest"))?;
+    let signature_algorithm = AlgorithmIdentifierRef::from(&info.signature_algorithm);
+    let scheme = Scheme::from_algorithm(&signature_algorithm, Some(digest))?;
+    if scheme.digest() != digest {
+        return Err(CmsError::Damaged("two different digests"));
+    }
+    Ok((digest, scheme))
+}
+
+fn read_certificates(syntax: &SignedDataSyntax) -> Result<Vec<Certificate>, CmsError> {
+    let read = |any: &Any| {
+        let der = any.to_der().map_err(|_| NOT_DER)?;
+        Certificate::from_der(&der).map_err(|_| CmsError::Damaged("a damaged certificate"))
+    };
+    syntax
+        .certificates
+        .iter()
+        .flat_map(SetOfVec::iter)
+        .map(read)
+        .collect()
+}
+
+/// The signer is who issuer and serial number name *and* whose certificate
+/// hash is signed: without the second, another certificate for the same key
+/// could be put in its place (RFC 5035 1).
+fn find_signer(
+    info: &SignerInfo,
+    attributes: &SetOfVec<Attribute>,
+    certificates: &[Certificate],
+) -> Result<Certificate, CmsError> {
+    let signed: SigningCertificateV2 = required(
+        attributes,
+        ID_SIGNING_CERTIFICATE_V2,
+        "signingCertificateV2",
+    )?;
+    let first = signed
+        .certs
+        .first()
+        .ok_or(CmsError::Damaged("signingCertificateV2"))?;
+    let issuer = info.sid.issuer.to_der().map_err(|_| NOT_DER)?;
+    let mut named = certificates
+        .iter()
+        .filter(|c| c.issuer_der() == issuer && c.serial() == info.sid.serial.value())
+        .peekable();
+    if named.peek().is_none() {
+        return Err(CmsError::Damaged("the signer's certificate is missing"));
+    }
+    named
+        .find(|c| is_signed_for(first, c))
+        .cloned()
+        .ok_or(CmsError::Damaged("another certificate was signed for"))
+}
+
+fn is_signed_for(id: &EssCertIdV2, certificate: &Certificate) -> bool {
+    let digest = match &id.hash_algorithm {
+        None => Some(DigestAlgorithm::Sha256),
+        Some(algorithm) => plain_digest(&AlgorithmIdentifierRef::from(algorithm)),
+    };
+    let hashed = digest.is_some_and(|d| d.digest(certificate.der()) == id.hash.as_bytes());
+    let named = id.issuer_serial.as_ref().is_none_or(|named| {
+        // A directoryName is [4] EXPLICIT: its content is the name itself.
+        let issuers = named.issuer.iter().map(Any::value);
+        named.serial.value() == certificate.serial()
+            && issuers
+                .into_iter()
+                .any(|name| name == certificate.issuer_der())
+    });
+    hashed && named
 }
