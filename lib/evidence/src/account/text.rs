@@ -9,14 +9,12 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use smr_name::{Fingerprint, MailboxName, RepositoryName};
 use smr_pki::cms::ContentType;
+use smr_seal::Recipient;
 
 use super::{AccountError, MAX_DEVICES, MAX_RECORD};
 use crate::device::check_label;
 use crate::lines::{self, LineError, Lines, number, time_text};
 use crate::trust::{Certificate, SignedData};
-
-/// The longest age recipient, in bytes; a post-quantum one has 1,959.
-const MAX_RECIPIENT: usize = 2048;
 
 /// Names a device that may no longer act, and since when.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -185,10 +183,7 @@ pub(super) fn account(text: &str) -> Option<(MailboxName, RepositoryName)> {
 
 /// Parses an age recipient of either kind.
 pub(super) fn recipient(text: &str) -> Option<String> {
-    let plain = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit();
-    let body = text.strip_prefix("age1")?;
-    (text.len() <= MAX_RECIPIENT && !body.is_empty() && body.bytes().all(plain))
-        .then(|| text.to_owned())
+    Recipient::parse(text).ok().map(|_| text.to_owned())
 }
 
 fn or_none<T>(text: &str, parse: impl FnOnce(&str) -> Option<T>) -> Option<Option<T>> {

@@ -1,0 +1,256 @@
+//! The verdict on a bundle, by the reader's own anchors.
+//!
+//! Needs neither account nor network; trusts no anchor the bundle brings.
+
+use std::io::{Read, Seek};
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use smr_name::{Address, Fingerprint, MailboxName, MessageId, RepositoryName};
+use smr_pki::cms::ContentType;
+use smr_pki::ess::verify_receipt;
+use zip::ZipArchive;
+
+use super::archive::{MESSAGE, read};
+use super::mime::take_apart;
+use super::{Bundle, BundleError, Given, identity_fingerprint};
+use crate::account::{self, Account};
+use crate::postmark::{self, Kind, Postmark};
+use crate::reading::{Grounds, Verified, verify_sender, verify_signer};
+use crate::trust::{Rules, SignedData, TrustStore};
+
+/// Says what a bundle proves.
+#[derive(Clone, Debug)]
+pub struct Report {
+    /// The message.
+    pub id: MessageId,
+    /// When the bundle was made, as it says itself, unix seconds.
+    pub time: i64,
+    /// Whether the content is left out, and only its digest is proved.
+    pub redacted: bool,
+    /// Who sent it.
+    pub sender: Verified,
+    /// To whom.
+    pub addressees: Vec<Address>,
+    /// The receipts, all good.
+    pub receipts: Vec<Received>,
+    /// The addressees without a receipt.
+    pub missing: Vec<Address>,
+    /// The postmarks, all good under `identity`.
+    pub postmarks: Vec<Postmark>,
+    /// The fingerprint of the repository whose postmarks these are: compare it
+    /// with one from elsewhere.
+    pub identity: Option<Fingerprint>,
+}
+
+/// Says who gave a receipt.
+#[derive(Clone, Debug)]
+pub struct Received {
+    /// Who.
+    pub by: Verified,
+    /// When it was deposited, by its postmark, unix seconds.
+    pub deposited: Option<i64>,
+}
+
+/// Verifies a bundle by the reader's anchors, as of `rules.now`.
+///
+/// The bundle's other certificates and its lists are used: they are signed.
+/// An error is the first thing that is not good; a receipt that is not there
+/// is no error but `missing`.
+pub fn verify<R: Read + Seek>(
+    mut zip: R,
+    store: &TrustStore,
+    rules: &Rules,
+) -> Result<Report, BundleError> {
+    let (bundle, whole) = read(&mut zip)?;
+    let mut store = store.clone();
+    store.intermediates.extend(bundle.intermediates.iter().cloned());
+    store.crls.extend(bundle.crls.iter().cloned());
+    let original = SignedData::parse(&bundle.signature).map_err(BundleError::Message)?;
+    let addressees = match whole {
+        true => check_message(&mut zip, &bundle, &original)?,
+        false => check_redacted(&original)?,
+    };
+    let judge = Judge {
+        accounts: open_accounts(&bundle, &store, rules)?,
+        postmarks: check_postmarks(&bundle)?,
+        bundle: &bundle,
+        store: &store,
+        rules,
+    };
+    let sender = judge.sender(&original)?;
+    let receipts = bundle.receipts.iter();
+    let receipts: Vec<Received> = receipts
+        .map(|given| judge.receipt(given, &original, &addressees))
+        .collect::<Result<_, _>>()?;
+    let read_by = |a: &&Address| receipts.iter().any(|r| r.by.address == **a);
+    Ok(Report {
+        id: bundle.id,
+        time: bundle.time,
+        redacted: !whole,
+        sender,
+        missing: addressees.iter().filter(|a| !read_by(a)).cloned().collect(),
+        addressees,
+        receipts,
+        postmarks: judge.postmarks,
+        identity: bundle.identity.as_deref().map(identity_fingerprint),
+    })
+}
+
+/// Verifies the message; returns its addressees.
+fn check_message<R: Read + Seek>(
+    zip: R,
+    bundle: &Bundle,
+    original: &SignedData,
+) -> Result<Vec<Address>, BundleError> {
+    let mut zip = ZipArchive::new(zip).map_err(|e| BundleError::Zip(e.to_string()))?;
+    let message = zip.by_name(MESSAGE).map_err(|e| BundleError::Zip(e.to_string()))?;
+    let taken = take_apart(message, original.digest_algorithm())?;
+    original.verify_detached(&taken.digest).map_err(BundleError::Message)?;
+    let same = |held: bool, why| held.then_some(()).ok_or(BundleError::Mismatch(why));
+    same(original.content_type() == ContentType::Data, "it is no message")?;
+    same(taken.signature == bundle.signature, "\"message.p7s\" is another signature")?;
+    same(taken.id == bundle.id, "it has another id")?;
+    same(taken.from == bundle.sender, "it is from someone else")?;
+    Ok(taken.addressees)
+}
+
+/// Verifies what is left of a redacted message: the signature over a digest.
+fn check_redacted(original: &SignedData) -> Result<Vec<Address>, BundleError> {
+    original
+        .verify_detached(original.message_digest())
+        .map_err(BundleError::Message)?;
+    if original.content_type() != ContentType::Data {
+        return Err(BundleError::Mismatch("it is no message"));
+    }
+    let asked = original.receipt_request().map_or(&[][..], |r| &r.receipts_from);
+    asked
+        .iter()
+        .map(|a| a.parse().map_err(|_| BundleError::Mismatch("it asks one for a receipt who has no mailbox")))
+        .collect()
+}
+
+fn open_accounts(
+    bundle: &Bundle,
+    store: &TrustStore,
+    rules: &Rules,
+) -> Result<Vec<Account>, BundleError> {
+    let open = |(address, record): &(Address, Vec<u8>)| {
+        let account = account::open(record, store, rules)?;
+        match account.address == *address {
+            true => Ok(account),
+            false => Err(BundleError::NoAccount(address.to_string())),
+        }
+    };
+    bundle.accounts.iter().map(open).collect()
+}
+
+fn check_postmarks(bundle: &Bundle) -> Result<Vec<Postmark>, BundleError> {
+    if bundle.postmarks.is_empty() {
+        return Ok(Vec::new());
+    }
+    let identity = bundle.identity.as_deref().ok_or(BundleError::Absent("identity.txt"))?;
+    let (repository, key) = postmark_key(identity).ok_or(BundleError::Damaged {
+        file: "identity.txt".into(),
+        why: "it names no repository or no key for postmarks",
+    })?;
+    let open = |text: &String| {
+        let postmark = postmark::open(text, &key, &repository).map_err(BundleError::Postmark)?;
+        check_postmark(&postmark, bundle)?;
+        Ok(postmark)
+    };
+    bundle.postmarks.iter().map(open).collect()
+}
+
+fn check_postmark(postmark: &Postmark, bundle: &Bundle) -> Result<(), BundleError> {
+    let same = |held: bool, why| held.then_some(()).ok_or(BundleError::OtherPostmark(why));
+    same(postmark.id == bundle.id, "another id")?;
+    let here = Some(&postmark.repository) == bundle.sender.repository.as_ref();
+    same(here, "another repository")?;
+    let is_sender = |mailbox: &MailboxName| *mailbox == bundle.sender.mailbox;
+    match postmark.kind {
+        Kind::Receipt => {
+            let of = |r: &&Given| {
+                r.by.mailbox == postmark.sender && Fingerprint::of(&r.der).as_bytes() == &postmark.cms
+            };
+            same(bundle.receipts.iter().any(|r| of(&r)), "a receipt that is not here")?;
+            same(is_sender(&postmark.mailbox), "another mailbox")
+        }
+        Kind::Message | Kind::Copy => {
+            let cms = *Fingerprint::of(&bundle.signature).as_bytes();
+            same(postmark.cms == cms, "another signature")?;
+            same(is_sender(&postmark.sender), "another sender")
+        }
+    }
+}
+
+/// Reads name and key from an identity document; its other keys are the
+/// channel's and mean nothing here.
+fn postmark_key(identity: &str) -> Option<(RepositoryName, [u8; 32])> {
+    identity.starts_with("smr identity 1\n").then_some(())?;
+    let value = |key: &str| {
+        let mut found = identity.lines().filter_map(|l| l.strip_prefix(key)?.strip_prefix(' '));
+        let value = found.next()?;
+        found.next().is_none().then_some(value)
+    };
+    let key = STANDARD.decode(value("postmark")?).ok()?;
+    Some((value("name")?.parse().ok()?, key.try_into().ok()?))
+}
+
+/// Holds what signers are judged by.
+struct Judge<'a> {
+    bundle: &'a Bundle,
+    accounts: Vec<Account>,
+    postmarks: Vec<Postmark>,
+    store: &'a TrustStore,
+    rules: &'a Rules,
+}
+
+impl Judge<'_> {
+    fn grounds(&self, of: &Address, deposited: Option<i64>) -> Result<Grounds<'_>, BundleError> {
+        let account = self.accounts.iter().find(|a| a.address == *of);
+        Ok(Grounds {
+            account: account.ok_or_else(|| BundleError::NoAccount(of.to_string()))?,
+            store: self.store,
+            rules: self.rules,
+            deposited,
+        })
+    }
+
+    /// Returns the time of the first postmark of a SignedData.
+    fn deposited(&self, der: &[u8]) -> Option<i64> {
+        let cms = *Fingerprint::of(der).as_bytes();
+        let marks = self.postmarks.iter().filter(|p| p.cms == cms);
+        marks.map(|p| p.time).min()
+    }
+
+    fn sender(&self, original: &SignedData) -> Result<Verified, BundleError> {
+        let deposited = self.deposited(&self.bundle.signature);
+        let grounds = self.grounds(&self.bundle.sender, deposited)?;
+        verify_sender(&self.bundle.sender, original, &grounds).map_err(BundleError::Sender)
+    }
+
+    fn receipt(
+        &self,
+        given: &Given,
+        original: &SignedData,
+        addressees: &[Address],
+    ) -> Result<Received, BundleError> {
+        let by = given.by.to_string();
+        if !addressees.contains(&given.by) {
+            return Err(BundleError::NotAddressed(by));
+        }
+        let wrong = |source| BundleError::Receipt {
+            by: given.by.to_string(),
+            source,
+        };
+        let receipt = SignedData::parse(&given.der).map_err(|e| wrong(e.into()))?;
+        verify_receipt(original, &receipt).map_err(wrong)?;
+        let deposited = self.deposited(&given.der);
+        let verified = verify_signer(&receipt, &self.grounds(&given.by, deposited)?);
+        Ok(Received {
+            by: verified.map_err(|source| BundleError::Reader { by, source })?,
+            deposited,
+        })
+    }
+}
