@@ -68,3 +68,39 @@ pub fn reply_hash(head: &[u8], body: &[u8]) -> [u8; 32] {
     digest.body(body);
     digest.finish()
 }
+
+#[cfg(test)]
+mod tests {
+    use sha2::Digest as _;
+
+    use super::{Digest, reply_hash, request_hash};
+
+    #[test]
+    fn anyone_can_recompute_it() {
+        let bytes = b"smr request 1\0\x01\0\0\0\x04head\x02body\0\0\0\0\0\0\0\x04";
+        let expected: [u8; 32] = sha2::Sha256::digest(bytes).into();
+        assert_eq!(request_hash(b"head", b"body"), expected);
+    }
+
+    #[test]
+    fn chunking_does_not_show() {
+        let mut digest = Digest::reply(b"head");
+        for byte in b"body" {
+            digest.body(&[*byte]);
+        }
+        assert_eq!(digest.finish(), reply_hash(b"head", b"body"));
+    }
+
+    #[test]
+    fn nothing_moves_between_head_body_and_kind() {
+        let base = request_hash(b"head", b"body");
+        for other in [
+            reply_hash(b"head", b"body"),
+            request_hash(b"headb", b"ody"),
+            request_hash(b"head", b""),
+            request_hash(b"head", b"body\0"),
+        ] {
+            assert_ne!(base, other);
+        }
+    }
+}

@@ -402,3 +402,60 @@ impl Responder {
         Ok((introduction, session))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{HandshakeError, Introduction, check_offer};
+
+    fn introductions() -> [Introduction; 2] {
+        [
+            Introduction::Login {
+                account: "rui".parse().unwrap(),
+                device: [1; 32],
+                signature: vec![2; 70],
+            },
+            Introduction::Enrol {
+                record: vec![3; 40_000],
+                signature: vec![4; 70],
+            },
+        ]
+    }
+
+    #[test]
+    fn introductions_come_back() {
+        for introduction in introductions() {
+            let bytes = introduction.encode().unwrap();
+            assert_eq!(Introduction::decode(&bytes), Ok(introduction));
+            assert!(Introduction::decode(&bytes[..bytes.len() - 1]).is_err());
+            assert!(Introduction::decode(&[bytes, vec![0]].concat()).is_err());
+        }
+        assert!(Introduction::decode(&[3]).is_err());
+    }
+
+    #[test]
+    fn what_a_device_signs_covers_each_part() {
+        let (rui, ana) = ("rui".parse().unwrap(), "ana".parse().unwrap());
+        let login = Introduction::login_to_sign(&[1; 32], &rui, &[2; 32]);
+        for other in [
+            Introduction::login_to_sign(&[9; 32], &rui, &[2; 32]),
+            Introduction::login_to_sign(&[1; 32], &ana, &[2; 32]),
+            Introduction::login_to_sign(&[1; 32], &rui, &[9; 32]),
+            Introduction::enrol_to_sign(&[1; 32], &rui, &[2; 32], b""),
+        ] {
+            assert_ne!(login, other);
+        }
+        assert_ne!(
+            Introduction::enrol_to_sign(&[1; 32], &rui, &[2; 32], b"a"),
+            Introduction::enrol_to_sign(&[1; 32], &rui, &[2; 32], b"b")
+        );
+    }
+
+    #[test]
+    fn offers_are_short_and_name_a_suite_once() {
+        assert_eq!(check_offer(&[1]), Ok(()));
+        assert_eq!(check_offer(&[1, 2, 200]), Ok(()));
+        assert_eq!(check_offer(&[]), Err(HandshakeError::NoSuite));
+        assert!(check_offer(&[1, 2, 1]).is_err());
+        assert!(check_offer(&[1, 2, 3, 4, 5, 6, 7, 8, 9]).is_err());
+    }
+}

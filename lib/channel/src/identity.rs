@@ -274,3 +274,84 @@ fn public(seed: &[u8; 32]) -> [u8; 32] {
     let public = pair.public_key().as_ref();
     public.try_into().expect("Ed25519 keys have 32 bytes")
 }
+
+#[cfg(test)]
+mod tests {
+    use rand_core::OsRng;
+
+    use super::{Identity, IdentityError, ServerKeys};
+
+    fn keys() -> ServerKeys {
+        ServerKeys::generate("repo.example".parse().unwrap(), &mut OsRng)
+    }
+
+    #[test]
+    fn document_and_key_file_come_back() {
+        let keys = keys();
+        let text = keys.identity().to_string();
+        assert!(text.starts_with("smr identity 1\nname repo.example\nx25519 "));
+        assert!(text.len() < super::MAX_DOCUMENT);
+        assert_eq!(Identity::parse(&text).as_ref(), Ok(keys.identity()));
+        let again = ServerKeys::decode(&keys.encode()).map_err(|e| e.to_string());
+        let again = again.unwrap();
+        assert_eq!(again.identity(), keys.identity());
+        assert_eq!(again.postmark_seed(), keys.postmark_seed());
+        assert_eq!(*again.encode(), *keys.encode());
+    }
+
+    #[test]
+    fn a_fingerprint_covers_the_text() {
+        let keys = keys();
+        let text = keys.identity().to_string();
+        let print = smr_name::Fingerprint::of(text.as_bytes());
+        assert_eq!(keys.identity().fingerprint(), print);
+        let mut other = keys.identity().clone();
+        other.postmark[31] ^= 1;
+        assert_ne!(other.fingerprint(), print);
+    }
+
+    #[test]
+    fn strangers_are_refused() {
+        let text = keys().identity().to_string();
+        let mut cases = vec![
+            String::new(),
+            text.replace("identity 1", "identity 2"),
+            text.replace("repo.example", "Repo.example"),
+            text.replace("name ", "name  "),
+            text.replace('\n', "\r\n"),
+            text.replace("x25519 ", "x25519 A"),
+            text.replace("warrant ", "postmark "),
+            text[..text.len() - 1].to_owned(),
+            text.clone() + "\n",
+            text.clone() + "more\n",
+            format!(" {text}"),
+        ];
+        let lines: Vec<&str> = text.lines().collect();
+        for skip in 0..lines.len() {
+            let left = lines.iter().enumerate().filter(|(at, _)| *at != skip);
+            cases.push(left.map(|(_, line)| format!("{line}\n")).collect());
+        }
+        for case in cases {
+            assert!(Identity::parse(&case).is_err(), "{case}");
+        }
+    }
+
+    #[test]
+    fn an_mlkem_key_above_the_modulus_is_refused() {
+        let mut identity = keys().identity().clone();
+        identity.mlkem[..3].fill(0xff);
+        assert_eq!(
+            Identity::parse(&identity.to_string()),
+            Err(IdentityError::Value("mlkem768"))
+        );
+    }
+
+    #[test]
+    fn a_document_is_no_key_file() {
+        let keys = keys();
+        assert!(ServerKeys::decode(&keys.identity().to_string()).is_err());
+        assert!(Identity::parse(&keys.encode()).is_err());
+        let cut = keys.encode().replace("\npostmark", "\nPostmark");
+        assert!(ServerKeys::decode(&cut).is_err());
+    }
+}

@@ -127,3 +127,58 @@ pub(crate) fn x25519(secret: &StaticSecret, peer: &[u8; 32]) -> Result<Key, KemE
         false => Err(KemError),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use rand_core::OsRng;
+    use x25519_dalek::StaticSecret;
+
+    use super::{KemError, KemSecret, check_public, encapsulate, x25519, x25519_public};
+
+    #[test]
+    fn both_sides_share_a_secret() {
+        let secret = KemSecret::generate(&mut OsRng);
+        let (ciphertext, shared) = encapsulate(&secret.public(), &mut OsRng).unwrap();
+        assert_eq!(ciphertext.len(), super::CIPHERTEXT);
+        assert_eq!(secret.public().len(), super::PUBLIC);
+        assert_eq!(secret.decapsulate(&ciphertext), Ok(shared.clone()));
+        let other = KemSecret::generate(&mut OsRng);
+        assert_ne!(other.decapsulate(&ciphertext), Ok(shared));
+    }
+
+    #[test]
+    fn a_forged_ciphertext_gives_another_secret() {
+        let secret = KemSecret::generate(&mut OsRng);
+        let (mut ciphertext, shared) = encapsulate(&secret.public(), &mut OsRng).unwrap();
+        ciphertext[700] ^= 1;
+        assert_ne!(secret.decapsulate(&ciphertext), Ok(shared));
+        assert_eq!(secret.decapsulate(&ciphertext[1..]), Err(KemError));
+    }
+
+    #[test]
+    fn coefficients_above_the_modulus_are_refused() {
+        let public = KemSecret::generate(&mut OsRng).public();
+        assert_eq!(check_public(&public), Ok(()));
+        // the first coefficient, 12 bits little-endian: 3328 is the greatest
+        let mut edge = public.clone();
+        edge[0] = 0x00;
+        edge[1] = (edge[1] & 0xf0) | 0x0d;
+        assert_eq!(check_public(&edge), Ok(()));
+        edge[0] = 0x01;
+        assert_eq!(check_public(&edge), Err(KemError));
+        assert!(encapsulate(&edge, &mut OsRng).is_err());
+        assert_eq!(check_public(&public[1..]), Err(KemError));
+    }
+
+    #[test]
+    fn points_of_small_order_are_refused() {
+        let secret = StaticSecret::from([7; 32]);
+        let peer = x25519_public(&StaticSecret::from([8; 32]));
+        assert!(x25519(&secret, &peer).is_ok());
+        let mut one = [0; 32];
+        one[0] = 1;
+        for point in [[0; 32], one] {
+            assert_eq!(x25519(&secret, &point), Err(KemError));
+        }
+    }
+}

@@ -70,3 +70,71 @@ pub(crate) fn expand(key: &[u8; 32], label: &str, context: &[u8]) -> Key {
         .expect("32 bytes are one block of SHA-256");
     out
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_two_labels_are_alike() {
+        let labels = [
+            LOGIN,
+            ENROL,
+            WARRANT,
+            REQUEST,
+            REPLY,
+            TRANSCRIPT,
+            CLOSE,
+            PSK0,
+            PSK3,
+            SESSION_ID,
+            FIRST_CHAIN,
+            NEXT_CHAIN,
+            MESSAGE_KEY,
+            CHUNK_KEY,
+            CLOSE_KEY,
+            LIMIT,
+            RENEW,
+        ];
+        let unique: std::collections::HashSet<_> = labels.iter().collect();
+        assert_eq!(unique.len(), labels.len());
+        assert!(labels.iter().all(|label| !label.contains('\0')));
+    }
+
+    #[test]
+    fn what_is_signed_begins_as_in_tls() {
+        let input = to_sign(WARRANT, &[b"a", b""]);
+        let expected = [
+            &[b' '; 64][..],
+            b"smr warrant 1\0",
+            &[0, 0, 0, 1, b'a', 0, 0, 0, 0],
+        ];
+        assert_eq!(input, expected.concat());
+    }
+
+    #[test]
+    fn fields_do_not_run_into_each_other() {
+        assert_ne!(
+            to_sign(LOGIN, &[b"ab", b"c"]),
+            to_sign(LOGIN, &[b"a", b"bc"])
+        );
+        assert_ne!(to_sign(LOGIN, &[b"ab"]), to_sign(ENROL, &[b"ab"]));
+    }
+
+    // RFC 5869, A.1, cut to its first 32 bytes, drives extract and expand.
+    #[test]
+    fn derivation_is_hkdf() {
+        let mut salt = [0; 32];
+        for (place, byte) in salt.iter_mut().take(13).zip(0u8..) {
+            *place = byte;
+        }
+        // HMAC pads its key with zeros: 13 bytes and 32 with zeros behind agree
+        let prk = extract(&salt, &[0x0b; 22]);
+        assert_eq!(prk[..8], [0x07, 0x77, 0x09, 0x36, 0x2c, 0x2e, 0x32, 0xdf]);
+        let mut mac = <hmac::Hmac<Sha256> as hmac::Mac>::new_from_slice(&*prk).unwrap();
+        hmac::Mac::update(&mut mac, b"smr limit 1\0context\x01");
+        let block: [u8; 32] = hmac::Mac::finalize(mac).into_bytes().into();
+        assert_eq!(*expand(&prk, LIMIT, b"context"), block);
+        assert_ne!(*expand(&prk, RENEW, b"context"), block);
+    }
+}

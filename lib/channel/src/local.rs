@@ -7,6 +7,7 @@
 use std::fmt;
 
 use smr_name::{Address, Class};
+use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
 
 use crate::codec::{CodecError, Reader, Writer};
@@ -21,9 +22,17 @@ pub const HEADER: usize = 4;
 /// The longest frame, in bytes, without its length.
 pub const MAX_FRAME: usize = 1 << 20;
 
-/// Bytes that no log shows, wiped when dropped.
-#[derive(Clone, PartialEq, Eq)]
+/// Bytes that no log shows, wiped when dropped, compared in constant time.
+#[derive(Clone)]
 pub struct Secret(Zeroizing<Box<[u8]>>);
+
+impl PartialEq for Secret {
+    fn eq(&self, other: &Self) -> bool {
+        self.expose().ct_eq(other.expose()).into()
+    }
+}
+
+impl Eq for Secret {}
 
 impl Secret {
     /// Wraps bytes.
@@ -161,8 +170,8 @@ pub struct Loaded {
     pub online: bool,
 }
 
-/// What the agent answers.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// What the agent answers; its `Debug` shows the kind only.
+#[derive(Clone, PartialEq, Eq)]
 pub enum Answer {
     /// To `Hello`.
     Hello {
@@ -198,8 +207,23 @@ pub enum Answer {
     },
 }
 
-/// A frame: an ask or an answer, or what follows one.
-#[derive(Clone, Debug, PartialEq, Eq)]
+impl fmt::Debug for Answer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Answer::Hello { .. } => "Hello",
+            Answer::Status { .. } => "Status",
+            Answer::Done => "Done",
+            Answer::Signature(_) => "Signature",
+            Answer::FileKey(_) => "FileKey",
+            Answer::Reply { .. } => "Reply",
+            Answer::Failed { .. } => "Failed",
+        })
+    }
+}
+
+/// A frame: an ask or an answer, or what follows one; its `Debug` shows the kind
+/// only.
+#[derive(Clone, PartialEq, Eq)]
 pub enum Frame {
     /// An encoded [`Ask`] or [`Answer`] (1).
     Head(Zeroizing<Vec<u8>>),
@@ -212,6 +236,16 @@ pub enum Frame {
 const HEAD: u8 = 1;
 const BODY: u8 = 2;
 const END: u8 = 3;
+
+impl fmt::Debug for Frame {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Frame::Head(_) => "Head",
+            Frame::Body(_) => "Body",
+            Frame::End(_) => "End",
+        })
+    }
+}
 
 impl Frame {
     /// Returns the frame with its length, ready to write.
@@ -507,5 +541,188 @@ impl Answer {
             },
             _ => return Err(CodecError::Value("kind of answer")),
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use smr_name::Class;
+    use zeroize::Zeroizing;
+
+    use super::{Answer, Ask, Entrance, Frame, HEADER, Load, Loaded, MAX_FRAME, Secret, Stanza};
+    use crate::codec::CodecError;
+    use crate::warrant::Warrant;
+
+    fn load(entrance: Entrance) -> Load {
+        Load {
+            account: "rui@repo.example".parse().unwrap(),
+            server: "repo.example:7667".to_owned(),
+            identity: "smr identity 1\n".to_owned(),
+            device_key: Secret::copy_of(b"not shown"),
+            device: [3; 32],
+            identities: vec![Secret::copy_of(b"one"), Secret::copy_of(b"two")],
+            lifetime: 3600,
+            idle: 0,
+            entrance,
+        }
+    }
+
+    fn asks() -> Vec<Ask> {
+        let account = || "rui@repo.example".parse().unwrap();
+        let stanza = Stanza {
+            tag: "X25519".to_owned(),
+            args: vec!["a".to_owned(), String::new()],
+            body: vec![1; 32],
+        };
+        vec![
+            Ask::Hello { version: 1 },
+            Ask::Status,
+            Ask::Load(Box::new(load(Entrance::Login))),
+            Ask::Load(Box::new(load(Entrance::Enrol {
+                record: vec![7; 40_000],
+            }))),
+            Ask::Sign {
+                account: account(),
+                attributes: vec![0x31, 0],
+            },
+            Ask::Unwrap {
+                account: account(),
+                stanzas: vec![stanza.clone(), stanza],
+            },
+            Ask::Carry {
+                account: account(),
+                head: vec![1],
+            },
+            Ask::Lock { account: account() },
+            Ask::Logout { account: account() },
+            Ask::Stop,
+        ]
+    }
+
+    fn answers() -> Vec<Answer> {
+        let loaded = Loaded {
+            account: "rui@repo.example".parse().unwrap(),
+            server: "repo.example:7667".to_owned(),
+            until: 1_800_000_000,
+            locked: false,
+            online: true,
+        };
+        vec![
+            Answer::Hello {
+                version: 1,
+                pid: 4711,
+            },
+            Answer::Status {
+                accounts: vec![loaded],
+            },
+            Answer::Done,
+            Answer::Signature(vec![0x30; 70]),
+            Answer::FileKey(None),
+            Answer::FileKey(Some(Zeroizing::new([9; 16]))),
+            Answer::Reply { head: vec![0x82] },
+            Answer::Failed {
+                class: Class::Busy,
+                text: "not now".to_owned(),
+                hint: String::new(),
+            },
+        ]
+    }
+
+    #[test]
+    fn asks_and_answers_come_back() {
+        for ask in asks() {
+            assert_eq!(Ask::decode(&ask.encode().unwrap()), Ok(ask));
+        }
+        for answer in answers() {
+            let bytes = answer.encode().unwrap();
+            assert!(Answer::decode(&bytes) == Ok(answer));
+        }
+    }
+
+    #[test]
+    fn cut_and_extended_messages_are_refused() {
+        for ask in asks() {
+            let bytes = ask.encode().unwrap();
+            assert!(Ask::decode(&bytes[..bytes.len() - 1]).is_err(), "{ask:?}");
+            assert!(
+                Ask::decode(&[&bytes[..], &[0]].concat()).is_err(),
+                "{ask:?}"
+            );
+        }
+        for answer in answers() {
+            let bytes = answer.encode().unwrap();
+            assert!(Answer::decode(&bytes[..bytes.len() - 1]).is_err());
+            assert!(Answer::decode(&[&bytes[..], &[0]].concat()).is_err());
+        }
+        // neither is the other
+        assert!(Ask::decode(&Answer::Done.encode().unwrap()).is_err());
+        assert!(Answer::decode(&Ask::Status.encode().unwrap()).is_err());
+    }
+
+    #[test]
+    fn a_load_never_outgrows_its_room() {
+        for entrance in [
+            Entrance::Login,
+            Entrance::Enrol {
+                record: vec![0; 50_000],
+            },
+        ] {
+            let mut load = load(entrance);
+            load.server = "s".repeat(300);
+            load.identities = vec![Secret::copy_of(&[7; 90]); 500];
+            let room = load.room();
+            let bytes = Ask::Load(Box::new(load)).encode().unwrap();
+            assert!(bytes.len() <= room, "{} in {room}", bytes.len());
+        }
+    }
+
+    #[test]
+    fn frames_come_back() {
+        let warrant = Warrant {
+            session: [1; 32],
+            number: 2,
+            request: [3; 32],
+            reply: [4; 32],
+            time: 5,
+            signature: [6; 64],
+        };
+        for frame in [
+            Frame::Head(Zeroizing::new(b"x".to_vec())),
+            Frame::Body(vec![0; 70_000]),
+            Frame::Body(Vec::new()),
+            Frame::End(None),
+            Frame::End(Some(warrant)),
+        ] {
+            let bytes = frame.encode().unwrap();
+            let (header, rest) = bytes.split_first_chunk::<HEADER>().unwrap();
+            assert_eq!(Frame::length(*header), Ok(rest.len()));
+            assert!(Frame::decode(rest) == Ok(frame));
+        }
+    }
+
+    #[test]
+    fn other_frames_are_refused() {
+        assert!(Frame::length([0; 4]).is_err());
+        assert!(Frame::length([0, 0x10, 0, 1]).is_err());
+        assert!(Frame::length([0xff; 4]).is_err());
+        assert_eq!(Frame::length([0, 0x10, 0, 0]), Ok(MAX_FRAME));
+        assert!(Frame::Body(vec![0; MAX_FRAME - 1]).encode().is_ok());
+        assert_eq!(
+            Frame::Body(vec![0; MAX_FRAME]).encode(),
+            Err(CodecError::Size("frame"))
+        );
+        for bytes in [&[][..], &[0], &[4, 1], &[3, 1]] {
+            assert!(Frame::decode(bytes).is_err());
+        }
+    }
+
+    #[test]
+    fn no_secret_is_shown() {
+        let load = format!("{:?}", load(Entrance::Login));
+        assert!(load.contains("Secret") && !load.contains("not shown"));
+        let bytes = Zeroizing::new(b"not shown".to_vec());
+        assert_eq!(format!("{:?}", Frame::Head(bytes)), "Head");
+        let key = Answer::FileKey(Some(Zeroizing::new([9; 16])));
+        assert_eq!(format!("{key:?}"), "FileKey");
     }
 }

@@ -342,3 +342,127 @@ impl Reply {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use smr_name::{Class, EntryName, Head, MessageId};
+
+    use super::{Entry, Progress, Reply, State, UserLine};
+    use crate::codec::CodecError;
+    use crate::request::Folder;
+
+    fn entry(state: State) -> Entry {
+        Entry {
+            name: EntryName {
+                number: 7,
+                time: 1_800_000_000,
+                id: MessageId::from_bytes([0xab; 16]),
+                sender: "ana".parse().unwrap(),
+                size: 1234,
+                sha256: [1; 32],
+                cms: [2; 32],
+            },
+            state,
+            peek_len: 99,
+        }
+    }
+
+    fn replies() -> Vec<Reply> {
+        let id = MessageId::from_bytes([0xab; 16]);
+        let user = UserLine {
+            name: "rui".parse().unwrap(),
+            person: "Rui Conceição".to_owned(),
+            online: true,
+        };
+        let progress = [
+            Progress::Unknown,
+            Progress::Deposited,
+            Progress::Fetched,
+            Progress::Read,
+        ];
+        vec![
+            Reply::Welcome {
+                account: "rui".parse().unwrap(),
+                until: -1,
+                now: 1_800_000_000,
+            },
+            Reply::Done,
+            Reply::Refused {
+                class: Class::Denied,
+                text: "no".to_owned(),
+                hint: String::new(),
+            },
+            Reply::Account {
+                name: "rui".parse().unwrap(),
+                record_len: 40_000,
+                crls: vec![1, 2, 3],
+            },
+            Reply::Users {
+                users: vec![user],
+                more: true,
+            },
+            Reply::Accepted { id },
+            Reply::Postmarks {
+                postmarks: vec!["note\n".to_owned(), String::new()],
+            },
+            Reply::Listing {
+                entries: vec![entry(State::New), entry(State::Fetched), entry(State::Read)],
+                more: false,
+                count: 3,
+                head: Head::from_bytes([4; 32]),
+            },
+            Reply::Found {
+                matches: vec![(Folder::Inbox, id), (Folder::Sent, id)],
+            },
+            Reply::Message {
+                entry: entry(State::New),
+            },
+            Reply::States {
+                states: progress.map(|p| ("ana".parse().unwrap(), p)).to_vec(),
+            },
+            Reply::Renewed {
+                x25519: [5; 32],
+                mlkem: vec![6; 1088],
+            },
+        ]
+    }
+
+    #[test]
+    fn replies_come_back() {
+        for reply in replies() {
+            let head = reply.encode().unwrap();
+            assert_eq!(Reply::decode(&head), Ok(reply));
+        }
+    }
+
+    #[test]
+    fn cut_and_extended_replies_are_refused() {
+        for reply in replies() {
+            let head = reply.encode().unwrap();
+            for end in 0..head.len() {
+                assert!(Reply::decode(&head[..end]).is_err(), "{reply:?} {end}");
+            }
+            let long = [&head[..], &[0]].concat();
+            assert_eq!(Reply::decode(&long), Err(CodecError::Long));
+        }
+    }
+
+    #[test]
+    fn values_that_are_none_are_refused() {
+        // a refusal of class 0, a mark that is neither, a kind that is none
+        assert!(Reply::decode(&[0x83, 0, 0, 0, 0, 0]).is_err());
+        assert!(Reply::decode(&[0x85, 0, 0, 2]).is_err());
+        assert!(Reply::decode(&[0x80]).is_err());
+        assert!(Reply::decode(&[1]).is_err());
+    }
+
+    #[test]
+    fn a_refusal_too_long_to_say_is_refused_here() {
+        let reply = Reply::Refused {
+            class: Class::Busy,
+            text: "x".repeat(65_536),
+            hint: String::new(),
+        };
+        assert_eq!(reply.encode(), Err(CodecError::Size("text")));
+    }
+}

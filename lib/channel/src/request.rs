@@ -279,3 +279,115 @@ impl Request {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use smr_name::{MailboxName, MessageId};
+
+    use super::{Folder, Request};
+    use crate::codec::CodecError;
+
+    fn requests() -> Vec<Request> {
+        let id = MessageId::from_bytes([0xab; 16]);
+        let rui = || "rui".parse::<MailboxName>().unwrap();
+        let ana = || "ana".parse::<MailboxName>().unwrap();
+        vec![
+            Request::Ping,
+            Request::Bye,
+            Request::Account { name: rui() },
+            Request::Publish,
+            Request::Users {
+                after: None,
+                limit: 100,
+            },
+            Request::Users {
+                after: Some(rui()),
+                limit: 1,
+            },
+            Request::Offer {
+                id,
+                size: u64::MAX,
+                sha256: [1; 32],
+                cms: [2; 32],
+                mailboxes: vec![rui(), ana()],
+            },
+            Request::Deposit { id },
+            Request::List {
+                folder: Folder::Inbox,
+                after: 7,
+                limit: 50,
+                peek: 8192,
+            },
+            Request::Find {
+                prefix: "abababab".parse().unwrap(),
+            },
+            Request::Fetch {
+                folder: Folder::Receipts,
+                id,
+                reader: Some(ana()),
+            },
+            Request::Fetch {
+                folder: Folder::Sent,
+                id,
+                reader: None,
+            },
+            Request::MarkRead { id },
+            Request::State {
+                id,
+                mailboxes: vec![],
+            },
+            Request::GiveReceipt {
+                id,
+                size: 9,
+                sha256: [3; 32],
+                cms: [4; 32],
+            },
+            Request::Renew {
+                x25519: [5; 32],
+                mlkem: vec![6; 1184],
+            },
+        ]
+    }
+
+    #[test]
+    fn requests_come_back() {
+        for request in requests() {
+            let head = request.encode().unwrap();
+            assert_eq!(Request::decode(&head), Ok(request));
+        }
+    }
+
+    #[test]
+    fn cut_and_extended_requests_are_refused() {
+        for request in requests() {
+            let head = request.encode().unwrap();
+            for end in 0..head.len() {
+                assert!(Request::decode(&head[..end]).is_err(), "{request:?} {end}");
+            }
+            let long = [&head[..], &[0]].concat();
+            assert_eq!(Request::decode(&long), Err(CodecError::Long));
+        }
+    }
+
+    #[test]
+    fn names_that_are_none_are_refused() {
+        assert!(Request::decode(&[3, 0, 2, b'.', b'.']).is_err());
+        assert!(Request::decode(&[9, 0, 1, b'a']).is_err());
+        assert!(Request::decode(&[8, 4, 0, 0]).is_err());
+        assert!(Request::decode(&[0]).is_err());
+        assert!(Request::decode(&[15]).is_err());
+    }
+
+    #[test]
+    fn an_offer_to_a_thousand_mailboxes_fits_one_chunk() {
+        let name: MailboxName = "x".repeat(32).parse().unwrap();
+        let offer = Request::Offer {
+            id: MessageId::from_bytes([0; 16]),
+            size: 0,
+            sha256: [0; 32],
+            cms: [0; 32],
+            mailboxes: vec![name; 1000],
+        };
+        assert!(offer.encode().unwrap().len() <= crate::session::MAX_CHUNK);
+    }
+}

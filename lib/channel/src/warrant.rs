@@ -22,7 +22,7 @@ impl WarrantError {
 }
 
 /// smrd's Ed25519 signature on one reply (RFC 8032), with all that it covers;
-/// 184 bytes when encoded.
+/// 176 bytes when encoded.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Warrant {
     /// The session.
@@ -73,7 +73,7 @@ impl Warrant {
         )
     }
 
-    /// Returns the warrant as 184 bytes.
+    /// Returns the warrant as 176 bytes.
     pub fn encode(&self) -> Vec<u8> {
         let mut w = Writer::new();
         self.write(&mut w);
@@ -106,5 +106,50 @@ impl Warrant {
             time: r.i64()?,
             signature: r.array()?,
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use ring::signature::{Ed25519KeyPair, KeyPair};
+
+    use super::{Warrant, WarrantError};
+
+    fn signed() -> (Warrant, [u8; 32]) {
+        let key = Ed25519KeyPair::from_seed_unchecked(&[7; 32]).unwrap();
+        let warrant = Warrant {
+            session: [1; 32],
+            number: 2,
+            request: [3; 32],
+            reply: [4; 32],
+            time: 5,
+            signature: [0; 64],
+        };
+        let public = key.public_key().as_ref().try_into().unwrap();
+        (warrant.sign(&key), public)
+    }
+
+    #[test]
+    fn a_warrant_verifies_and_comes_back() {
+        let (warrant, key) = signed();
+        assert_eq!(warrant.verify(&key), Ok(()));
+        let bytes = warrant.encode();
+        assert_eq!(bytes.len(), 176);
+        assert_eq!(Warrant::decode(&bytes), Ok(warrant));
+    }
+
+    #[test]
+    fn every_bit_counts() {
+        let (warrant, key) = signed();
+        let bytes = warrant.encode();
+        for at in 0..bytes.len() {
+            let mut other = bytes.clone();
+            other[at] ^= 1;
+            let other = Warrant::decode(&other).unwrap();
+            assert_eq!(other.verify(&key), Err(WarrantError), "byte {at}");
+        }
+        assert!(warrant.verify(&[9; 32]).is_err());
+        assert!(Warrant::decode(&bytes[1..]).is_err());
+        assert!(Warrant::decode(&[bytes, vec![0]].concat()).is_err());
     }
 }
