@@ -1,0 +1,203 @@
+//! Sending: signs a message, seals it, deposits it, and keeps the postmarks.
+//!
+//! Sends nothing unless every addressee's account verifies, and reports an id
+//! only when smrd has said, in postmarks that verify, that all of it is on disk.
+
+use std::io::{Read, Seek, SeekFrom, Write};
+use std::rc::Rc;
+
+use rand_core::CryptoRngCore;
+use sha2::{Digest, Sha256};
+use smr_evidence::account::Account;
+use smr_evidence::envelope::{self, Author, Part, ReceiptWanted};
+use smr_evidence::postmark::{self, Kind};
+use smr_name::{Address, Class, MailboxName, MessageId};
+use smr_seal::Recipient;
+
+use crate::failure::Failure;
+use crate::session::Offer;
+use crate::spool::Spool;
+use crate::user::User;
+
+/// A message to send.
+pub struct Letter {
+    /// The addressees.
+    pub to: Vec<Address>,
+    /// Further addressees.
+    pub cc: Vec<Address>,
+    /// The subject; may be empty.
+    pub subject: String,
+    /// Text and attachments, in order.
+    pub parts: Vec<Part<'static>>,
+    /// Which receipt is asked for.
+    pub receipt: ReceiptWanted,
+    /// The message this one answers.
+    pub reply: Option<MessageId>,
+}
+
+/// Sends a letter under `id` and returns the mailboxes it is in.
+pub fn send(
+    user: &mut User,
+    letter: Letter,
+    id: MessageId,
+    rng: &mut dyn CryptoRngCore,
+) -> Result<Vec<MailboxName>, Failure> {
+    let to = full(user, &letter.to)?;
+    let cc = full(user, &letter.cc)?;
+    let mailboxes = addressees(&to, &cc);
+    if mailboxes.is_empty() {
+        return Err(Failure::new(Class::Usage, "no addressee"));
+    }
+    let own = user.account(&user.address.mailbox.clone())?;
+    let recipients = recipients(user, &mailboxes, &own)?;
+    let draft = envelope::Draft {
+        from: Author { display: own.person.display.clone(), address: user.address.clone() },
+        to,
+        cc,
+        date: user.now,
+        subject: &letter.subject,
+        id,
+        reply: letter.reply,
+        receipt: letter.receipt,
+    };
+    let mut spool = Hashing::new(Spool::create(&user.home)?);
+    let device = user.device()?;
+    let sealed = envelope::seal(&draft, letter.parts, &recipients, &device, &mut spool, rng)?;
+    let (spool, size, sha256) = spool.finish();
+    let offer = Offer { id, size, sha256, cms: sealed.cms_sha256, mailboxes };
+    deposit(user, spool, offer)
+}
+
+/// Deposits a sealed file and keeps its postmarks.
+fn deposit(user: &mut User, mut spool: Spool, offer: Offer) -> Result<Vec<MailboxName>, Failure> {
+    let notes = retry(|| {
+        spool.file().seek(SeekFrom::Start(0)).map_err(|e| spool_failed(&e))?;
+        Ok(user.session.deposit(&offer, &mut spool.file())?)
+    })?;
+    let mut expected = offer.mailboxes.clone();
+    expected.push(user.address.mailbox.clone());
+    if notes.len() != expected.len() {
+        return Err(unkept(&format!("{} postmarks for {} copies", notes.len(), expected.len())));
+    }
+    for (mailbox, note) in expected.iter().zip(&notes) {
+        check_postmark(user, mailbox, note, &offer)?;
+        user.known.keep_postmark(&offer.id, mailbox, note)?;
+    }
+    Ok(offer.mailboxes)
+}
+
+/// Runs a deposit again, once, where its reply may have been lost: the id makes
+/// it the same message.
+fn retry<T>(mut run: impl FnMut() -> Result<T, Failure>) -> Result<T, Failure> {
+    match run() {
+        Err(failure) if failure.class == Class::Busy => run(),
+        other => other,
+    }
+}
+
+fn check_postmark(
+    user: &User,
+    mailbox: &MailboxName,
+    note: &str,
+    offer: &Offer,
+) -> Result<(), Failure> {
+    let mark = postmark::open(note, &user.server.postmark, &user.repository)
+        .map_err(|error| unkept(&error.to_string()))?;
+    let holds = mark.kind == Kind::Message
+        && mark.mailbox == *mailbox
+        && mark.sender == user.address.mailbox
+        && mark.id == offer.id
+        && mark.size == offer.size
+        && mark.sha256 == offer.sha256
+        && mark.cms == offer.cms;
+    match holds {
+        true => Ok(()),
+        false => Err(unkept(&format!("the postmark for \"{mailbox}\" is another message's"))),
+    }
+}
+
+fn unkept(why: &str) -> Failure {
+    Failure::new(Class::Untrusted, format!("smrd did not keep its word: {why}"))
+}
+
+fn spool_failed(error: &std::io::Error) -> Failure {
+    Failure::new(Class::Io, format!("the spool file failed: {error}"))
+}
+
+fn full(user: &User, addresses: &[Address]) -> Result<Vec<Address>, Failure> {
+    addresses.iter().map(|a| user.local(a).map(|name| user.full(&name))).collect()
+}
+
+/// Returns the mailboxes in order, each once.
+fn addressees(to: &[Address], cc: &[Address]) -> Vec<MailboxName> {
+    let mut names: Vec<MailboxName> = Vec::new();
+    for address in to.iter().chain(cc) {
+        if !names.contains(&address.mailbox) {
+            names.push(address.mailbox.clone());
+        }
+    }
+    names
+}
+
+/// Returns every device of every addressee, and of the sender, each once.
+fn recipients(
+    user: &mut User,
+    mailboxes: &[MailboxName],
+    own: &Rc<Account>,
+) -> Result<Vec<Recipient>, Failure> {
+    let mut texts: Vec<String> = Vec::new();
+    let mut add = |account: &Account| {
+        for device in &account.devices {
+            if !texts.contains(&device.recipient) {
+                texts.push(device.recipient.clone());
+            }
+        }
+    };
+    add(own);
+    for name in mailboxes {
+        add(&*user.account(name)?);
+    }
+    texts
+        .iter()
+        .map(|text| {
+            Recipient::parse(text).map_err(|error| Failure::new(Class::Forged, error.to_string()))
+        })
+        .collect()
+}
+
+/// Counts and hashes what is written through it.
+pub(crate) struct Hashing<W> {
+    inner: W,
+    size: u64,
+    hash: Sha256,
+}
+
+impl<W: Write> Hashing<W> {
+    pub(crate) fn new(inner: W) -> Self {
+        Hashing { inner, size: 0, hash: Sha256::new() }
+    }
+
+    /// Returns the writer, the bytes written, and their SHA-256.
+    pub(crate) fn finish(self) -> (W, u64, [u8; 32]) {
+        (self.inner, self.size, self.hash.finalize().into())
+    }
+}
+
+impl<W: Write> Write for Hashing<W> {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        let written = self.inner.write(bytes)?;
+        self.hash.update(&bytes[..written]);
+        self.size += written as u64;
+        Ok(written)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        self.inner.flush()
+    }
+}
+
+/// Names an attachment by the last part of its path.
+pub fn attachment(path: &std::path::Path, read: Box<dyn Read>) -> Part<'static> {
+    let name = path.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
+    Part::Attachment { name, read }
+}

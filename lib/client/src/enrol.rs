@@ -1,0 +1,280 @@
+//! Enrolment: a person's card signs a device once, and the account is
+//! published.
+//!
+//! Nothing leaves this machine before the card's certificate has verified
+//! here; nothing is published before the key ring is on disk.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use rand_core::CryptoRngCore;
+use smr_channel::identity::Identity as ServerIdentity;
+use smr_channel::local::Entrance;
+use smr_evidence::account::{Draft, build, keys_statement};
+use smr_evidence::device;
+use smr_evidence::trust::{
+    Certificate, Revocation, Signer, SoftKey, check_card, generate_p256,
+};
+use smr_name::{Address, Class, Fingerprint, MailboxName, RepositoryName};
+use smr_seal::Identity;
+use zeroize::Zeroizing;
+
+use crate::config::{self, FirstAccount, Settings};
+use crate::failure::Failure;
+use crate::grounds;
+use crate::home::Home;
+use crate::keyring::{EpochKey, KeyRing};
+use crate::known::{Known, Server};
+use crate::login;
+use crate::meet::ask_identity;
+use crate::private;
+use crate::token::{PinPrompt, Token};
+
+/// A device certificate lasts three years, or as long as its card's.
+const DEVICE_YEARS: i64 = 3 * 365 * 86_400;
+/// Clocks differ: the certificate begins a little before it is made.
+const BACKDATE: i64 = 300;
+
+/// What a person wants enrolled.
+pub struct Wish {
+    /// The name of the new mailbox.
+    pub name: MailboxName,
+    /// HOST:PORT.
+    pub server: String,
+    /// smrd's fingerprint, where it is known beforehand.
+    pub server_key: Option<Fingerprint>,
+    /// The card or key file.
+    pub token: Token,
+    /// TOKEN as it was written, for client.toml.
+    pub token_text: String,
+    /// Anchors instead of the configured ones.
+    pub anchors: Option<PathBuf>,
+    /// The new device's label.
+    pub label: String,
+    /// Where to write the encryption key for safe keeping.
+    pub backup: Option<PathBuf>,
+}
+
+/// What only the person, or what stands in for him, can answer.
+pub trait Answers {
+    /// Accepts a server seen for the first time, or fails.
+    fn accept_server(
+        &mut self,
+        repository: &RepositoryName,
+        fingerprint: &Fingerprint,
+    ) -> Result<(), Failure>;
+    /// Gives the PIN of a token, or the password of a key file.
+    fn pin(&mut self, prompt: &PinPrompt) -> Result<Zeroizing<String>, Failure>;
+    /// Gives a new passphrase for the key ring.
+    fn new_passphrase(&mut self) -> Result<Zeroizing<String>, Failure>;
+}
+
+/// Makes the account, and returns its address and the fingerprint of the
+/// device certificate. `now` is unix seconds.
+pub fn enrol(
+    home: &Home,
+    settings: &Settings,
+    wish: &Wish,
+    answers: &mut dyn Answers,
+    rng: &mut dyn CryptoRngCore,
+    now: i64,
+) -> Result<(Address, Fingerprint), Failure> {
+    let server = meet(home, wish, answers)?;
+    let address = Address::new(wish.name.clone(), server.name.clone());
+    let path = home.keyring(&wish.name, &server.name);
+    refuse_second(&path, &address)?;
+
+    let card = crate::token::open(&wish.token, &mut |prompt| answers.pin(prompt))?;
+    check_own_card(home, settings, wish, card.as_ref(), now)?;
+    let made = Made::draw(card.as_ref(), &address, &wish.label, rng, now)?;
+    drop(card); // the reader is free again
+
+    let passphrase = answers.new_passphrase()?;
+    let ring = made.ring(address.clone(), &wish.label, rng, now);
+    ring.save(&path, &passphrase)?;
+    let published = publish(home, settings, wish, &server, &ring, made.record);
+    if let Err(failure) = published {
+        // Nobody knows this key: keeping it would only bar the next try.
+        fs::remove_file(&path).map_err(|e| {
+            Failure::new(Class::Io, format!("cannot remove \"{}\": {e}", path.display()))
+        })?;
+        return Err(failure);
+    }
+    login::keep_chain(home, &address, &ring.chain)?;
+    settle(home, wish, &server, &address, &ring)?;
+    Ok((address, made.fingerprint))
+}
+
+/// Meets the server and pins it, if its fingerprint is the right one.
+fn meet(home: &Home, wish: &Wish, answers: &mut dyn Answers) -> Result<ServerIdentity, Failure> {
+    let identity = ask_identity(&wish.server)?;
+    let seen = identity.fingerprint();
+    let known = Known::new(home);
+    let server = Server { address: wish.server.clone(), identity: identity.to_string() };
+    match (wish.server_key, known.server(&identity.name)?) {
+        (Some(expected), _) if expected != seen => {
+            return Err(Failure::new(
+                Class::Untrusted,
+                format!("\"{}\" has another key: {seen}, expected {expected}", wish.server),
+            )
+            .hint("ask its operator for `smrd --fingerprint`"));
+        }
+        (Some(_), _) => known.accept_server(&identity.name, &server)?,
+        (None, Some(_)) => drop(known.see_server(&identity.name, &server)?),
+        (None, None) => {
+            answers.accept_server(&identity.name, &seen)?;
+            known.see_server(&identity.name, &server)?;
+        }
+    }
+    Ok(identity)
+}
+
+fn refuse_second(path: &Path, address: &Address) -> Result<(), Failure> {
+    match path.exists() {
+        false => Ok(()),
+        true => Err(Failure::new(Class::Denied, format!("\"{address}\" is registered here already"))
+            .hint("smr-login")),
+    }
+}
+
+/// Verifies the card as smrd and everybody else will; revocation as far as
+/// lists are at hand, for smrd looks it up in any case.
+fn check_own_card(
+    home: &Home,
+    settings: &Settings,
+    wish: &Wish,
+    card: &dyn Signer,
+    now: i64,
+) -> Result<(), Failure> {
+    let store = grounds::load(home, settings, wish.anchors.as_deref())?;
+    let mut rules = grounds::rules(settings, now);
+    if rules.revocation == Revocation::Require {
+        rules.revocation = Revocation::Prefer;
+    }
+    check_card(card.certificate(), card.chain(), &store, &rules)
+        .map(drop)
+        .map_err(|error| Failure::new(Class::Denied, format!("the certificate is refused: {error}")))
+}
+
+/// What enrolment draws and signs.
+struct Made {
+    device_key: Zeroizing<Vec<u8>>,
+    chain: Vec<Certificate>,
+    identity: Identity,
+    fingerprint: Fingerprint,
+    record: Vec<u8>,
+}
+
+impl Made {
+    fn draw(
+        card: &dyn Signer,
+        address: &Address,
+        label: &str,
+        rng: &mut dyn CryptoRngCore,
+        now: i64,
+    ) -> Result<Made, Failure> {
+        let broken = |e: &dyn std::fmt::Display| Failure::new(Class::Broken, e.to_string());
+        let repository = address.repository.as_ref().ok_or_else(|| broken(&"no repository"))?;
+        let (device_key, spki) = generate_p256().map_err(|e| broken(&e))?;
+        let mut serial = [0; 16];
+        rng.fill_bytes(&mut serial);
+        let request = device::request(
+            &address.mailbox,
+            repository,
+            label,
+            spki,
+            now - BACKDATE,
+            now + DEVICE_YEARS,
+            serial,
+        )?;
+        let certificate = device::issue(&request, card)
+            .map_err(|e| Failure::new(Class::Unavailable, format!("the card did not sign: {e}")))?;
+        let fingerprint = Fingerprint::of(certificate.der());
+        let mut chain = vec![certificate.clone(), card.certificate().clone()];
+        chain.extend(card.chain().iter().cloned());
+        let signer = SoftKey::from_pkcs8(&device_key, certificate, chain[1..].to_vec())
+            .map_err(|e| broken(&e))?;
+        let identity = Identity::generate_pq(rng);
+        let recipient = identity.to_recipient().to_string();
+        let keys = keys_statement(address, &fingerprint, 1, now, &recipient, &signer)?;
+        let mut draft = Draft::first(address.clone(), None);
+        draft.add(&chain, keys)?;
+        let record = build(&draft, &signer, now)?;
+        Ok(Made { device_key, chain, identity, fingerprint, record })
+    }
+
+    fn ring(
+        &self,
+        account: Address,
+        label: &str,
+        rng: &mut dyn CryptoRngCore,
+        now: i64,
+    ) -> KeyRing {
+        KeyRing {
+            account,
+            label: label.to_owned(),
+            device_key: self.device_key.clone(),
+            chain: self.chain.iter().map(|c| c.der().to_vec()).collect(),
+            identities: vec![EpochKey { epoch: 1, from: now, identity: self.identity.encode() }],
+            once: KeyRing::draw_once(rng),
+        }
+    }
+}
+
+/// Has the agent open a session with the record as its introduction, which
+/// enrols it, and leaves the session again.
+fn publish(
+    home: &Home,
+    settings: &Settings,
+    wish: &Wish,
+    server: &ServerIdentity,
+    ring: &KeyRing,
+    record: Vec<u8>,
+) -> Result<(), Failure> {
+    let mut agent = login::agent(home)?;
+    let load = login::load(settings, &wish.server, server, ring, Entrance::Enrol { record })?;
+    let enrolled = agent.load(load);
+    let left = agent.logout(&ring.account);
+    enrolled?;
+    left?;
+    Ok(())
+}
+
+/// Writes what makes the next command simple: client.toml and the backup.
+fn settle(
+    home: &Home,
+    wish: &Wish,
+    server: &ServerIdentity,
+    address: &Address,
+    ring: &KeyRing,
+) -> Result<(), Failure> {
+    if let Some(file) = &wish.backup {
+        write_backup(file, address, ring)?;
+    }
+    let anchors: Vec<PathBuf> = wish.anchors.iter().cloned().collect();
+    config::write_first(
+        home,
+        &FirstAccount {
+            server: &wish.server,
+            server_key: &server.fingerprint(),
+            mailbox: address,
+            token: Some(&wish.token_text),
+            anchors: &anchors,
+        },
+    )?;
+    Ok(())
+}
+
+/// Writes an age identity file, which `age -d -i` and smr can read.
+fn write_backup(file: &Path, address: &Address, ring: &KeyRing) -> Result<(), Failure> {
+    let mut text = Zeroizing::new(String::with_capacity(1024));
+    text.push_str(&format!("# encryption key of {address}; keep it safe, it opens your mail\n"));
+    for key in &ring.identities {
+        text.push_str(&key.identity);
+        text.push('\n');
+    }
+    private::create(file, text.as_bytes()).map_err(|error| {
+        let failure = Failure::from(error);
+        Failure { class: Class::CannotCreate, ..failure }
+    })
+}

@@ -1,0 +1,205 @@
+//! Reading: fetches a message, opens it, and verifies all of it before any of
+//! it can be shown.
+//!
+//! What does not verify is refused whole and stays unread.
+
+use std::fs::File;
+use std::io::{Seek, SeekFrom, Write};
+
+use smr_channel::reply::{Entry, State};
+use smr_channel::request::Folder;
+use smr_evidence::envelope::{self, Emit, Opened};
+use smr_evidence::reading::{Grounds, Verified, verify_sender};
+use smr_name::{Class, IdPrefix, MessageId};
+
+use crate::deposit::Hashing;
+use crate::failure::Failure;
+use crate::listing;
+use crate::spool::Spool;
+use crate::user::User;
+
+/// A message that was opened and verified.
+pub struct Message {
+    /// Its id.
+    pub id: MessageId,
+    /// The folder it is in.
+    pub folder: Folder,
+    /// What smrd says of it.
+    pub entry: Entry,
+    /// What it says of itself, verified.
+    pub opened: Opened,
+    /// Who signed it.
+    pub verified: Verified,
+    spool: Spool,
+}
+
+/// Finds the message that a person named by id or prefix.
+pub fn find(user: &mut User, prefix: &IdPrefix) -> Result<(Folder, MessageId), Failure> {
+    let matches = user.session.find(prefix)?;
+    if matches.iter().any(|(_, id)| !prefix.matches(id)) {
+        return Err(Failure::new(Class::Untrusted, "smrd found a message nobody asked for"));
+    }
+    let first = *matches.first().ok_or_else(|| {
+        Failure::new(Class::Missing, format!("no message \"{prefix}\"")).hint("smr-ls")
+    })?;
+    // A message to oneself is in both folders under one id: the inbox counts.
+    let one = matches.iter().all(|(_, id)| *id == first.1);
+    match one {
+        true => Ok(matches.into_iter().find(|(f, _)| *f == Folder::Inbox).unwrap_or(first)),
+        false => Err(Failure::new(Class::Usage, format!("several messages begin with \"{prefix}\""))
+            .hint("smr-ls -1")),
+    }
+}
+
+/// Returns the ids of the oldest unread messages, `count` at most.
+pub fn oldest_unread(user: &mut User, count: usize) -> Result<Vec<MessageId>, Failure> {
+    let entries = listing::entries(user, Folder::Inbox)?;
+    let unread = entries.iter().filter(|e| e.state != State::Read);
+    let ids: Vec<MessageId> = unread.take(count).map(|e| e.name.id).collect();
+    match ids.is_empty() {
+        true => Err(Failure::new(Class::Missing, "nothing unread")),
+        false => Ok(ids),
+    }
+}
+
+/// Fetches the sealed file, checked against the size and hash in its entry,
+/// and nothing more.
+pub fn fetch_sealed(
+    user: &mut User,
+    folder: Folder,
+    id: MessageId,
+) -> Result<(Entry, Spool), Failure> {
+    let mut spool = Hashing::new(Spool::create(&user.home)?);
+    let limit = user.settings.max_message;
+    let entry = user.session.fetch(folder, id, None, limit, &mut spool)?;
+    let (spool, size, sha256) = spool.finish();
+    let name = &entry.name;
+    if name.id != id || name.size != size || name.sha256 != sha256 {
+        return Err(forged(&id, "it is not the file that was deposited"));
+    }
+    Ok((entry, spool))
+}
+
+/// Fetches a message and verifies it: the seal, the signature, the signer, the
+/// addressees, and that it is the message that was deposited under this id.
+pub fn fetch(user: &mut User, folder: Folder, id: MessageId) -> Result<Message, Failure> {
+    let (entry, spool) = fetch_sealed(user, folder, id)?;
+    let about = |f: Failure| f.about(&format!("message \"{id}\""));
+    let opened =
+        envelope::verify(rewound(&spool)?, &user.keys).map_err(|error| about(error.into()))?;
+    check_delivery(user, folder, &entry, &opened)?;
+    let account = user.account(&opened.headers.from.address.mailbox)?;
+    let rules = user.rules();
+    let grounds = Grounds {
+        account: &account,
+        store: user.trust(),
+        rules: &rules,
+        deposited: Some(entry.name.time),
+    };
+    let verified = verify_sender(&opened.headers.from.address, &opened.signed, &grounds)
+        .map_err(|error| about(error.into()))?;
+    Ok(Message { id, folder, entry, opened, verified, spool })
+}
+
+/// Verifies that what was signed is what was delivered, to whom it was meant.
+fn check_delivery(
+    user: &User,
+    folder: Folder,
+    entry: &Entry,
+    opened: &Opened,
+) -> Result<(), Failure> {
+    let name = &entry.name;
+    if opened.headers.id != name.id {
+        return Err(forged(&name.id, "it was signed under another id"));
+    }
+    if opened.cms_sha256 != name.cms {
+        return Err(forged(&name.id, "its signature is not the one its postmark names"));
+    }
+    if opened.headers.from.address != user.full(&name.sender) {
+        return Err(forged(&name.id, "its sender is not who deposited it"));
+    }
+    if folder == Folder::Sent && opened.headers.from.address != user.address {
+        return Err(forged(&name.id, "you are not its sender"));
+    }
+    envelope::check_addressed(opened, &user.address)
+        .map_err(|error| Failure::from(error).about(&format!("message \"{}\"", name.id)))
+}
+
+fn forged(id: &MessageId, why: &str) -> Failure {
+    Failure::new(Class::Forged, format!("message \"{id}\": {why}"))
+}
+
+fn rewound(spool: &Spool) -> Result<File, Failure> {
+    let wrong = |e: std::io::Error| Failure::new(Class::Io, format!("the spool file failed: {e}"));
+    let mut file = spool.file().try_clone().map_err(wrong)?;
+    file.seek(SeekFrom::Start(0)).map_err(wrong)?;
+    Ok(file)
+}
+
+impl Message {
+    /// Writes what was verified, in a second pass over the sealed file.
+    pub fn emit(&self, user: &User, what: Emit<'_>, out: &mut dyn Write) -> Result<(), Failure> {
+        envelope::emit(rewound(&self.spool)?, &user.keys, &self.opened, what, out)
+            .map_err(|error| Failure::from(error).about(&format!("message \"{}\"", self.id)))
+    }
+
+    /// Finds a part by its number, or by a pattern for its name.
+    pub fn part(&self, wanted: &str) -> Result<&str, Failure> {
+        let parts = &self.opened.parts;
+        let numbered = parts.iter().find(|p| p.number == wanted);
+        let named = || {
+            let fits = |name: &Option<String>| name.as_ref().is_some_and(|n| glob(wanted, n));
+            parts.iter().find(|p| fits(&p.name))
+        };
+        numbered.or_else(named).map(|p| p.number.as_str()).ok_or_else(|| {
+            Failure::new(Class::Missing, format!("message \"{}\" has no part \"{wanted}\"", self.id))
+        })
+    }
+}
+
+/// Writes a sealed file as it is.
+pub fn copy_sealed(spool: &Spool, out: &mut dyn Write) -> Result<(), Failure> {
+    std::io::copy(&mut rewound(spool)?, out)
+        .map(drop)
+        .map_err(|e| Failure::new(Class::Io, format!("cannot write the sealed file: {e}")))
+}
+
+/// Tells whether `name` fits a pattern with `*` and `?`.
+fn glob(pattern: &str, name: &str) -> bool {
+    let (pattern, name): (Vec<char>, Vec<char>) = (pattern.chars().collect(), name.chars().collect());
+    let mut fits = vec![false; name.len() + 1];
+    fits[0] = true;
+    for symbol in pattern {
+        let mut before = fits[0];
+        fits[0] = before && symbol == '*';
+        for at in 0..name.len() {
+            let old = fits[at + 1];
+            fits[at + 1] = match symbol {
+                '*' => old || fits[at],
+                '?' => before,
+                exact => before && exact == name[at],
+            };
+            before = old;
+        }
+    }
+    fits[name.len()]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::glob;
+
+    #[test]
+    fn patterns_fit_names() {
+        for (pattern, name) in [("*.pdf", "a.pdf"), ("*", ""), ("a?c", "abc"), ("a*b*c", "a-b-b-c"), ("ação*", "ação.txt")] {
+            assert!(glob(pattern, name), "{pattern} {name}");
+        }
+    }
+
+    #[test]
+    fn other_names_do_not_fit() {
+        for (pattern, name) in [("*.pdf", "a.pdf.exe"), ("", "a"), ("a?c", "ac"), ("a*b", "a-b-c")] {
+            assert!(!glob(pattern, name), "{pattern} {name}");
+        }
+    }
+}

@@ -1,0 +1,168 @@
+//! Login: unlocks the key ring and hands it to the agent, which opens the
+//! session.
+//!
+//! The passphrase does not outlive the unlocking.
+
+use std::path::PathBuf;
+
+use smr_channel::identity::Identity as ServerIdentity;
+use smr_channel::local::{Entrance, Load, Loaded, Secret};
+use smr_evidence::trust::Certificate;
+use smr_name::{Address, Class, Fingerprint};
+use zeroize::Zeroizing;
+
+use crate::agent::{self, Connection};
+use crate::config::Settings;
+use crate::failure::Failure;
+use crate::home::Home;
+use crate::keyring::KeyRing;
+use crate::known::Known;
+use crate::private;
+
+/// Connects to the agent, and starts one if none answers.
+pub fn agent(home: &Home) -> Result<Connection, Failure> {
+    let socket = home.prepare_agent_dir()?;
+    if let Ok(connection) = Connection::open(&socket) {
+        return Ok(connection);
+    }
+    agent::start(&socket)?;
+    Ok(Connection::open(&socket)?)
+}
+
+/// Finds the account that the settings mean: the one configured, or the only
+/// one with a key ring here.
+pub fn account(home: &Home, settings: &Settings) -> Result<Address, Failure> {
+    let rings: Vec<Address> = private::names(&home.keyrings())?
+        .iter()
+        .filter_map(|name| name.strip_suffix(".age")?.parse().ok())
+        .collect();
+    let fits = |ring: &&Address| match &settings.mailbox {
+        None => true,
+        Some(wanted) => {
+            wanted.mailbox == ring.mailbox
+                && (wanted.repository.is_none() || wanted.repository == ring.repository)
+        }
+    };
+    let mut found = rings.iter().filter(fits);
+    match (found.next(), found.next()) {
+        (Some(one), None) => Ok(one.clone()),
+        (None, _) => Err(Failure::new(Class::NoMailbox, "no account is registered here")
+            .hint("smr-register NAME")),
+        (Some(one), Some(other)) => Err(Failure::new(
+            Class::Usage,
+            format!("several accounts here, such as \"{one}\" and \"{other}\""),
+        )
+        .hint("which one? --as ACCOUNT")),
+    }
+}
+
+/// Unlocks the account's key ring and has the agent log in with it.
+pub fn login(
+    home: &Home,
+    settings: &Settings,
+    account: &Address,
+    passphrase: &Zeroizing<String>,
+) -> Result<(), Failure> {
+    let broken = || Failure::new(Class::Broken, "the account names no repository");
+    let repository = account.repository.as_ref().ok_or_else(broken)?;
+    let ring = KeyRing::load(&home.keyring(&account.mailbox, repository), passphrase)?;
+    let pinned = Known::new(home).server(repository)?.ok_or_else(|| {
+        Failure::new(Class::Untrusted, format!("the key of repository \"{repository}\" is not known"))
+            .hint("smr-register --server-key FINGERPRINT")
+    })?;
+    let identity = ServerIdentity::parse(&pinned.identity)
+        .map_err(|error| Failure::new(Class::Io, error.to_string()))?;
+    let server = settings.server.as_ref().unwrap_or(&pinned.address);
+    keep_chain(home, account, &ring.chain)?;
+    let load = load(settings, server, &identity, &ring, Entrance::Login)?;
+    agent(home)?.load(load)?;
+    Ok(())
+}
+
+/// Puts together what the agent needs.
+pub(crate) fn load(
+    settings: &Settings,
+    server: &str,
+    identity: &ServerIdentity,
+    ring: &KeyRing,
+    entrance: Entrance,
+) -> Result<Load, Failure> {
+    let device = ring
+        .chain
+        .first()
+        .ok_or_else(|| Failure::new(Class::Io, "the key ring holds no device certificate"))?;
+    let seconds = |n: u64| u32::try_from(n).unwrap_or(u32::MAX);
+    Ok(Load {
+        account: ring.account.clone(),
+        server: server.to_owned(),
+        identity: identity.to_string(),
+        device_key: Secret::copy_of(&ring.device_key),
+        device: *Fingerprint::of(device).as_bytes(),
+        identities: ring
+            .identities
+            .iter()
+            .rev()
+            .map(|key| Secret::copy_of(key.identity.as_bytes()))
+            .collect(),
+        lifetime: seconds(settings.lifetime),
+        idle: seconds(settings.idle),
+        entrance,
+    })
+}
+
+/// Returns what the agent says of its accounts; fails with 69 where none answers.
+pub fn status(home: &Home) -> Result<Vec<Loaded>, Failure> {
+    Ok(Connection::open(&home.agent_socket())?.status()?)
+}
+
+/// Wipes the account's secrets from the agent, keeping its name.
+pub fn lock(home: &Home, account: &Address) -> Result<(), Failure> {
+    Ok(Connection::open(&home.agent_socket())?.lock(account)?)
+}
+
+/// Wipes all of the account from the agent.
+pub fn logout(home: &Home, account: &Address) -> Result<(), Failure> {
+    Ok(Connection::open(&home.agent_socket())?.logout(account)?)
+}
+
+// The device's chain is public and stands beside the key ring, for tools
+// that sign through the agent and never see the ring unlocked.
+fn chain_file(home: &Home, account: &Address) -> PathBuf {
+    home.keyrings().join(format!("{account}.chain"))
+}
+
+/// Keeps the device's certificates in PEM.
+pub(crate) fn keep_chain(
+    home: &Home,
+    account: &Address,
+    chain: &[Vec<u8>],
+) -> Result<(), Failure> {
+    Ok(private::replace(&chain_file(home, account), &pem(chain))?)
+}
+
+/// Returns the device's certificates: device, card, authorities.
+pub(crate) fn chain(home: &Home, account: &Address) -> Result<Vec<Certificate>, Failure> {
+    let file = chain_file(home, account);
+    let missing = || {
+        Failure::new(Class::Unavailable, format!("\"{}\" is missing", file.display()))
+            .hint("smr-login")
+    };
+    let bytes = private::read(&file, 1 << 20)?.ok_or_else(missing)?;
+    Certificate::pem_or_der_bundle(&bytes)
+        .map_err(|error| Failure::new(Class::Io, format!("\"{}\": {error}", file.display())))
+}
+
+fn pem(chain: &[Vec<u8>]) -> Vec<u8> {
+    use base64::Engine;
+    let mut out = String::new();
+    for der in chain {
+        out.push_str("-----BEGIN CERTIFICATE-----\n");
+        let text = base64::engine::general_purpose::STANDARD.encode(der);
+        for line in text.as_bytes().chunks(64) {
+            out.extend(line.iter().map(|b| char::from(*b)));
+            out.push('\n');
+        }
+        out.push_str("-----END CERTIFICATE-----\n");
+    }
+    out.into_bytes()
+}
