@@ -1,1 +1,27 @@
-//! Session keys in memory.
+//! Session keys in memory: the agent that holds what is secret after login,
+//! signs, unwraps and carries requests for the tools of its user
+//! (smr-agent(1), smr-agent-protocol(7)).
+//!
+//! Never prompts, never touches a card, never reads or writes a key on disk,
+//! and gives no secret back.
+
+mod account;
+mod attributes;
+mod carry;
+mod clock;
+mod conn;
+pub mod detach;
+mod failure;
+mod guard;
+mod keys;
+mod link;
+mod locked;
+mod peer;
+mod pool;
+mod run;
+mod socket;
+mod table;
+mod wire;
+
+pub use run::{AgentError, Options, run};
+pub use socket::SocketError;

@@ -1,0 +1,259 @@
+//! The secrets of one account: its device's key and its age identities, in
+//! locked memory.
+//!
+//! Signs only what it has composed itself (login, enrol) or has checked to be
+//! the signed attributes of a CMS signature; never gives a secret away.
+
+use ring::rand::SystemRandom;
+use ring::signature::{ECDSA_P256_SHA256_ASN1_SIGNING, EcdsaKeyPair};
+use smr_channel::handshake::Introduction;
+use smr_channel::local::{Entrance, Load, Secret, Stanza};
+use smr_name::{Class, MailboxName};
+use smr_seal::{FileKey, Identity, SealError};
+
+use crate::attributes::{self, AttributesError};
+use crate::locked::Locked;
+
+// "AGE-SECRET-KEY-PQ-1" and 58 characters are 77 bytes.
+const LONGEST_IDENTITY: usize = 128;
+
+/// Says why secrets cannot be taken or used; never shows them.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+pub(crate) enum KeysError {
+    /// Not a device's private key.
+    #[error("the device key is not a P-256 key in PKCS#8")]
+    DeviceKey,
+    /// Not an age identity.
+    #[error("an age identity of the key ring cannot be read")]
+    Identity,
+    /// ring could not sign.
+    #[error("the device key does not sign")]
+    Sign,
+    /// The header of a sealed file is malformed.
+    #[error(transparent)]
+    Seal(#[from] SealError),
+    /// Not what the device signs.
+    #[error(transparent)]
+    Attributes(#[from] AttributesError),
+}
+
+impl KeysError {
+    /// Returns the class of this failure.
+    pub(crate) fn class(&self) -> Class {
+        match self {
+            KeysError::DeviceKey | KeysError::Identity | KeysError::Seal(_) => Class::Forged,
+            KeysError::Sign => Class::Broken,
+            KeysError::Attributes(error) => error.class(),
+        }
+    }
+}
+
+// Kept as text, in place: an identity itself keeps its seed behind a pointer.
+struct IdentityText {
+    text: [u8; LONGEST_IDENTITY],
+    length: usize,
+}
+
+impl IdentityText {
+    fn new(secret: &Secret) -> Result<Locked<Self>, KeysError> {
+        let bytes = secret.expose();
+        let mut held = Locked::new(IdentityText {
+            text: [0; LONGEST_IDENTITY],
+            length: bytes.len(),
+        });
+        let room = held.text.get_mut(..bytes.len());
+        room.ok_or(KeysError::Identity)?.copy_from_slice(bytes);
+        held.identity()?;
+        Ok(held)
+    }
+
+    fn identity(&self) -> Result<Identity, KeysError> {
+        let text = self.text.get(..self.length).unwrap_or_default();
+        let text = str::from_utf8(text).map_err(|_| KeysError::Identity)?;
+        Identity::parse(text).map_err(|_| KeysError::Identity)
+    }
+}
+
+/// The unlocked secrets of one account; wiped on drop.
+pub(crate) struct Keys {
+    device: Locked<EcdsaKeyPair>,
+    fingerprint: [u8; 32],
+    identities: Vec<Locked<IdentityText>>,
+}
+
+impl Keys {
+    /// Takes the secrets that a tool hands over.
+    pub(crate) fn new(load: &Load) -> Result<Self, KeysError> {
+        let device = EcdsaKeyPair::from_pkcs8(
+            &ECDSA_P256_SHA256_ASN1_SIGNING,
+            load.device_key.expose(),
+            &SystemRandom::new(),
+        );
+        Ok(Keys {
+            device: Locked::new(device.map_err(|_| KeysError::DeviceKey)?),
+            fingerprint: load.device,
+            identities: load
+                .identities
+                .iter()
+                .map(IdentityText::new)
+                .collect::<Result<_, _>>()?,
+        })
+    }
+
+    /// Signs the signed attributes of a CMS signature; ECDSA in DER.
+    pub(crate) fn sign(&self, signed_attributes: &[u8]) -> Result<Vec<u8>, KeysError> {
+        attributes::check(signed_attributes)?;
+        self.sign_bytes(signed_attributes)
+    }
+
+    /// Introduces the device in the handshake with this hash.
+    pub(crate) fn introduce(
+        &self,
+        hash: &[u8; 32],
+        account: &MailboxName,
+        entrance: &Entrance,
+    ) -> Result<Introduction, KeysError> {
+        let device = self.fingerprint;
+        match entrance {
+            Entrance::Login => Ok(Introduction::Login {
+                account: account.clone(),
+                device,
+                signature: self.sign_bytes(&Introduction::login_to_sign(hash, account, &device))?,
+            }),
+            Entrance::Enrol { record } => {
+                let to_sign = Introduction::enrol_to_sign(hash, account, &device, record);
+                Ok(Introduction::Enrol {
+                    record: record.clone(),
+                    signature: self.sign_bytes(&to_sign)?,
+                })
+            }
+        }
+    }
+
+    /// Finds the file key in the stanzas of one sealed file; none where no
+    /// identity fits.
+    pub(crate) fn unwrap(&self, stanzas: &[Stanza]) -> Result<Option<FileKey>, KeysError> {
+        let stanzas: Vec<_> = stanzas
+            .iter()
+            .map(|s| smr_seal::Stanza {
+                tag: s.tag.clone(),
+                args: s.args.clone(),
+                body: s.body.clone(),
+            })
+            .collect();
+        for held in &self.identities {
+            if let Some(key) = smr_seal::unwrap(&[held.identity()?], &stanzas)? {
+                return Ok(Some(key));
+            }
+        }
+        Ok(None)
+    }
+
+    fn sign_bytes(&self, bytes: &[u8]) -> Result<Vec<u8>, KeysError> {
+        let signature = self.device.sign(&SystemRandom::new(), bytes);
+        Ok(signature.map_err(|_| KeysError::Sign)?.as_ref().to_vec())
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use age::Recipient;
+    use age_core::format::FileKey;
+    use rand_core::OsRng;
+    use ring::rand::SystemRandom;
+    use ring::signature::{
+        ECDSA_P256_SHA256_ASN1, ECDSA_P256_SHA256_ASN1_SIGNING, EcdsaKeyPair, KeyPair,
+        UnparsedPublicKey,
+    };
+    use smr_channel::handshake::Introduction;
+    use smr_channel::local::{Entrance, Load, Secret, Stanza};
+    use smr_seal::Identity;
+
+    use super::{Keys, KeysError};
+    use crate::attributes::tests::data;
+
+    pub(crate) fn load(identities: &[Identity]) -> Load {
+        let rng = SystemRandom::new();
+        let key = EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_ASN1_SIGNING, &rng).unwrap();
+        Load {
+            account: "rui@repo.example".parse().unwrap(),
+            server: "localhost:1".to_owned(),
+            identity: String::new(),
+            device_key: Secret::copy_of(key.as_ref()),
+            device: [4; 32],
+            identities: identities
+                .iter()
+                .map(|i| Secret::copy_of(i.encode().as_bytes()))
+                .collect(),
+            lifetime: 3600,
+            idle: 0,
+            entrance: Entrance::Login,
+        }
+    }
+
+    fn verifies(keys: &Keys, message: &[u8], signature: &[u8]) -> bool {
+        let public = keys.device.public_key().as_ref();
+        UnparsedPublicKey::new(&ECDSA_P256_SHA256_ASN1, public)
+            .verify(message, signature)
+            .is_ok()
+    }
+
+    #[test]
+    fn attributes_are_signed_and_nothing_else() {
+        let keys = Keys::new(&load(&[])).unwrap();
+        let signature = keys.sign(&data()).unwrap();
+        assert!(verifies(&keys, &data(), &signature));
+        let login = Introduction::login_to_sign(&[1; 32], &"rui".parse().unwrap(), &[4; 32]);
+        for bytes in [&b"a contract"[..], &login, &[]] {
+            assert!(matches!(keys.sign(bytes), Err(KeysError::Attributes(_))));
+        }
+    }
+
+    #[test]
+    fn introductions_cover_the_handshake() {
+        let keys = Keys::new(&load(&[])).unwrap();
+        let rui = "rui".parse().unwrap();
+        let login = keys.introduce(&[1; 32], &rui, &Entrance::Login).unwrap();
+        let Introduction::Login { signature, .. } = login else {
+            panic!("not a login")
+        };
+        let signed = |hash| Introduction::login_to_sign(&hash, &rui, &[4; 32]);
+        assert!(verifies(&keys, &signed([1; 32]), &signature));
+        assert!(!verifies(&keys, &signed([2; 32]), &signature));
+    }
+
+    #[test]
+    fn the_right_identity_opens() {
+        let [old, new, other] = [0; 3].map(|_| Identity::generate_pq(&mut OsRng));
+        let keys = Keys::new(&load(&[new, old])).unwrap();
+        let wrapped = |to: &Identity| -> Vec<Stanza> {
+            let key = FileKey::init_with_mut(|k| k.fill(9));
+            let (stanzas, _) = to.to_recipient().wrap_file_key(&key).unwrap();
+            let plain = |s: smr_seal::Stanza| Stanza {
+                tag: s.tag,
+                args: s.args,
+                body: s.body,
+            };
+            stanzas.into_iter().map(plain).collect()
+        };
+        let old = keys.identities[1].identity().unwrap();
+        assert_eq!(*keys.unwrap(&wrapped(&old)).unwrap().unwrap(), [9; 16]);
+        assert_eq!(keys.unwrap(&wrapped(&other)).unwrap(), None);
+        let mut damaged = wrapped(&old);
+        damaged[0].body.pop();
+        assert!(matches!(keys.unwrap(&damaged), Err(KeysError::Seal(_))));
+    }
+
+    #[test]
+    fn strange_secrets_are_refused() {
+        let mut bad = load(&[]);
+        bad.device_key = Secret::copy_of(b"key");
+        assert_eq!(Keys::new(&bad).err(), Some(KeysError::DeviceKey));
+        let long = [b'A'; 500];
+        for text in [&b"AGE-SECRET-KEY-1"[..], &long, &[0xff], &[]] {
+            let mut bad = load(&[]);
+            bad.identities = vec![Secret::copy_of(text)];
+            assert_eq!(Keys::new(&bad).err(), Some(KeysError::Identity));
+        }
+    }
+}
