@@ -3,6 +3,7 @@
 //!
 //! Never prints, never prompts, never ends the process: that is the edge's.
 
+pub mod agent;
 pub mod config;
 pub mod home;
 pub mod keyring;
