@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 
 use smr_name::Class;
 use tempfile::NamedTempFile;
+use zeroize::Zeroizing;
 
 /// Says which operation on which file failed.
 #[derive(Debug, thiserror::Error)]
@@ -106,6 +107,24 @@ pub fn read(path: &Path, limit: u64) -> Result<Option<Vec<u8>>, PrivateError> {
         let path = path.to_owned();
         return Err(PrivateError::TooLarge { path, limit });
     }
+    Ok(Some(bytes))
+}
+
+/// Reads a file like [`read`], into memory that is wiped and never grows.
+pub fn read_secret(path: &Path, limit: u64) -> Result<Option<Zeroizing<Vec<u8>>>, PrivateError> {
+    let mut file = match File::open(path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(failed("open", path)(error)),
+    };
+    let size = file.metadata().map_err(failed("look at", path))?.len();
+    if size > limit {
+        let path = path.to_owned();
+        return Err(PrivateError::TooLarge { path, limit });
+    }
+    // A file that grows meanwhile is cut off, and will not parse.
+    let mut bytes = Zeroizing::new(vec![0; size as usize]);
+    file.read_exact(&mut bytes).map_err(failed("read", path))?;
     Ok(Some(bytes))
 }
 
@@ -234,11 +253,17 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("file");
         assert!(read(&path, 3).unwrap().is_none());
+        assert!(read_secret(&path, 3).unwrap().is_none());
         replace(&path, b"four").unwrap();
         assert!(matches!(
             read(&path, 3),
             Err(PrivateError::TooLarge { limit: 3, .. })
         ));
+        assert!(matches!(
+            read_secret(&path, 3),
+            Err(PrivateError::TooLarge { limit: 3, .. })
+        ));
+        assert_eq!(**read_secret(&path, 4).unwrap().unwrap(), *b"four");
     }
 
     #[test]

@@ -1,1 +1,403 @@
-//! skeleton
+//! Tokens: a card or a key file that signs for a person.
+//!
+//! TOKEN is `file:PATH`, a `pkcs11:` URI (RFC 7512) or a profile's name. PINs
+//! come from the caller, live in wiped memory, and are never tried twice.
+
+mod der;
+mod file;
+mod pkcs11;
+pub mod profile;
+pub mod uri;
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+
+use smr_evidence::trust::{Certificate, CertificateError, Signer};
+use smr_name::Class;
+use zeroize::Zeroizing;
+
+use self::profile::Profile;
+use self::uri::{Uri, UriError};
+use crate::private::PrivateError;
+
+/// The word for "whatever there is".
+const AUTO: &str = "auto";
+
+/// Where a signing key is.
+#[derive(Clone, Debug)]
+pub struct Token {
+    place: Place,
+    module: Option<PathBuf>,
+}
+
+#[derive(Clone, Debug)]
+enum Place {
+    File(PathBuf),
+    Uri(Uri),
+    Profile(&'static Profile),
+    Auto,
+}
+
+/// What a key is wanted for, as key usage says it (RFC 5280 4.2.1.3).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Purpose {
+    /// Enrolment: digitalSignature.
+    Authentication,
+    /// Signatures of class Q: nonRepudiation, else digitalSignature.
+    Signature,
+}
+
+/// A question for a PIN or password.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PinPrompt {
+    /// The label of the token, or the path of the file.
+    pub of: String,
+    /// A PKCS#12 or PEM password instead of a token's PIN.
+    pub is_file: bool,
+    /// Some tries have failed already.
+    pub few_tries: bool,
+    /// A wrong PIN now locks the token: only a person may answer.
+    pub last_try: bool,
+}
+
+/// A PIN or password as it came.
+pub struct Pin {
+    /// The text, without line end.
+    pub text: Zeroizing<String>,
+    /// Typed by a person just now, rather than read from a file or program.
+    pub by_hand: bool,
+}
+
+/// Says why there is no PIN.
+#[derive(Debug, thiserror::Error)]
+#[error("{text}")]
+pub struct NoPin {
+    /// In words.
+    pub text: String,
+    /// What a script may conclude.
+    pub class: Class,
+}
+
+/// Asks for a PIN; called at most once for each login.
+pub type AskPin<'a> = dyn FnMut(&PinPrompt) -> Result<Pin, NoPin> + 'a;
+
+/// Says why a token cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum TokenError {
+    /// TOKEN is not well formed.
+    #[error("not a token \"{text}\", expected file:PATH, a pkcs11: URI, or one of {profiles}")]
+    Form {
+        /// What was said.
+        text: String,
+        /// What may be said.
+        profiles: String,
+    },
+    /// A PKCS#11 URI is not well formed.
+    #[error("not a PKCS#11 URI \"{text}\": {source}")]
+    Uri {
+        /// What was said.
+        text: String,
+        /// What is wrong with it.
+        source: UriError,
+    },
+    /// No module, by any of its names.
+    #[error("no PKCS#11 module found, looked for {0}")]
+    NoModule(String),
+    /// The module does not load.
+    #[error("the PKCS#11 module \"{}\" does not load: {why}", path.display())]
+    ModuleBroken {
+        /// Which.
+        path: PathBuf,
+        /// What the loader or the module says.
+        why: String,
+    },
+    /// No token that meets the description.
+    #[error("no token found for {0}")]
+    NoToken(String),
+    /// The token or file has no certificate for this use.
+    #[error("{0} has no certificate that may sign")]
+    NoCertificate(String),
+    /// More than one key would do.
+    #[error("more than one key fits: {}", .0.join(" or "))]
+    Ambiguous(Vec<String>),
+    /// A certificate without its key.
+    #[error("{0} has a certificate but not its private key")]
+    NoKey(String),
+    /// The PIN or password is wrong.
+    #[error("the {} of {of} is wrong", if *is_file { "password" } else { "PIN" })]
+    PinWrong {
+        /// Token or file.
+        of: String,
+        /// A password, not a PIN.
+        is_file: bool,
+        /// The token says that one try is left.
+        last_try: bool,
+    },
+    /// The token accepts no PIN any more.
+    #[error("the PIN of {0} is locked")]
+    PinLocked(String),
+    /// One try is left, and no person to take it.
+    #[error("the PIN of {0} has one try left, it is only taken by hand")]
+    LastTry(String),
+    /// There is no PIN.
+    #[error(transparent)]
+    NoPin(#[from] NoPin),
+    /// The key wants its PIN for every signature.
+    #[error("the key of {0} asks for its PIN at every signature, which is not supported")]
+    AlwaysAuthenticate(String),
+    /// A kind of key we do not use.
+    #[error("{of} has a key of a kind we do not use: {kind}")]
+    KeyKind {
+        /// Token or file.
+        of: String,
+        /// Which kind.
+        kind: String,
+    },
+    /// The token failed.
+    #[error("{of} failed to {operation}: {why}")]
+    Failed {
+        /// Token or module.
+        of: String,
+        /// What was tried.
+        operation: &'static str,
+        /// What it says.
+        why: String,
+    },
+    /// There is no such key file.
+    #[error("there is no file \"{}\"", .0.display())]
+    NoFile(PathBuf),
+    /// The file cannot be read.
+    #[error(transparent)]
+    Private(#[from] PrivateError),
+    /// The file is not a key file of ours.
+    #[error("\"{}\": {why}", path.display())]
+    FileForm {
+        /// Which.
+        path: PathBuf,
+        /// What was expected.
+        why: String,
+    },
+    /// A certificate cannot be read.
+    #[error("{of}: {source}")]
+    Certificate {
+        /// Token or file.
+        of: String,
+        /// What is wrong with it.
+        source: CertificateError,
+    },
+}
+
+impl TokenError {
+    /// Returns what a script may conclude.
+    pub fn class(&self) -> Class {
+        match self {
+            TokenError::Form { .. } | TokenError::Uri { .. } | TokenError::Ambiguous(_) => {
+                Class::Usage
+            }
+            TokenError::NoModule(_)
+            | TokenError::ModuleBroken { .. }
+            | TokenError::NoToken(_)
+            | TokenError::NoCertificate(_)
+            | TokenError::NoKey(_)
+            | TokenError::AlwaysAuthenticate(_)
+            | TokenError::KeyKind { .. }
+            | TokenError::Failed { .. } => Class::Unavailable,
+            TokenError::PinWrong { .. } | TokenError::PinLocked(_) | TokenError::LastTry(_) => {
+                Class::Denied
+            }
+            TokenError::NoPin(error) => error.class,
+            TokenError::NoFile(_) => Class::Missing,
+            TokenError::Private(error) => error.class(),
+            TokenError::FileForm { .. } | TokenError::Certificate { .. } => Class::Forged,
+        }
+    }
+
+    /// Returns a command or a question that helps, if there is one.
+    pub fn hint(&self) -> Option<String> {
+        let fixed = match self {
+            TokenError::NoModule(_) => {
+                "install the card's software, or name its file in module-path="
+            }
+            TokenError::NoToken(_) => "is the card in the reader, and pcscd running",
+            TokenError::NoCertificate(_) | TokenError::NoKey(_) => {
+                "smr-register --tokens lists what there is"
+            }
+            TokenError::Ambiguous(_) => "name one of them with --token",
+            TokenError::PinWrong { last_try: true, .. } => {
+                "one try is left, then the token locks its PIN"
+            }
+            TokenError::PinLocked(_) => "unlock it with its PUK and its maker's software",
+            TokenError::LastTry(_) => "run the command again in a terminal and type the PIN",
+            TokenError::FileForm { path, .. } => return file::hint(path),
+            _ => return None,
+        };
+        Some(fixed.to_owned())
+    }
+}
+
+impl FromStr for Token {
+    type Err = TokenError;
+
+    fn from_str(text: &str) -> Result<Self, TokenError> {
+        let place = if let Some(path) = text.strip_prefix("file:") {
+            let path = path.strip_prefix("//").unwrap_or(path);
+            (!path.is_empty()).then(|| Place::File(path.into()))
+        } else if text.starts_with("pkcs11:") {
+            let uri = text.parse().map_err(|source| TokenError::Uri {
+                text: text.to_owned(),
+                source,
+            })?;
+            Some(Place::Uri(uri))
+        } else if text == AUTO {
+            Some(Place::Auto)
+        } else {
+            profile::named(text).map(Place::Profile)
+        };
+        let place = place.ok_or_else(|| TokenError::Form {
+            text: text.to_owned(),
+            profiles: profile_names(),
+        })?;
+        Ok(Token {
+            place,
+            module: None,
+        })
+    }
+}
+
+impl fmt::Display for Token {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.place {
+            Place::File(path) => write!(f, "file:{}", path.display()),
+            Place::Uri(uri) => uri.fmt(f),
+            Place::Profile(profile) => f.write_str(&profile.name),
+            Place::Auto => f.write_str(AUTO),
+        }
+    }
+}
+
+fn profile_names() -> String {
+    let names = profile::all().iter().map(|profile| profile.name.as_str());
+    [AUTO]
+        .into_iter()
+        .chain(names)
+        .collect::<Vec<_>>()
+        .join(", ")
+}
+
+impl Token {
+    /// Loads this PKCS#11 module instead of the profile's; `module-path=` in
+    /// a URI still wins.
+    #[must_use]
+    pub fn with_module(mut self, module: Option<&Path>) -> Token {
+        self.module = module.map(Path::to_owned);
+        self
+    }
+
+    /// Tells whether this is a key file rather than a token.
+    pub fn is_file(&self) -> bool {
+        matches!(self.place, Place::File(_))
+    }
+}
+
+/// Opens a token for enrolment: its authentication key, logged in.
+///
+/// `pin` is called at most once, and not at all where no PIN is needed or the
+/// token asks for it itself.
+pub fn open(token: &Token, pin: &mut AskPin) -> Result<Box<dyn Signer>, TokenError> {
+    open_for(token, Purpose::Authentication, pin)
+}
+
+/// Opens a token's key for `purpose`, as [`open`] does.
+pub fn open_for(
+    token: &Token,
+    purpose: Purpose,
+    pin: &mut AskPin,
+) -> Result<Box<dyn Signer>, TokenError> {
+    match &token.place {
+        Place::File(path) => file::open(path, purpose, pin),
+        _ => pkcs11::open(token, purpose, pin),
+    }
+}
+
+/// A key that could be used.
+#[derive(Clone, Debug)]
+pub struct Listed {
+    /// Names it for `--token`.
+    pub uri: Uri,
+    /// Its certificate's subject.
+    pub subject: String,
+    /// End of its certificate's validity, unix seconds.
+    pub not_after: i64,
+    /// It may be used for enrolment.
+    pub authentication: bool,
+    /// It may be used for signatures one stands by.
+    pub signature: bool,
+}
+
+/// Lists the certificates on every token that is present, without a PIN.
+pub fn list(module: Option<&Path>) -> Result<Vec<Listed>, TokenError> {
+    pkcs11::list(module)
+}
+
+/// Tells whether a certificate's key may be used for `purpose`; a certificate
+/// without key usage may be used for anything, an authority's for nothing.
+fn fits(certificate: &Certificate, purpose: Purpose) -> bool {
+    let usage = certificate.key_usage();
+    !certificate.is_ca()
+        && usage.is_none_or(|usage| match purpose {
+            Purpose::Authentication => usage.digital_signature,
+            Purpose::Signature => usage.non_repudiation || usage.digital_signature,
+        })
+}
+
+/// Returns the issuers of `leaf` found in `pool`, nearest first, without the
+/// anchor.
+fn chain_of(leaf: &Certificate, pool: &[Certificate]) -> Vec<Certificate> {
+    // Longer chains do not exist in practice; cross-certificates may circle.
+    const LONGEST: usize = 8;
+    let mut chain: Vec<Certificate> = Vec::new();
+    while chain.len() < LONGEST {
+        let last = chain.last().unwrap_or(leaf);
+        let issuer = pool.iter().find(|c| {
+            c.subject_der() == last.issuer_der() && !c.is_self_issued() && !chain.contains(c)
+        });
+        match issuer {
+            Some(issuer) if issuer != leaf => chain.push(issuer.clone()),
+            _ => break,
+        }
+    }
+    chain
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tokens_are_told_apart() {
+        for (text, shown) in [
+            ("file:/a/b.p12", "file:/a/b.p12"),
+            ("file:///a/b.p12", "file:/a/b.p12"),
+            ("file:rel.pem", "file:rel.pem"),
+            ("pkcs11:token=x", "pkcs11:token=x"),
+            ("softhsm", "softhsm"),
+            ("auto", "auto"),
+        ] {
+            let token: Token = text.parse().unwrap();
+            assert_eq!(token.to_string(), shown);
+            assert_eq!(token.is_file(), text.starts_with("file:"));
+        }
+    }
+
+    #[test]
+    fn other_texts_name_what_may_be_said() {
+        for text in ["", "file:", "/a/b.p12", "cart\u{e3}o"] {
+            let error = text.parse::<Token>().unwrap_err();
+            assert_eq!(error.class(), Class::Usage);
+            assert!(error.to_string().contains("softhsm"), "{error}");
+        }
+        let error = "pkcs11:?pin-value=1".parse::<Token>().unwrap_err();
+        assert!(error.to_string().contains("--pin-file"), "{error}");
+    }
+}
