@@ -120,7 +120,8 @@ impl Eq for Person {}
 /// Takes material into a trust store; both PEM and DER, certificates and lists
 /// mixed in one PEM file as they come.
 pub trait Material {
-    /// Adds the certificates of a file as anchors of `realm`, and its lists.
+    /// Adds the certificates of a file as anchors of `realm`, and its lists;
+    /// certificates that others issued serve as intermediates.
     fn add_anchors(&mut self, realm: &str, bytes: &[u8]) -> Result<(), MaterialError>;
     /// Adds certificates of CAs that are no anchors, and lists.
     fn add_intermediates(&mut self, bytes: &[u8]) -> Result<(), MaterialError>;
@@ -131,6 +132,11 @@ pub trait Material {
 impl Material for TrustStore {
     fn add_anchors(&mut self, realm: &str, bytes: &[u8]) -> Result<(), MaterialError> {
         let (certificates, crls) = read_material(bytes)?;
+        // An authority that another one vouches for is believed for that, so
+        // that its revocation is seen; only roots are believed for themselves.
+        let (certificates, others): (Vec<_>, Vec<_>) =
+            certificates.into_iter().partition(Certificate::is_self_issued);
+        self.intermediates.extend(others);
         self.crls.extend(crls);
         match self.realms.iter_mut().find(|r| r.name == realm) {
             Some(known) => known.anchors.extend(certificates),
