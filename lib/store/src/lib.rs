@@ -1,1 +1,22 @@
-//! Mailboxes on disk: bytes in, bytes out.
+//! Mailboxes on disk: bytes in, bytes out (smr-store(5)).
+//!
+//! Opens no envelope, holds no secret, knows no protocol. Nothing is
+//! acknowledged before it would survive a power cut, and only `durable`
+//! writes, links, renames and syncs.
+
+mod deposit;
+mod durable;
+mod index;
+mod layout;
+mod look;
+mod mailbox;
+mod registry;
+mod store;
+mod stranger;
+
+pub use deposit::{Facts, Placed};
+pub use durable::{DiskError, Spool, Spooled};
+pub use layout::{Folder, State};
+pub use mailbox::{Listing, MailboxError};
+pub use store::{OpenError, Store, StoreError};
+pub use stranger::{Stranger, Why};

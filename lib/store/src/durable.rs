@@ -1,0 +1,625 @@
+//! Durability: the one room that writes, links, renames, removes and syncs.
+//!
+//! Never retries a failed sync: the second would succeed although the data is
+//! gone. After one the store takes nothing more until it is opened again;
+//! reading goes on. Never decides what a path should be.
+
+use std::fs::File;
+use std::io::Write;
+use std::os::fd::OwnedFd;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+
+use rustix::fs::{self, AtFlags, Mode, OFlags};
+use rustix::io::Errno;
+use smr_name::Class;
+
+use crate::layout::TMP;
+
+/// Says why the disk did not do what was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum DiskError {
+    /// No space or no quota left; the same call may succeed later.
+    #[error("the disk is full: cannot {operation} \"{}\"", path.display())]
+    Full {
+        /// What was tried.
+        operation: &'static str,
+        /// On what.
+        path: PathBuf,
+    },
+    /// Something with this name is there already.
+    #[error("cannot {operation} \"{}\": it exists", path.display())]
+    Exists {
+        /// What was tried.
+        operation: &'static str,
+        /// On what.
+        path: PathBuf,
+    },
+    /// The operating system refused.
+    #[error("cannot {operation} \"{}\": {source}", path.display())]
+    Io {
+        /// What was tried.
+        operation: &'static str,
+        /// On what.
+        path: PathBuf,
+        /// What the operating system said.
+        source: std::io::Error,
+    },
+    /// An earlier write or sync failed; the disk holds less than it said.
+    #[error(
+        "the store takes nothing more, since a write to its disk failed; check the disk, then start again"
+    )]
+    Failed,
+    /// A spool file whose writing failed was to be used.
+    #[error("a spool file was not written whole")]
+    Torn,
+    /// A spool file of another store, or of this one before it was reopened.
+    #[error("a spool file belongs to another store")]
+    Foreign,
+}
+
+impl DiskError {
+    /// Returns `Busy` for a full disk, else `Io`.
+    pub fn class(&self) -> Class {
+        match self {
+            DiskError::Full { .. } => Class::Busy,
+            _ => Class::Io,
+        }
+    }
+}
+
+/// The directory of a store, open; every path is relative to it.
+pub(crate) struct Disk {
+    root: OwnedFd,
+    path: PathBuf,
+    failed: AtomicBool,
+    serial: AtomicU64,
+}
+
+const FILE_MODE: Mode = Mode::from_raw_mode(0o600);
+const DIRECTORY_MODE: Mode = Mode::from_raw_mode(0o700);
+const DIRECTORY: OFlags = OFlags::RDONLY
+    .union(OFlags::DIRECTORY)
+    .union(OFlags::NOFOLLOW)
+    .union(OFlags::CLOEXEC);
+
+impl Disk {
+    /// Makes the directory at `path` unless it is there, for good, and opens it.
+    pub(crate) fn create(path: &Path) -> Result<Disk, DiskError> {
+        let error = |operation, errno: Errno| DiskError::Io {
+            operation,
+            path: path.to_owned(),
+            source: errno.into(),
+        };
+        match fs::mkdir(path, DIRECTORY_MODE) {
+            Ok(()) | Err(Errno::EXIST) => {}
+            Err(errno) => return Err(error("create", errno)),
+        }
+        fs::open(path.join(".."), DIRECTORY, Mode::empty())
+            .and_then(fs::fsync)
+            .map_err(|errno| error("sync the parent of", errno))?;
+        Disk::open(path)
+    }
+
+    /// Opens the directory at `path`, which may be a symbolic link.
+    pub(crate) fn open(path: &Path) -> Result<Disk, DiskError> {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let root = fs::open(path, flags, Mode::empty()).map_err(|errno| DiskError::Io {
+            operation: "open",
+            path: path.to_owned(),
+            source: errno.into(),
+        })?;
+        Ok(Disk {
+            root,
+            path: path.to_owned(),
+            failed: AtomicBool::new(false),
+            serial: AtomicU64::new(0),
+        })
+    }
+
+    pub(crate) fn root(&self) -> &OwnedFd {
+        &self.root
+    }
+
+    /// Tells whether a write or sync has failed since the store was opened.
+    pub(crate) fn has_failed(&self) -> bool {
+        self.failed.load(Ordering::SeqCst)
+    }
+
+    pub(crate) fn fail(&self) {
+        self.failed.store(true, Ordering::SeqCst);
+    }
+
+    /// Names the operation and the path of what went wrong. EIO leaves open
+    /// what the disk holds, so it fails the store.
+    pub(crate) fn error(&self, operation: &'static str, path: &str, errno: Errno) -> DiskError {
+        let path = self.path.join(path);
+        match errno {
+            Errno::NOSPC | Errno::DQUOT => DiskError::Full { operation, path },
+            Errno::EXIST | Errno::NOTEMPTY => DiskError::Exists { operation, path },
+            _ => {
+                if errno == Errno::IO {
+                    self.fail();
+                }
+                let source = errno.into();
+                DiskError::Io {
+                    operation,
+                    path,
+                    source,
+                }
+            }
+        }
+    }
+
+    fn writable(&self) -> Result<(), DiskError> {
+        if self.has_failed() {
+            Err(DiskError::Failed)
+        } else {
+            Ok(())
+        }
+    }
+
+    fn fresh(&self, kind: &str) -> String {
+        let serial = self.serial.fetch_add(1, Ordering::Relaxed);
+        format!("{TMP}/{kind}.{serial}")
+    }
+
+    fn create_file(&self, path: &str) -> Result<File, DiskError> {
+        self.writable()?;
+        let flags =
+            OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        fs::openat(&self.root, path, flags, FILE_MODE)
+            .map(File::from)
+            .map_err(|errno| self.error("create", path, errno))
+    }
+
+    /// Opens the lock file, made if missing; its content means nothing.
+    pub(crate) fn lock_file(&self, path: &str) -> Result<File, DiskError> {
+        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        fs::openat(&self.root, path, flags, FILE_MODE)
+            .map(File::from)
+            .map_err(|errno| self.error("open", path, errno))
+    }
+
+    pub(crate) fn make_directory(&self, path: &str) -> Result<(), DiskError> {
+        self.writable()?;
+        fs::mkdirat(&self.root, path, DIRECTORY_MODE)
+            .map_err(|errno| self.error("create", path, errno))
+    }
+
+    pub(crate) fn link(&self, from: &str, to: &str) -> Result<(), DiskError> {
+        self.writable()?;
+        fs::linkat(&self.root, from, &self.root, to, AtFlags::empty())
+            .map_err(|errno| self.error("create", to, errno))
+    }
+
+    pub(crate) fn rename(&self, from: &str, to: &str) -> Result<(), DiskError> {
+        self.writable()?;
+        fs::renameat(&self.root, from, &self.root, to)
+            .map_err(|errno| self.error("create", to, errno))
+    }
+
+    /// Removes a file; one that is gone already is no error.
+    pub(crate) fn remove(&self, path: &str) -> Result<(), DiskError> {
+        match fs::unlinkat(&self.root, path, AtFlags::empty()) {
+            Err(errno) if errno != Errno::NOENT => Err(self.error("remove", path, errno)),
+            _ => Ok(()),
+        }
+    }
+
+    /// Returns a name in `tmp` for a directory to be made whole and renamed.
+    pub(crate) fn fresh_directory(&self) -> Result<String, DiskError> {
+        let path = self.fresh("account");
+        self.make_directory(&path)?;
+        Ok(path)
+    }
+
+    /// Removes a directory of `tmp` with all that is in it.
+    pub(crate) fn remove_tree(&self, path: &str) -> Result<(), DiskError> {
+        std::fs::remove_dir_all(self.path.join(path))
+            .map_err(|error| self.io_error("remove", path, &error))
+    }
+
+    /// Removes all that is in a directory, whatever its names.
+    pub(crate) fn empty(&self, path: &str) -> Result<(), DiskError> {
+        let remove = |entry: std::io::Result<std::fs::DirEntry>| {
+            let entry = entry?;
+            if entry.file_type()?.is_dir() {
+                std::fs::remove_dir_all(entry.path())
+            } else {
+                std::fs::remove_file(entry.path())
+            }
+        };
+        std::fs::read_dir(self.path.join(path))
+            .and_then(|mut entries| entries.try_for_each(remove))
+            .map_err(|error| self.io_error("empty", path, &error))
+    }
+
+    /// Writes a new file and syncs it, but not its directory.
+    pub(crate) fn write_file(&self, path: &str, content: &[u8]) -> Result<(), DiskError> {
+        let mut file = self.create_file(path)?;
+        file.write_all(content)
+            .map_err(|e| self.io_error("write", path, &e))?;
+        self.sync_file(&file, path)
+    }
+
+    /// Writes a spool file of this content, synced.
+    pub(crate) fn write_spool(self: &Arc<Self>, content: &[u8]) -> Result<Spooled, DiskError> {
+        let mut spool = Spool::new(self)?;
+        spool.write(content)?;
+        spool.finish()
+    }
+
+    pub(crate) fn io_error(
+        &self,
+        operation: &'static str,
+        path: &str,
+        error: &std::io::Error,
+    ) -> DiskError {
+        let errno = Errno::from_io_error(error).unwrap_or(Errno::IO);
+        self.error(operation, path, errno)
+    }
+
+    fn sync_file(&self, file: &File, path: &str) -> Result<(), DiskError> {
+        // Without this a power cut may leave the name with half the content.
+        fs::fsync(file).map_err(|errno| {
+            let error = self.error("sync", path, errno);
+            // A full disk costs this file alone; whoever wrote it drops it.
+            if !matches!(error, DiskError::Full { .. }) {
+                self.fail();
+            }
+            error
+        })
+    }
+
+    fn open_directory(&self, path: &str) -> Result<OwnedFd, DiskError> {
+        fs::openat(&self.root, path, DIRECTORY, Mode::empty())
+            .map_err(|errno| self.error("open", path, errno))
+    }
+
+    fn sync_opened(&self, directory: &OwnedFd, path: &str) -> Result<(), DiskError> {
+        fs::fsync(directory).map_err(|errno| {
+            self.fail();
+            self.error("sync", path, errno)
+        })
+    }
+
+    /// Syncs a directory: every name made in it before this call survives a
+    /// power cut. A failed sync fails the store.
+    pub(crate) fn sync_directory(&self, path: &str) -> Result<(), DiskError> {
+        self.sync_opened(&self.open_directory(path)?, path)
+    }
+
+    /// Does the same, shared with other threads that ask for this directory.
+    pub(crate) fn sync_shared(&self, sync: &DirSync, path: &str) -> Result<(), DiskError> {
+        sync.cover(
+            || self.open_directory(path),
+            |directory| self.sync_opened(&directory, path),
+        )
+    }
+
+    /// Syncs the whole file system of the store: what a killed smrd left in
+    /// memory is on disk before anyone is shown it.
+    pub(crate) fn sync_all(&self) -> Result<(), DiskError> {
+        fs::syncfs(&self.root).map_err(|errno| {
+            self.fail();
+            self.error("sync", ".", errno)
+        })
+    }
+}
+
+/// A file being written in the store's `tmp`; removed when dropped.
+pub struct Spool {
+    file: File,
+    name: TmpName,
+    size: u64,
+    torn: bool,
+}
+
+/// A synced file in the store's `tmp`, ready to be deposited; its name there is
+/// removed when dropped.
+pub struct Spooled {
+    name: TmpName,
+    size: u64,
+}
+
+struct TmpName {
+    disk: Arc<Disk>,
+    path: String,
+}
+
+impl Drop for TmpName {
+    fn drop(&mut self) {
+        // What cannot be removed now is removed when the store is next opened.
+        let _ = self.disk.remove(&self.path);
+    }
+}
+
+impl Spool {
+    pub(crate) fn new(disk: &Arc<Disk>) -> Result<Spool, DiskError> {
+        let path = disk.fresh("spool");
+        let file = disk.create_file(&path)?;
+        let disk = Arc::clone(disk);
+        Ok(Spool {
+            file,
+            name: TmpName { disk, path },
+            size: 0,
+            torn: false,
+        })
+    }
+
+    /// Appends bytes. After an error the spool can only be dropped.
+    pub fn write(&mut self, bytes: &[u8]) -> Result<(), DiskError> {
+        self.file.write_all(bytes).map_err(|error| {
+            self.torn = true;
+            self.name.disk.io_error("write", &self.name.path, &error)
+        })?;
+        self.size += bytes.len() as u64;
+        Ok(())
+    }
+
+    /// Returns the bytes written so far.
+    pub fn size(&self) -> u64 {
+        self.size
+    }
+
+    /// Syncs the content to disk. Class `Busy` for a full disk, else `Io`.
+    pub fn finish(self) -> Result<Spooled, DiskError> {
+        if self.torn {
+            return Err(DiskError::Torn);
+        }
+        self.name.disk.sync_file(&self.file, &self.name.path)?;
+        Ok(Spooled {
+            name: self.name,
+            size: self.size,
+        })
+    }
+}
+
+impl Spooled {
+    /// Returns the size in bytes.
+    pub fn size(&self) -> u64 {
+        self.size
+    }
+
+    pub(crate) fn path(&self) -> &str {
+        &self.name.path
+    }
+
+    pub(crate) fn belongs_to(&self, disk: &Arc<Disk>) -> bool {
+        Arc::ptr_eq(&self.name.disk, disk)
+    }
+}
+
+/// Shares the syncs of one directory among threads: each waits for a sync that
+/// began after it asked, and one such sync serves all who asked before it.
+#[derive(Default)]
+pub(crate) struct DirSync {
+    rounds: Mutex<Rounds>,
+    ended: Condvar,
+}
+
+#[derive(Default)]
+struct Rounds {
+    begun: u64,
+    done: u64,
+    running: bool,
+    broken: bool,
+}
+
+impl DirSync {
+    /// Returns once every change made to the directory before this call is on
+    /// disk. One of the waiting threads runs `open` and `sync`, outside the
+    /// lock. A failed `open` concerns its caller alone; a failed `sync` all.
+    fn cover<T>(
+        &self,
+        open: impl FnOnce() -> Result<T, DiskError>,
+        sync: impl FnOnce(T) -> Result<(), DiskError>,
+    ) -> Result<(), DiskError> {
+        let mut rounds = self.lock();
+        // A round under way may have begun before our change: take the next.
+        let ours = rounds.begun + 1;
+        loop {
+            if rounds.done >= ours {
+                return Ok(());
+            }
+            if rounds.broken {
+                return Err(DiskError::Failed);
+            }
+            if !rounds.running {
+                break;
+            }
+            rounds = self
+                .ended
+                .wait(rounds)
+                .unwrap_or_else(PoisonError::into_inner);
+        }
+        rounds.begun += 1;
+        rounds.running = true;
+        drop(rounds);
+        let opened = open();
+        let tried = opened.is_ok();
+        let outcome = opened.and_then(sync);
+        self.end(tried, outcome.is_ok());
+        outcome
+    }
+
+    fn end(&self, tried: bool, good: bool) {
+        let mut rounds = self.lock();
+        rounds.running = false;
+        if good {
+            rounds.done = rounds.begun;
+        } else if tried {
+            rounds.broken = true;
+        }
+        self.ended.notify_all();
+    }
+
+    // Plain counters: a thread that panicked cannot have left them half changed.
+    fn lock(&self) -> MutexGuard<'_, Rounds> {
+        self.rounds.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{DirSync, Disk, DiskError, Spool};
+    use rustix::io::Errno;
+    use smr_name::Class;
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+
+    fn ready() -> Result<(), DiskError> {
+        Ok(())
+    }
+
+    fn disk() -> (tempfile::TempDir, Arc<Disk>) {
+        let directory = tempfile::tempdir().unwrap();
+        let disk = Arc::new(Disk::open(directory.path()).unwrap());
+        disk.make_directory("tmp").unwrap();
+        (directory, disk)
+    }
+
+    #[test]
+    fn spools_leave_no_trace_when_dropped() {
+        let (directory, disk) = disk();
+        let mut spool = Spool::new(&disk).unwrap();
+        spool.write(b"abc").unwrap();
+        let spooled = spool.finish().unwrap();
+        assert_eq!(spooled.size(), 3);
+        let tmp = directory.path().join("tmp");
+        assert_eq!(std::fs::read_dir(&tmp).unwrap().count(), 1);
+        drop(spooled);
+        assert_eq!(std::fs::read_dir(&tmp).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn a_torn_spool_cannot_be_finished() {
+        let (_directory, disk) = disk();
+        let mut spool = Spool::new(&disk).unwrap();
+        spool.file = std::fs::OpenOptions::new()
+            .write(true)
+            .open("/dev/full")
+            .unwrap();
+        let error = spool.write(b"abc").unwrap_err();
+        assert_eq!(error.class(), Class::Busy);
+        assert!(
+            error
+                .to_string()
+                .starts_with("the disk is full: cannot write"),
+            "{error}"
+        );
+        assert!(matches!(spool.finish(), Err(DiskError::Torn)));
+        assert!(!disk.has_failed());
+    }
+
+    #[test]
+    fn nothing_is_overwritten() {
+        let (_directory, disk) = disk();
+        disk.write_file("a", b"1").unwrap();
+        assert!(matches!(
+            disk.write_file("a", b"2"),
+            Err(DiskError::Exists { .. })
+        ));
+        disk.write_file("b", b"2").unwrap();
+        assert!(matches!(disk.link("b", "a"), Err(DiskError::Exists { .. })));
+    }
+
+    #[test]
+    fn symbolic_links_are_not_followed() {
+        let (directory, disk) = disk();
+        std::os::unix::fs::symlink("/etc", directory.path().join("out")).unwrap();
+        assert!(disk.sync_directory("out").is_err());
+        std::os::unix::fs::symlink("/nonexistent", directory.path().join("file")).unwrap();
+        assert!(disk.write_file("file", b"1").is_err());
+        assert!(disk.lock_file("file").is_err());
+    }
+
+    #[test]
+    fn input_output_errors_fail_the_store_and_others_do_not() {
+        let (_directory, disk) = disk();
+        assert_eq!(disk.error("link", "a", Errno::DQUOT).class(), Class::Busy);
+        assert_eq!(disk.error("link", "a", Errno::ACCESS).class(), Class::Io);
+        assert!(disk.write_file("a", b"1").is_ok());
+        assert_eq!(disk.error("link", "a", Errno::IO).class(), Class::Io);
+        assert!(matches!(disk.write_file("b", b"1"), Err(DiskError::Failed)));
+        assert!(matches!(disk.link("a", "c"), Err(DiskError::Failed)));
+    }
+
+    #[test]
+    fn one_sync_serves_all_who_asked_before_it_began() {
+        let sync = DirSync::default();
+        let (runs, first_runs, release) = (
+            AtomicU32::new(0),
+            AtomicBool::new(false),
+            AtomicBool::new(false),
+        );
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                sync.cover(ready, |()| {
+                    first_runs.store(true, Ordering::SeqCst);
+                    while !release.load(Ordering::SeqCst) {
+                        std::thread::yield_now();
+                    }
+                    Ok(())
+                })
+                .unwrap();
+            });
+            while !first_runs.load(Ordering::SeqCst) {
+                std::thread::yield_now();
+            }
+            let asked = AtomicU32::new(0);
+            let asked = &asked;
+            let waiters: Vec<_> = (0..8)
+                .map(|_| {
+                    scope.spawn(|| {
+                        asked.fetch_add(1, Ordering::SeqCst);
+                        sync.cover(ready, |()| {
+                            runs.fetch_add(1, Ordering::SeqCst);
+                            Ok(())
+                        })
+                        .unwrap();
+                    })
+                })
+                .collect();
+            while asked.load(Ordering::SeqCst) < 8 {
+                std::thread::yield_now();
+            }
+            // The round under way may not serve those who came later.
+            assert_eq!(runs.load(Ordering::SeqCst), 0);
+            release.store(true, Ordering::SeqCst);
+            for waiter in waiters {
+                waiter.join().unwrap();
+            }
+        });
+        assert!((1..=8).contains(&runs.load(Ordering::SeqCst)));
+        let rounds = sync.lock();
+        assert_eq!(rounds.done, rounds.begun);
+    }
+
+    #[test]
+    fn a_failed_sync_is_never_tried_again() {
+        let sync = DirSync::default();
+        assert!(sync.cover(ready, |()| Ok(())).is_ok());
+        let outcome = sync.cover(ready, |()| Err(DiskError::Torn));
+        assert!(matches!(outcome, Err(DiskError::Torn)));
+        let mut ran = false;
+        let outcome = sync.cover(ready, |()| {
+            ran = true;
+            Ok(())
+        });
+        assert!(matches!(outcome, Err(DiskError::Failed)));
+        assert!(!ran);
+    }
+
+    #[test]
+    fn a_directory_that_cannot_be_opened_stops_nobody_else() {
+        let (_directory, disk) = disk();
+        let sync = DirSync::default();
+        assert!(disk.sync_shared(&sync, "absent").is_err());
+        assert!(!disk.has_failed());
+        disk.make_directory("absent").unwrap();
+        assert!(disk.sync_shared(&sync, "absent").is_ok());
+    }
+}

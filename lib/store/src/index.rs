@@ -1,0 +1,221 @@
+//! The index of one folder in memory: entries in order, their heads, who has
+//! what id.
+//!
+//! Never touches the disk. It follows from the file names alone, so it may be
+//! thrown away at any time.
+
+use std::collections::BTreeSet;
+
+use smr_name::{EntryName, Head, IdPrefix, MailboxName, MessageId};
+
+use crate::layout::State;
+
+/// One message of a folder.
+pub(crate) struct Item {
+    pub(crate) entry: EntryName,
+    /// The head of the folder after this entry.
+    pub(crate) head: Head,
+    /// Where the file lies; may run ahead of `state`.
+    pub(crate) lies: State,
+    /// What would survive a power cut, and so what others are told.
+    pub(crate) state: State,
+    /// The file still has its name in `new` besides the one in `cur`.
+    pub(crate) old_name: bool,
+}
+
+/// The messages of a folder by rising number. The first `settled` of them are
+/// on disk for good; the others are being deposited and shown to nobody, lest
+/// a reader keep a head that a power cut takes back.
+#[derive(Default)]
+pub(crate) struct Index {
+    items: Vec<Item>,
+    by_id: BTreeSet<(MessageId, usize)>,
+    settled: usize,
+    bytes: u64,
+}
+
+impl Index {
+    /// Appends an entry, not settled; returns its position.
+    pub(crate) fn push(&mut self, entry: EntryName, state: State) -> usize {
+        let position = self.items.len();
+        let before = self.items.last().map(|item| item.head).unwrap_or_default();
+        self.by_id.insert((entry.id, position));
+        self.bytes = self.bytes.saturating_add(entry.size);
+        self.items.push(Item {
+            head: before.extend(&entry),
+            entry,
+            lies: state,
+            state,
+            old_name: false,
+        });
+        position
+    }
+
+    /// Marks the entry at `position`, and all before it, as on disk. They lie
+    /// in one directory and were linked in order, so one sync covers them.
+    pub(crate) fn settle(&mut self, position: usize) {
+        self.settled = self.settled.max(position + 1).min(self.items.len());
+    }
+
+    /// Tells whether the entry at `position` is on disk for good.
+    pub(crate) fn is_settled(&self, position: usize) -> bool {
+        position < self.settled
+    }
+
+    /// Returns the entry at a position that `push` returned.
+    pub(crate) fn item(&self, position: usize) -> Option<&Item> {
+        self.items.get(position)
+    }
+
+    pub(crate) fn item_mut(&mut self, position: usize) -> Option<&mut Item> {
+        self.items.get_mut(position)
+    }
+
+    /// Returns the last entry, settled or not.
+    pub(crate) fn last(&self) -> Option<&Item> {
+        self.items.last()
+    }
+
+    /// Returns what others may see, by rising number.
+    pub(crate) fn shown(&self) -> &[Item] {
+        self.items.get(..self.settled).unwrap_or_default()
+    }
+
+    /// Returns the head after the last entry that others may see.
+    pub(crate) fn head(&self) -> Head {
+        self.shown()
+            .last()
+            .map(|item| item.head)
+            .unwrap_or_default()
+    }
+
+    /// Returns the size of all entries in bytes.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    /// Returns the positions of every entry with this id, settled or not, by
+    /// rising number.
+    pub(crate) fn with_id(&self, id: MessageId) -> impl DoubleEndedIterator<Item = usize> + '_ {
+        self.by_id
+            .range((id, 0)..=(id, usize::MAX))
+            .map(|&(_, position)| position)
+    }
+
+    /// Returns the position of the last shown entry with this id and, if
+    /// given, this sender.
+    pub(crate) fn shown_with_id(
+        &self,
+        id: MessageId,
+        sender: Option<&MailboxName>,
+    ) -> Option<usize> {
+        self.with_id(id).rev().find(|&position| {
+            let item = self.shown().get(position);
+            item.is_some_and(|item| sender.is_none_or(|sender| item.entry.sender == *sender))
+        })
+    }
+
+    /// Returns the position of the shown entry with this number.
+    pub(crate) fn shown_with_number(&self, number: u64) -> Option<usize> {
+        self.shown()
+            .binary_search_by_key(&number, |item| item.entry.number)
+            .ok()
+    }
+
+    /// Returns the shown entries after number `after`.
+    pub(crate) fn shown_after(&self, after: u64) -> &[Item] {
+        let first = self
+            .shown()
+            .partition_point(|item| item.entry.number <= after);
+        self.shown().get(first..).unwrap_or_default()
+    }
+
+    /// Returns the ids of shown entries that begin so, each once.
+    pub(crate) fn ids(&self, prefix: &IdPrefix) -> Vec<MessageId> {
+        let padded = format!("{prefix:0<32}");
+        let first = padded.parse().unwrap_or(MessageId::from_bytes([0; 16]));
+        let mut ids: Vec<_> = self
+            .by_id
+            .range((first, 0)..)
+            .take_while(|(id, _)| prefix.matches(id))
+            .filter(|&&(_, position)| self.is_settled(position))
+            .map(|&(id, _)| id)
+            .collect();
+        ids.dedup();
+        ids
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Index;
+    use crate::layout::State;
+    use smr_name::{EntryName, Head, MessageId};
+
+    fn entry(number: u64, id: u8, sender: &str) -> EntryName {
+        EntryName {
+            number,
+            time: 5,
+            id: MessageId::from_bytes([id; 16]),
+            sender: sender.parse().unwrap(),
+            size: 10,
+            sha256: [1; 32],
+            cms: [2; 32],
+        }
+    }
+
+    #[test]
+    fn only_settled_entries_are_shown() {
+        let mut index = Index::default();
+        let first = index.push(entry(1, 1, "rui"), State::New);
+        let second = index.push(entry(2, 2, "rui"), State::New);
+        assert!(index.shown().is_empty());
+        assert_eq!(index.head(), Head::default());
+        assert_eq!(
+            index.shown_with_id(MessageId::from_bytes([1; 16]), None),
+            None
+        );
+        index.settle(first);
+        assert_eq!(index.head(), Head::default().extend(&entry(1, 1, "rui")));
+        assert_eq!(index.shown_with_number(2), None);
+        index.settle(second);
+        index.settle(first);
+        assert_eq!(index.shown().len(), 2);
+        assert_eq!(index.shown_with_number(2), Some(second));
+        assert_eq!(index.bytes(), 20);
+    }
+
+    #[test]
+    fn gaps_do_not_confuse_the_search() {
+        let mut index = Index::default();
+        for number in [2, 5, 9] {
+            index.push(entry(number, number as u8, "rui"), State::New);
+        }
+        index.settle(2);
+        assert_eq!(index.shown_with_number(5), Some(1));
+        assert_eq!(index.shown_with_number(4), None);
+        assert_eq!(index.shown_after(5).len(), 1);
+        assert_eq!(index.shown_after(0).len(), 3);
+        assert!(index.shown_after(u64::MAX).is_empty());
+    }
+
+    #[test]
+    fn ids_are_found_by_prefix_and_sender() {
+        let mut index = Index::default();
+        index.push(entry(1, 0xab, "rui"), State::New);
+        index.push(entry(2, 0xab, "ana"), State::New);
+        index.push(entry(3, 0xac, "ana"), State::New);
+        index.settle(2);
+        let id = MessageId::from_bytes([0xab; 16]);
+        assert_eq!(index.shown_with_id(id, None), Some(1));
+        assert_eq!(
+            index.shown_with_id(id, Some(&"rui".parse().unwrap())),
+            Some(0)
+        );
+        assert_eq!(index.shown_with_id(id, Some(&"eva".parse().unwrap())), None);
+        assert_eq!(index.ids(&"abababab".parse().unwrap()), [id]);
+        assert_eq!(index.ids(&id.to_string().parse().unwrap()), [id]);
+        assert!(index.ids(&"abababac".parse().unwrap()).is_empty());
+        assert!(index.ids(&"ffffffff".parse().unwrap()).is_empty());
+    }
+}

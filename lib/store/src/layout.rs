@@ -1,0 +1,183 @@
+//! Where things lie in a store: paths and file names, all relative to its root.
+//!
+//! Never touches the disk. Paths are built from checked names only, so no
+//! name can lead out of its folder.
+
+use smr_name::{EntryName, MailboxName};
+
+/// The file that makes a directory a store, and says which format it has.
+pub(crate) const FORMAT: &str = "format";
+/// What `FORMAT` contains.
+pub(crate) const FORMAT_TEXT: &[u8] = b"smr store 1\n";
+/// The file whose lock the one smrd of this store holds.
+pub(crate) const LOCK: &str = "lock";
+/// What is not whole yet; emptied whenever the store is opened.
+pub(crate) const TMP: &str = "tmp";
+/// One directory for each account.
+pub(crate) const ACCOUNTS: &str = "accounts";
+/// The account record within an account's directory; last to be written.
+pub(crate) const RECORD: &str = "record";
+
+/// The directories of an account, parents first.
+pub(crate) const TREE: [&str; 11] = [
+    "inbox",
+    "inbox/tmp",
+    "inbox/new",
+    "inbox/cur",
+    "sent",
+    "sent/tmp",
+    "sent/cur",
+    "receipts",
+    "receipts/tmp",
+    "receipts/new",
+    "receipts/cur",
+];
+
+/// One of the three message folders of an account.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Folder {
+    /// What others deposited.
+    Inbox,
+    /// The account's own copies.
+    Sent,
+    /// What readers gave for messages this account sent.
+    Receipts,
+}
+
+/// How far a message has come with its reader; rises, never falls.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum State {
+    /// Deposited, not fetched: in `new`.
+    New,
+    /// Fetched, not read: in `cur`, ends in `:2,`.
+    Fetched,
+    /// Read: in `cur`, ends in `:2,S`.
+    Read,
+}
+
+impl Folder {
+    /// Every folder.
+    pub const ALL: [Folder; 3] = [Folder::Inbox, Folder::Sent, Folder::Receipts];
+
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Folder::Inbox => "inbox",
+            Folder::Sent => "sent",
+            Folder::Receipts => "receipts",
+        }
+    }
+
+    /// Returns the state of what has just been placed here: authors have read
+    /// what they sent.
+    pub(crate) fn first_state(self) -> State {
+        match self {
+            Folder::Sent => State::Read,
+            Folder::Inbox | Folder::Receipts => State::New,
+        }
+    }
+
+    /// Returns the subdirectories that hold messages.
+    pub(crate) fn shelves(self) -> &'static [Shelf] {
+        match self {
+            Folder::Sent => &[Shelf::Cur],
+            Folder::Inbox | Folder::Receipts => &[Shelf::New, Shelf::Cur],
+        }
+    }
+}
+
+/// The two subdirectories of a maildir that hold messages.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Shelf {
+    New,
+    Cur,
+}
+
+impl State {
+    pub(crate) fn shelf(self) -> Shelf {
+        match self {
+            State::New => Shelf::New,
+            State::Fetched | State::Read => Shelf::Cur,
+        }
+    }
+
+    fn suffix(self) -> &'static str {
+        match self {
+            State::New => "",
+            State::Fetched => ":2,",
+            State::Read => ":2,S",
+        }
+    }
+}
+
+/// Returns the directory of an account.
+pub(crate) fn account(name: &MailboxName) -> String {
+    format!("{ACCOUNTS}/{name}")
+}
+
+/// Returns the path of an account's record.
+pub(crate) fn record(name: &MailboxName) -> String {
+    format!("{ACCOUNTS}/{name}/{RECORD}")
+}
+
+/// Returns the directory of a shelf.
+pub(crate) fn shelf(name: &MailboxName, folder: Folder, shelf: Shelf) -> String {
+    let last = match shelf {
+        Shelf::New => "new",
+        Shelf::Cur => "cur",
+    };
+    format!("{ACCOUNTS}/{name}/{}/{last}", folder.as_str())
+}
+
+/// Returns the path of a message in this state.
+pub(crate) fn file(name: &MailboxName, folder: Folder, entry: &EntryName, state: State) -> String {
+    let directory = shelf(name, folder, state.shelf());
+    format!("{directory}/{entry}{}", state.suffix())
+}
+
+/// Reads the name of a file found on a shelf; none for a stranger.
+pub(crate) fn parse(shelf: Shelf, name: &str) -> Option<(EntryName, State)> {
+    let (unique, state) = match shelf {
+        Shelf::New => (name, State::New),
+        Shelf::Cur => [State::Read, State::Fetched]
+            .into_iter()
+            .find_map(|state| Some((name.strip_suffix(state.suffix())?, state)))?,
+    };
+    Some((unique.parse().ok()?, state))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Folder, Shelf, State, file, parse};
+    use smr_name::EntryName;
+
+    const NAME: &str = "000000000001.01800000000.00ff0123456789abcdef0123456789ab.rui,S=5,\
+        H=AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE,C=AgICAgICAgICAgICAgICAgICAgICAgICAgICAgICAgI";
+
+    #[test]
+    fn names_come_back_with_their_state() {
+        let entry: EntryName = NAME.parse().unwrap();
+        let ana = "ana".parse().unwrap();
+        for state in [State::New, State::Fetched, State::Read] {
+            let path = file(&ana, Folder::Inbox, &entry, state);
+            let name = path.rsplit('/').next().unwrap();
+            assert_eq!(parse(state.shelf(), name), Some((entry.clone(), state)));
+        }
+        assert_eq!(
+            file(&ana, Folder::Sent, &entry, State::Read),
+            format!("accounts/ana/sent/cur/{NAME}:2,S")
+        );
+    }
+
+    #[test]
+    fn names_on_the_wrong_shelf_are_strangers() {
+        assert_eq!(parse(Shelf::Cur, NAME), None);
+        assert_eq!(parse(Shelf::New, &format!("{NAME}:2,")), None);
+        for suffix in [":2,RS", ":2,SS", ":1,", ":2,S "] {
+            assert_eq!(parse(Shelf::Cur, &format!("{NAME}{suffix}")), None);
+        }
+        for name in ["", ".", "..", ":2,", ":2,S", "README"] {
+            assert_eq!(parse(Shelf::New, name), None);
+            assert_eq!(parse(Shelf::Cur, name), None);
+        }
+    }
+}

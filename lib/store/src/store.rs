@@ -1,0 +1,363 @@
+//! The store as smrd sees it: made, opened, healed, asked.
+//!
+//! Never verifies what it is given: signatures, hashes and permissions are
+//! the caller's.
+
+use std::fs::{File, TryLockError};
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use smr_name::{Class, EntryName, IdPrefix, MailboxName, MessageId};
+
+use crate::durable::{Disk, DiskError, Spool};
+use crate::layout::{self, ACCOUNTS, FORMAT, FORMAT_TEXT, Folder, LOCK, State, TMP};
+use crate::look::Found;
+use crate::mailbox::{Listing, MailboxError, Pick};
+use crate::registry::{Account, Registry};
+use crate::stranger::{Stranger, Strangers, Why};
+
+/// Says why a store cannot be made or opened.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// The directory to make a store in has something in it.
+    #[error("\"{}\" is not empty", .0.display())]
+    NotEmpty(PathBuf),
+    /// The directory is no store.
+    #[error("\"{}\" is not a store", .0.display())]
+    NotAStore(PathBuf),
+    /// The store has a format this program does not know.
+    #[error("\"{}\" has an unknown store format, expected \"smr store 1\"", .0.display())]
+    Format(PathBuf),
+    /// Another process has the store open.
+    #[error("\"{}\" is in use by another smrd", .0.display())]
+    InUse(PathBuf),
+    /// The disk did not do it.
+    #[error(transparent)]
+    Disk(#[from] DiskError),
+}
+
+impl OpenError {
+    /// Returns what a caller may conclude.
+    pub fn class(&self) -> Class {
+        match self {
+            OpenError::NotEmpty(_) => Class::CannotCreate,
+            OpenError::NotAStore(_) | OpenError::Format(_) => Class::Config,
+            OpenError::InUse(_) => Class::Busy,
+            OpenError::Disk(error) => error.class(),
+        }
+    }
+}
+
+/// Says why the store did not do what was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// The name belongs to an account already.
+    #[error("the name \"{0}\" is taken")]
+    Taken(MailboxName),
+    /// There is no such account.
+    #[error("no mailbox \"{0}\" here")]
+    NoMailbox(MailboxName),
+    /// The record is no longer the one that was to be replaced.
+    #[error("the record of \"{0}\" has changed meanwhile")]
+    Stale(MailboxName),
+    /// A folder refused.
+    #[error(transparent)]
+    Mailbox(#[from] MailboxError),
+    /// The disk did not do it.
+    #[error(transparent)]
+    Disk(#[from] DiskError),
+}
+
+impl StoreError {
+    /// Returns what a caller may conclude.
+    pub fn class(&self) -> Class {
+        match self {
+            StoreError::Taken(_) => Class::Denied,
+            StoreError::NoMailbox(_) => Class::NoMailbox,
+            StoreError::Stale(_) => Class::Busy,
+            StoreError::Mailbox(error) => error.class(),
+            StoreError::Disk(error) => error.class(),
+        }
+    }
+}
+
+/// An open store; threads share it by reference.
+pub struct Store {
+    disk: Arc<Disk>,
+    strangers: Arc<Strangers>,
+    registry: Registry,
+    // Held as long as the store is open: two smrd would claim the same numbers.
+    _lock: File,
+}
+
+impl Store {
+    /// Makes a store in a new or empty directory, whose parent exists, and
+    /// opens it. Class `CannotCreate` if there is something in it.
+    pub fn create(path: &Path) -> Result<Store, OpenError> {
+        let disk = Disk::create(path)?;
+        // What an interrupted `create` left is taken over.
+        let ours = |found: &Found| matches!(found.name.as_deref(), Ok(ACCOUNTS | LOCK | TMP));
+        if !disk.names(".")?.iter().all(ours) {
+            return Err(OpenError::NotEmpty(path.to_owned()));
+        }
+        let lock = lock(&disk, path)?;
+        for directory in [ACCOUNTS, TMP] {
+            match disk.make_directory(directory) {
+                Ok(()) | Err(DiskError::Exists { .. }) => disk.sync_directory(directory)?,
+                Err(error) => return Err(error.into()),
+            }
+        }
+        disk.empty(TMP)?;
+        // Last: a directory with this file is a store.
+        let made = format!("{TMP}/{FORMAT}");
+        disk.write_file(&made, FORMAT_TEXT)?;
+        disk.rename(&made, FORMAT)?;
+        disk.sync_directory(".")?;
+        drop(lock);
+        Store::open(path)
+    }
+
+    /// Opens a store, locks it, and heals what a kill or a power cut left:
+    /// `tmp` is emptied, and what was written is synced before it is shown.
+    /// Class `Config` if it is no store, `Busy` if another process has it.
+    pub fn open(path: &Path) -> Result<Store, OpenError> {
+        let disk = Arc::new(Disk::open(path)?);
+        match disk.read_file(FORMAT)? {
+            None => return Err(OpenError::NotAStore(path.to_owned())),
+            Some(text) if text != FORMAT_TEXT => return Err(OpenError::Format(path.to_owned())),
+            Some(_) => {}
+        }
+        let lock = lock(&disk, path)?;
+        disk.empty(TMP)?;
+        disk.sync_all()?;
+        let strangers = Arc::new(Strangers::default());
+        for found in disk.names(".")? {
+            if !matches!(found.name.as_deref(), Ok(ACCOUNTS | FORMAT | LOCK | TMP)) {
+                strangers.add(found.shown(), Why::Name);
+            }
+        }
+        Ok(Store {
+            registry: Registry::load(&disk, &strangers)?,
+            disk,
+            strangers,
+            _lock: lock,
+        })
+    }
+
+    pub(crate) fn disk(&self) -> &Arc<Disk> {
+        &self.disk
+    }
+
+    /// Returns the strangers found since the last call: those of the store
+    /// and its accounts when it was opened, those of a folder once it is used.
+    pub fn strangers(&self) -> Vec<Stranger> {
+        self.strangers.take()
+    }
+
+    /// Tells whether a write has failed, so that nothing is taken any more.
+    pub fn has_failed(&self) -> bool {
+        self.disk.has_failed()
+    }
+
+    /// Tells whether there is such an account.
+    pub fn has_account(&self, name: &MailboxName) -> bool {
+        self.registry.find(name).is_some()
+    }
+
+    /// Returns at most `limit` account names after `after`, by name.
+    pub fn accounts(&self, after: Option<&MailboxName>, limit: usize) -> Vec<MailboxName> {
+        self.registry.names(after, limit)
+    }
+
+    /// Returns an account's record; none where there is no such account.
+    pub fn record(&self, name: &MailboxName) -> Result<Option<Vec<u8>>, StoreError> {
+        let account = self.registry.find(name);
+        account.map(|a| a.record(&self.disk)).transpose()
+    }
+
+    /// Makes an account; returns once it is on disk. Class `Denied` if the
+    /// name is taken.
+    pub fn create_account(&self, name: &MailboxName, record: &[u8]) -> Result<(), StoreError> {
+        self.registry.create(name, record)
+    }
+
+    /// Replaces a record that is still `old` by `new`; returns once that is on
+    /// disk. Class `Busy` if another call was faster: read and judge again.
+    pub fn replace_record(
+        &self,
+        name: &MailboxName,
+        old: &[u8],
+        new: &[u8],
+    ) -> Result<(), StoreError> {
+        self.account(name)?.replace_record(&self.disk, old, new)
+    }
+
+    /// Begins a file to deposit. Class `Busy` for a full disk, `Io` after a
+    /// write has failed.
+    pub fn spool(&self) -> Result<Spool, StoreError> {
+        Ok(Spool::new(&self.disk)?)
+    }
+
+    /// Lists at most `limit` entries of a folder after number `after`.
+    pub fn list(
+        &self,
+        mailbox: &MailboxName,
+        folder: Folder,
+        after: u64,
+        limit: usize,
+    ) -> Result<Listing, StoreError> {
+        Ok(self.account(mailbox)?.folder(folder).list(after, limit)?)
+    }
+
+    /// Returns every message of inbox and sent folder whose id begins so.
+    pub fn find(
+        &self,
+        mailbox: &MailboxName,
+        prefix: &IdPrefix,
+    ) -> Result<Vec<(Folder, MessageId)>, StoreError> {
+        let account = self.account(mailbox)?;
+        let mut found = Vec::new();
+        for folder in [Folder::Inbox, Folder::Sent] {
+            let ids = account.folder(folder).ids(prefix)?;
+            found.extend(ids.into_iter().map(|id| (folder, id)));
+        }
+        Ok(found)
+    }
+
+    /// Returns an entry and its state; with `reader`, only one by that
+    /// depositor. Of several receipts, the last.
+    pub fn entry(
+        &self,
+        mailbox: &MailboxName,
+        folder: Folder,
+        id: MessageId,
+        reader: Option<&MailboxName>,
+    ) -> Result<Option<(EntryName, State)>, StoreError> {
+        Ok(self
+            .account(mailbox)?
+            .folder(folder)
+            .entry(pick(id, reader))?)
+    }
+
+    /// Returns the entry in a mailbox's inbox that `sender` deposited as `id`.
+    pub fn entry_by_sender(
+        &self,
+        mailbox: &MailboxName,
+        sender: &MailboxName,
+        id: MessageId,
+    ) -> Result<Option<(EntryName, State)>, StoreError> {
+        self.entry(mailbox, Folder::Inbox, id, Some(sender))
+    }
+
+    /// Opens a message; picks as `entry` does. Class `Missing` if absent.
+    pub fn open_message(
+        &self,
+        mailbox: &MailboxName,
+        folder: Folder,
+        id: MessageId,
+        reader: Option<&MailboxName>,
+    ) -> Result<(EntryName, State, File), StoreError> {
+        Ok(self
+            .account(mailbox)?
+            .folder(folder)
+            .open(pick(id, reader))?)
+    }
+
+    /// Opens the message with this number. Class `Missing` if absent.
+    pub fn open_number(
+        &self,
+        mailbox: &MailboxName,
+        folder: Folder,
+        number: u64,
+    ) -> Result<(EntryName, State, File), StoreError> {
+        let account = self.account(mailbox)?;
+        Ok(account.folder(folder).open(Pick::Number(number))?)
+    }
+
+    /// Returns at most the first `length` bytes of the message with this
+    /// number. Class `Missing` if absent.
+    pub fn peek(
+        &self,
+        mailbox: &MailboxName,
+        folder: Folder,
+        number: u64,
+        length: u32,
+    ) -> Result<Vec<u8>, StoreError> {
+        let (entry, state, file) = self.open_number(mailbox, folder, number)?;
+        let mut first = Vec::new();
+        file.take(length.into())
+            .read_to_end(&mut first)
+            .map_err(|error| {
+                let path = layout::file(mailbox, folder, &entry, state);
+                self.disk.io_error("read", &path, &error)
+            })?;
+        Ok(first)
+    }
+
+    /// Records that the reader has fetched a message of his inbox; returns
+    /// once that is on disk.
+    pub fn mark_fetched(&self, mailbox: &MailboxName, id: MessageId) -> Result<(), StoreError> {
+        self.raise(mailbox, Folder::Inbox, Pick::Id(id), State::Fetched)
+    }
+
+    /// Records that the reader has read a message of his inbox; returns once
+    /// that is on disk.
+    pub fn mark_read(&self, mailbox: &MailboxName, id: MessageId) -> Result<(), StoreError> {
+        self.raise(mailbox, Folder::Inbox, Pick::Id(id), State::Read)
+    }
+
+    /// Raises the state of the entry with this number in any folder; returns
+    /// once that is on disk. For receipts, of which one id may have several.
+    pub fn mark_number(
+        &self,
+        mailbox: &MailboxName,
+        folder: Folder,
+        number: u64,
+        state: State,
+    ) -> Result<(), StoreError> {
+        self.raise(mailbox, folder, Pick::Number(number), state)
+    }
+
+    /// Returns the size of all messages of an account in bytes, its own copies
+    /// and receipts included, whether or not others share the file.
+    pub fn usage(&self, mailbox: &MailboxName) -> Result<u64, StoreError> {
+        let account = self.account(mailbox)?;
+        Folder::ALL.into_iter().try_fold(0u64, |sum, folder| {
+            Ok(sum.saturating_add(account.folder(folder).bytes()?))
+        })
+    }
+
+    pub(crate) fn account(&self, name: &MailboxName) -> Result<Arc<Account>, StoreError> {
+        let account = self.registry.find(name);
+        account.ok_or_else(|| StoreError::NoMailbox(name.clone()))
+    }
+
+    fn raise(
+        &self,
+        mailbox: &MailboxName,
+        folder: Folder,
+        pick: Pick,
+        state: State,
+    ) -> Result<(), StoreError> {
+        Ok(self.account(mailbox)?.folder(folder).raise(pick, state)?)
+    }
+}
+
+fn pick(id: MessageId, reader: Option<&MailboxName>) -> Pick<'_> {
+    reader.map_or(Pick::Id(id), |reader| Pick::IdFrom(id, reader))
+}
+
+fn lock(disk: &Disk, path: &Path) -> Result<File, OpenError> {
+    let file = disk.lock_file(LOCK)?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(OpenError::InUse(path.to_owned())),
+        Err(TryLockError::Error(source)) => Err(DiskError::Io {
+            operation: "lock",
+            path: path.join(LOCK),
+            source,
+        }
+        .into()),
+    }
+}
