@@ -9,7 +9,7 @@ use std::sync::Arc;
 use const_oid::ObjectIdentifier;
 use const_oid::db::{rfc4519, rfc5280, rfc5912};
 use der::asn1::{OctetString, UintRef};
-use der::{Decode, Encode, Sequence};
+use der::{Decode, Sequence};
 use x509_cert::ext::pkix::{BasicConstraints, ExtendedKeyUsage, KeyUsage as KeyUsageBits};
 use x509_cert::name::Name;
 

@@ -9,7 +9,8 @@ use der::{Decode, Encode};
 use crate::cms::syntax::{
     ReceiptRequestSyntax, ReceiptSyntax, ReceiptsFrom, mail_addresses, mail_names,
 };
-use crate::cms::{CmsError, ContentType, SignedData};
+use crate::cms::{self, CmsError, Content, ContentType, SignRequest, SignedData};
+use crate::signer::Signer;
 
 /// Asks for a receipt (RFC 2634 2.7).
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -130,6 +131,24 @@ impl Receipt {
             originator_signature: syntax.originator_signature.into_bytes().to_vec(),
         })
     }
+}
+
+/// Makes and signs the receipt for a message that asks for one, which the
+/// caller has verified (RFC 2634 2.3): returns a DER ContentInfo.
+pub fn sign_receipt(
+    original: &SignedData,
+    signing_time: i64,
+    signer: &dyn Signer,
+) -> Result<Vec<u8>, EssError> {
+    let receipt = Receipt::for_message(original)?.encode()?;
+    let request = SignRequest {
+        content_type: ContentType::Receipt,
+        content: Content::Attached(&receipt),
+        signing_time,
+        receipt_request: None,
+        msg_sig_digest: Some(original.signed_attributes_digest()),
+    };
+    Ok(cms::sign(&request, signer)?)
 }
 
 /// Verifies both signatures and that `receipt` is for `original` (RFC 2634
