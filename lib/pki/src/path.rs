@@ -2,6 +2,11 @@
 //!
 //! Fetches nothing: certificates, lists and the time are handed in.
 
+mod chain;
+mod judge;
+mod revocation;
+mod rules;
+
 use crate::certificate::Certificate;
 use crate::crl::Crl;
 
@@ -43,9 +48,11 @@ pub struct Rules {
     pub now: i64,
     /// What to do about revocation.
     pub revocation: Revocation,
-    /// The greatest age of a list, in seconds, whatever it says itself.
+    /// The greatest age of a list, in seconds, whatever it says itself; a
+    /// list that names no next update is used only where this is given.
     pub max_age: Option<i64>,
-    /// How far two clocks may differ, in seconds.
+    /// How far our clock may be behind that of who issues certificates and
+    /// lists, in seconds; nothing is valid longer for it.
     pub clock_skew: i64,
 }
 
@@ -130,14 +137,34 @@ pub enum PathError {
     },
 }
 
-/// Verifies the path from `leaf` to an anchor of `store`.
+/// Verifies the path from `leaf` to an anchor of `store`, with the help of the
+/// certificates in `extra` (of which no more than 32 are looked at).
+///
+/// RFC 5280 6 by certval, and beyond it: the leaf is no CA's, nor a device's,
+/// and has a key usage that lets it sign; extended key usages, where present,
+/// allow mail or authentication all along the chain; no certificate is of
+/// version 1; where deltas are published, a current one was looked at.
 pub fn verify(
     leaf: &Certificate,
-    _extra: &[Certificate],
-    _store: &TrustStore,
-    _rules: &Rules,
+    extra: &[Certificate],
+    store: &TrustStore,
+    rules: &Rules,
 ) -> Result<Verdict, PathError> {
-    Err(PathError::NoPath {
+    rules::check_leaf(leaf)?;
+    let mut first = None;
+    for chain in chain::find(leaf, extra, store)? {
+        match judge::judge(&chain, store, rules) {
+            Ok(revocation_checked) => {
+                return Ok(Verdict {
+                    realm: chain.realm,
+                    chain: chain.certificates,
+                    revocation_checked,
+                });
+            }
+            Err(error) => first = first.or(Some(error)),
+        }
+    }
+    Err(first.unwrap_or_else(|| PathError::NoPath {
         subject: leaf.subject_text().into(),
-    })
+    }))
 }

@@ -1,0 +1,114 @@
+//! Our own rules, beyond those of RFC 5280 that certval applies.
+//!
+//! Verifies no signature but the leaf's own.
+
+use super::chain::{Chain, is_signed_by};
+use super::{PathError, Rules};
+use crate::certificate::{Certificate, KeyKind};
+
+/// Usages that let a person sign mail or log in; any one will do: any,
+/// clientAuth, emailProtection, documentSigning, and the smart card logon and
+/// document signing of Microsoft.
+const USAGES: [&str; 6] = [
+    "2.5.29.37.0",
+    "1.3.6.1.5.5.7.3.2",
+    "1.3.6.1.5.5.7.3.4",
+    "1.3.6.1.5.5.7.3.36",
+    "1.3.6.1.4.1.311.20.2.2",
+    "1.3.6.1.4.1.311.10.3.12",
+];
+const ANY_USAGE: &str = USAGES[0];
+
+/// Checks what a leaf must be on its own: a person's certificate, for signing.
+pub(super) fn check_leaf(leaf: &Certificate) -> Result<(), PathError> {
+    if leaf.is_self_issued() && is_signed_by(leaf, leaf) {
+        return Err(PathError::SelfSigned {
+            subject: leaf.subject_text().into(),
+        });
+    }
+    let usage = leaf.key_usage();
+    let why = if leaf.proxy().is_some() {
+        "it is a device's, not a person's"
+    } else if leaf.is_ca() {
+        "it is an authority's, not a person's"
+    } else if usage.is_some_and(|u| u.key_cert_sign || u.crl_sign) {
+        "it may sign certificates or revocation lists"
+    } else if !usage.is_some_and(|u| u.digital_signature || u.non_repudiation) {
+        "it has no key usage for signatures"
+    } else if leaf.extended_key_usage().is_some_and(<[String]>::is_empty) {
+        "its extended key usage is empty"
+    } else if !is_strong(leaf.key_kind()) {
+        "its key is too weak or of an unknown kind"
+    } else {
+        return Ok(());
+    };
+    Err(PathError::KeyUsage {
+        subject: leaf.subject_text().into(),
+        why,
+    })
+}
+
+/// Checks the validity, the version and the extended key usages of a chain.
+pub(super) fn check_chain(chain: &Chain, rules: &Rules) -> Result<(), PathError> {
+    for certificate in &chain.certificates {
+        check_times(certificate, rules)?;
+        if !certificate.is_v3() {
+            return Err(PathError::Constraint {
+                subject: certificate.subject_text().into(),
+                why: "a certificate is not of version 3".into(),
+            });
+        }
+    }
+    let anchor = chain.certificates.last();
+    if !anchor.is_some_and(|a| a.is_ca() && a.key_usage().is_none_or(|u| u.key_cert_sign)) {
+        return Err(PathError::Constraint {
+            subject: anchor.map_or("nobody", Certificate::subject_text).into(),
+            why: "the anchor may not sign certificates".into(),
+        });
+    }
+    check_usages(chain)
+}
+
+fn check_times(certificate: &Certificate, rules: &Rules) -> Result<(), PathError> {
+    let subject = || certificate.subject_text().to_owned();
+    if rules.now > certificate.not_after() {
+        return Err(PathError::Expired { subject: subject() });
+    }
+    if latest(rules) < certificate.not_before() {
+        return Err(PathError::NotYetValid { subject: subject() });
+    }
+    Ok(())
+}
+
+/// Returns the latest time it may be.
+pub(super) fn latest(rules: &Rules) -> i64 {
+    rules.now.saturating_add(rules.clock_skew.max(0))
+}
+
+/// A CA limited to some usages cannot give others to those below it.
+fn check_usages(chain: &Chain) -> Result<(), PathError> {
+    let mut left: Vec<&str> = USAGES.to_vec();
+    for certificate in chain.certificates.iter().rev() {
+        let Some(usages) = certificate.extended_key_usage() else {
+            continue;
+        };
+        if !usages.iter().any(|u| u == ANY_USAGE) {
+            left.retain(|usage| usages.iter().any(|u| u == usage));
+        }
+        if left.is_empty() {
+            return Err(PathError::KeyUsage {
+                subject: certificate.subject_text().into(),
+                why: "its extended key usage allows neither mail nor authentication",
+            });
+        }
+    }
+    Ok(())
+}
+
+fn is_strong(kind: KeyKind) -> bool {
+    match kind {
+        KeyKind::Rsa(bits) => (2048..=4096).contains(&bits),
+        KeyKind::P256 | KeyKind::P384 | KeyKind::P521 => true,
+        KeyKind::Other => false,
+    }
+}
