@@ -6,6 +6,7 @@
 pub mod account;
 pub mod bundle;
 pub mod device;
+pub mod envelope;
 mod lines;
 pub mod note;
 pub mod postmark;

@@ -1,0 +1,316 @@
+//! The seal: age around the plaintext (C2SP age), keys asked of someone else.
+//!
+//! Holds no identity and never sees one; reads at most 2 MiB of header.
+
+use std::cell::RefCell;
+use std::io::{self, BufRead, BufReader, Cursor, Read, Write};
+
+use age::DecryptError;
+use age::stream::StreamReader;
+use smr_name::Class;
+use smr_seal::{FileKey, Identity, Recipient, SealError, Stanza, check_unmixed};
+
+use super::{EnvelopeError, MAX_SEAL_HEADER};
+
+/// Finds the key of a sealed file from the stanzas of its header.
+pub trait Unwrap {
+    /// Returns the file key, or none where no identity fits.
+    fn unwrap(&self, stanzas: &[Stanza]) -> Result<Option<FileKey>, UnwrapError>;
+}
+
+/// Says why whoever holds the identities could not be asked.
+#[derive(Clone, Debug, thiserror::Error)]
+#[error("{text}")]
+pub struct UnwrapError {
+    /// What a script may conclude.
+    pub class: Class,
+    /// What went wrong.
+    pub text: String,
+    /// What the user may do, or nothing.
+    pub hint: String,
+}
+
+impl From<SealError> for UnwrapError {
+    fn from(error: SealError) -> Self {
+        UnwrapError {
+            class: Class::Forged,
+            text: format!("the sealed file is not acceptable: {error}"),
+            hint: String::new(),
+        }
+    }
+}
+
+impl Unwrap for [Identity] {
+    fn unwrap(&self, stanzas: &[Stanza]) -> Result<Option<FileKey>, UnwrapError> {
+        Ok(smr_seal::unwrap(self, stanzas)?)
+    }
+}
+
+impl Unwrap for Vec<Identity> {
+    fn unwrap(&self, stanzas: &[Stanza]) -> Result<Option<FileKey>, UnwrapError> {
+        self.as_slice().unwrap(stanzas)
+    }
+}
+
+/// Seen by age as an identity.
+struct Asking<'a> {
+    keys: &'a dyn Unwrap,
+    failure: RefCell<Option<UnwrapError>>,
+}
+
+impl age::Identity for Asking<'_> {
+    fn unwrap_stanza(
+        &self,
+        stanza: &Stanza,
+    ) -> Option<Result<age_core::format::FileKey, DecryptError>> {
+        self.unwrap_stanzas(std::slice::from_ref(stanza))
+    }
+
+    fn unwrap_stanzas(
+        &self,
+        stanzas: &[Stanza],
+    ) -> Option<Result<age_core::format::FileKey, DecryptError>> {
+        match self.keys.unwrap(stanzas) {
+            Ok(key) => key.map(|key| {
+                let fill = |k: &mut [u8; 16]| k.copy_from_slice(&*key);
+                Ok(age_core::format::FileKey::init_with_mut(fill))
+            }),
+            Err(error) => {
+                self.failure.replace(Some(error));
+                Some(Err(DecryptError::DecryptionFailed))
+            }
+        }
+    }
+}
+
+/// Gives age the header whole, then the rest.
+///
+/// age parses what it has from the start after each line it reads, which is
+/// quadratic in the header's length: here its first "line" is all of it.
+pub(super) struct Whole<R> {
+    header: Cursor<Vec<u8>>,
+    rest: R,
+}
+
+impl<R: BufRead> Whole<R> {
+    /// Reads the header, bounded.
+    fn new(mut rest: R) -> Result<Self, EnvelopeError> {
+        let mut header = Vec::new();
+        loop {
+            let start = header.len();
+            let room = (MAX_SEAL_HEADER - start) as u64;
+            let n = rest.by_ref().take(room).read_until(b'\n', &mut header);
+            let n = n.map_err(|source| EnvelopeError::Read {
+                what: "the sealed file".into(),
+                source,
+            })?;
+            let line = &header[start..];
+            if n == 0 || !line.ends_with(b"\n") || (start == 0 && !line.starts_with(b"age-")) {
+                return Err(EnvelopeError::Damaged);
+            }
+            if line.starts_with(b"---") {
+                let header = Cursor::new(header);
+                return Ok(Whole { header, rest });
+            }
+        }
+    }
+}
+
+impl<R: BufRead> Read for Whole<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        match self.header.read(buffer)? {
+            0 => self.rest.read(buffer),
+            n => Ok(n),
+        }
+    }
+}
+
+impl<R: BufRead> BufRead for Whole<R> {
+    fn fill_buf(&mut self) -> io::Result<&[u8]> {
+        match self.header.position() < self.header.get_ref().len() as u64 {
+            true => self.header.fill_buf(),
+            false => self.rest.fill_buf(),
+        }
+    }
+
+    fn consume(&mut self, amount: usize) {
+        match self.header.position() < self.header.get_ref().len() as u64 {
+            true => self.header.consume(amount),
+            false => self.rest.consume(amount),
+        }
+    }
+
+    /// Gives the rest of the header, line ends or not, and then nothing:
+    /// age asks for lines only while the header is incomplete.
+    fn read_until(&mut self, _end: u8, line: &mut Vec<u8>) -> io::Result<usize> {
+        self.header.read_to_end(line)
+    }
+}
+
+/// Opens a sealed file; returns its plaintext, decrypted and authenticated
+/// chunk by chunk (64 KiB) as it is read.
+pub(super) fn unseal<R: BufRead>(
+    sealed: R,
+    keys: &dyn Unwrap,
+) -> Result<BufReader<StreamReader<Whole<R>>>, EnvelopeError> {
+    let header = age::Decryptor::new_buffered(Whole::new(sealed)?);
+    let asking = Asking {
+        keys,
+        failure: RefCell::new(None),
+    };
+    let identity: &dyn age::Identity = &asking;
+    let opened = header.and_then(|file| file.decrypt(std::iter::once(identity)));
+    if let Some(error) = asking.failure.take() {
+        return Err(error.into());
+    }
+    match opened {
+        Ok(plain) => Ok(BufReader::with_capacity(64 * 1024, plain)),
+        Err(DecryptError::NoMatchingKeys) => Err(EnvelopeError::NotForUs),
+        Err(DecryptError::Io(source)) if source.kind() != io::ErrorKind::UnexpectedEof => {
+            Err(EnvelopeError::Read {
+                what: "the sealed file".into(),
+                source,
+            })
+        }
+        Err(_) => Err(EnvelopeError::Damaged),
+    }
+}
+
+/// Begins a sealed file on `out` for `recipients`, all of one kind.
+pub(super) fn sealer<W: Write>(
+    recipients: &[Recipient],
+    out: W,
+) -> Result<age::stream::StreamWriter<W>, EnvelopeError> {
+    check_unmixed(recipients).map_err(EnvelopeError::Recipients)?;
+    let recipients = recipients.iter().map(|r| r as &dyn age::Recipient);
+    let encryptor = age::Encryptor::with_recipients(recipients)
+        // Every recipient was usable when it was parsed, and all are of one kind.
+        .map_err(|_| EnvelopeError::Recipients(SealError::Recipient))?;
+    encryptor
+        .wrap_output(out)
+        .map_err(|source| EnvelopeError::Write {
+            what: "the sealed file",
+            source,
+        })
+}
+
+/// Seals a few bytes.
+pub(crate) fn seal_bytes(recipients: &[Recipient], plain: &[u8]) -> Result<Vec<u8>, EnvelopeError> {
+    let mut sealed = Vec::new();
+    let mut writer = sealer(recipients, &mut sealed)?;
+    let written = writer.write_all(plain).and_then(|()| writer.finish());
+    written.map_err(|source| EnvelopeError::Write {
+        what: "the sealed file",
+        source,
+    })?;
+    Ok(sealed)
+}
+
+/// Opens a sealed file of at most `limit` bytes of plaintext.
+pub(crate) fn unseal_bytes(
+    sealed: &[u8],
+    keys: &dyn Unwrap,
+    limit: u64,
+) -> Result<Vec<u8>, EnvelopeError> {
+    let mut plain = Vec::new();
+    let mut reader = unseal(sealed, keys)?.take(limit + 1);
+    reader
+        .read_to_end(&mut plain)
+        .map_err(|_| EnvelopeError::Damaged)?;
+    match plain.len() as u64 > limit {
+        true => Err(EnvelopeError::Structure("it is too long")),
+        false => Ok(plain),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{
+        EnvelopeError, FileKey, Identity, Stanza, Unwrap, UnwrapError, seal_bytes, unseal_bytes,
+    };
+    use rand_core::OsRng;
+    use smr_name::Class;
+
+    fn pair() -> (Vec<Identity>, Vec<u8>) {
+        let key = Identity::generate_pq(&mut OsRng);
+        let sealed = seal_bytes(&[key.to_recipient()], b"plain").unwrap();
+        (vec![key], sealed)
+    }
+
+    #[test]
+    fn sealed_bytes_come_back() {
+        let (keys, sealed) = pair();
+        assert_eq!(unseal_bytes(&sealed, &keys, 5).unwrap(), b"plain");
+        assert!(unseal_bytes(&sealed, &keys, 4).is_err());
+        let stranger = vec![Identity::generate_pq(&mut OsRng)];
+        let error = unseal_bytes(&sealed, &stranger, 5).unwrap_err();
+        assert!(matches!(error, EnvelopeError::NotForUs));
+    }
+
+    #[test]
+    fn every_cut_and_every_flip_of_the_payload_is_damage() {
+        let (keys, sealed) = pair();
+        for end in (0..sealed.len()).step_by(13) {
+            let error = unseal_bytes(&sealed[..end], &keys, 5).unwrap_err();
+            assert!(matches!(error, EnvelopeError::Damaged), "{end}: {error}");
+        }
+        for place in 0..5 + 16 + 16 {
+            let mut bad = sealed.clone();
+            let place = sealed.len() - 1 - place;
+            bad[place] ^= 1;
+            assert!(unseal_bytes(&bad, &keys, 5).is_err(), "{place}");
+        }
+        let longer = [&sealed[..], b"x"].concat();
+        assert!(unseal_bytes(&longer, &keys, 5).is_err());
+    }
+
+    #[test]
+    fn other_files_are_damage_and_headers_are_bounded() {
+        let (keys, _) = pair();
+        let stanzas = "-> x\n\n".repeat(400_000);
+        let endless = format!("age-encryption.org/v1\n{stanzas}");
+        let line = format!("age-{}", "x".repeat(3_000_000));
+        for file in [
+            "",
+            "\n",
+            "hello\n",
+            "age-encryption.org/v1\n--- \n",
+            &endless,
+            &line,
+        ] {
+            let error = unseal_bytes(file.as_bytes(), &keys, 5).unwrap_err();
+            assert!(matches!(error, EnvelopeError::Damaged));
+        }
+    }
+
+    #[test]
+    fn a_header_of_many_stanzas_is_read_in_linear_time() {
+        let (keys, _) = pair();
+        let stanzas = "-> x\n\n".repeat(300_000);
+        let mac = "A".repeat(43);
+        let file = format!("age-encryption.org/v1\n{stanzas}--- {mac}\n0123456789abcdef");
+        let begun = std::time::Instant::now();
+        let error = unseal_bytes(file.as_bytes(), &keys, 5).unwrap_err();
+        assert!(matches!(error, EnvelopeError::NotForUs), "{error}");
+        // Quadratic parsing would take hours.
+        assert!(begun.elapsed().as_secs() < 60);
+    }
+
+    #[test]
+    fn the_holder_of_keys_is_heard() {
+        struct Locked;
+        impl Unwrap for Locked {
+            fn unwrap(&self, _: &[Stanza]) -> Result<Option<FileKey>, UnwrapError> {
+                Err(UnwrapError {
+                    class: Class::Unavailable,
+                    text: "the agent is locked".into(),
+                    hint: "smr-login --unlock".into(),
+                })
+            }
+        }
+        let (_, sealed) = pair();
+        let error = unseal_bytes(&sealed, &Locked, 5).unwrap_err();
+        assert_eq!(error.class(), Class::Unavailable);
+        assert_eq!(error.to_string(), "the agent is locked");
+    }
+}
