@@ -1,1 +1,36 @@
-//! The daemon: listens, permits, handles, keeps.
+//! The daemon: listens, permits, handles, keeps (smrd(8)).
+//!
+//! Opens no envelope and believes no client: what a request may do is decided
+//! in `permit`, whose account it acts for by the handshake alone.
+
+mod admission;
+mod audit;
+mod check;
+pub mod config;
+mod conn;
+mod grounds;
+mod handle;
+mod house;
+mod keys;
+mod listen;
+mod online;
+mod people;
+mod permit;
+mod queue;
+mod refusal;
+mod run;
+mod seats;
+mod server;
+mod setup;
+mod wire;
+
+pub use admission::AdmissionError;
+pub use audit::{Log, Sink};
+pub use check::{CardReport, CheckError, Finding, check, check_card, config_path, moment};
+pub use grounds::{DEFAULT_REALM, GroundsError};
+pub use house::StartError;
+pub use keys::KeysError;
+pub use listen::ListenError;
+pub use run::{RunError, run};
+pub use server::{Server, ServerError};
+pub use setup::{SetupError, fingerprint, init};

@@ -1,0 +1,478 @@
+//! smrd.toml: read whole, checked whole, before anything else happens
+//! (smrd.conf(5)).
+//!
+//! Never keeps a key that it does not understand, and opens no file but the
+//! one it is given.
+
+mod section;
+mod show;
+mod units;
+
+use std::io;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use smr_evidence::trust::Revocation;
+use smr_name::{Class, RepositoryName};
+use toml::de::DeTable;
+
+use section::{Fault, Section};
+pub use units::{UnitError, duration, duration_text, size, size_text};
+
+/// Where smrd looks when `--config` is not given.
+pub const DEFAULT_PATH: &str = "/etc/smr/smrd.toml";
+
+const KIB: u64 = 1 << 10;
+const GIB: u64 = 1 << 30;
+
+/// Says why there is no configuration; always class 78.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// The file cannot be read.
+    #[error("cannot read \"{}\": {source}", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// The system's answer.
+        source: io::Error,
+    },
+    /// The text is not TOML, or says something that smrd does not know.
+    #[error("\"{}\" line {line}: {text}", path.display())]
+    Content {
+        /// The file.
+        path: PathBuf,
+        /// The line, from 1.
+        line: usize,
+        /// What is wrong with it.
+        text: String,
+    },
+    /// A key without default is missing.
+    #[error("\"{}\" does not set \"{key}\"", path.display())]
+    Absent {
+        /// The file.
+        path: PathBuf,
+        /// The key.
+        key: &'static str,
+    },
+}
+
+impl ConfigError {
+    /// Returns the class: configuration.
+    pub fn class(&self) -> Class {
+        Class::Config
+    }
+}
+
+/// What smrd.toml says, defaults filled in; paths are absolute or relative to
+/// the working directory, no longer to the file.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Config {
+    /// The repository's name.
+    pub name: RepositoryName,
+    /// Where and how much to listen.
+    pub listen: Listen,
+    /// Where the store is, and its limits.
+    pub store: StoreLimits,
+    /// Who may enrol.
+    pub enrol: Enrol,
+    /// Whom to believe.
+    pub trust: Trust,
+    /// How long a session lasts.
+    pub session: Sessions,
+    /// What is logged.
+    pub log: Level,
+}
+
+/// `[listen]`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Listen {
+    /// Addresses to bind; not used under socket activation.
+    pub address: Vec<SocketAddr>,
+    /// Connections at a time.
+    pub connections: usize,
+    /// Connections at a time from one IPv4 address or IPv6 /64.
+    pub per_peer: usize,
+}
+
+/// `[store]`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct StoreLimits {
+    /// The store's folder.
+    pub path: PathBuf,
+    /// The largest sealed message in bytes.
+    pub max_message: u64,
+    /// Bytes that one account's mailbox may hold.
+    pub quota: u64,
+}
+
+/// `[enrol]`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Enrol {
+    /// Who may.
+    pub policy: Policy,
+    /// Devices that one account may have at a time.
+    pub max_devices: usize,
+}
+
+/// Who may enrol.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Policy {
+    /// Everybody whose card verifies.
+    Open,
+    /// Nobody new; accounts that exist may take further devices.
+    Closed,
+    /// Those the file lists, one name or person pattern to a line.
+    AllowList(PathBuf),
+}
+
+/// `[trust]`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Trust {
+    /// Files and folders with anchors; each sub-folder is a realm.
+    pub anchors: Vec<PathBuf>,
+    /// Files and folders with certificates of intermediate issuers.
+    pub intermediates: Vec<PathBuf>,
+    /// Files and folders with CRLs.
+    pub crls: Vec<PathBuf>,
+    /// What to do where there is no CRL.
+    pub revocation: Revocation,
+    /// Age in seconds from which a CRL is stale though its own nextUpdate is
+    /// still to come.
+    pub max_age: i64,
+    /// Seconds by which clocks may differ.
+    pub clock_skew: i64,
+}
+
+/// `[session]`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Sessions {
+    /// Seconds after which a session ends.
+    pub lifetime: i64,
+}
+
+/// `[log] level`: what is written to the log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Level {
+    /// Only what needs the operator.
+    Error,
+    /// Also refusals and broken connections.
+    Warn,
+    /// Also every session and deposit.
+    Info,
+    /// Also every request.
+    Debug,
+}
+
+impl Level {
+    /// Returns the word for it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Level::Error => "error",
+            Level::Warn => "warn",
+            Level::Info => "info",
+            Level::Debug => "debug",
+        }
+    }
+
+    fn read(text: &str) -> Result<Level, &'static str> {
+        [Level::Error, Level::Warn, Level::Info, Level::Debug]
+            .into_iter()
+            .find(|level| level.as_str() == text)
+            .ok_or("expected error, warn, info or debug")
+    }
+}
+
+fn revocation(text: &str) -> Result<Revocation, &'static str> {
+    match text {
+        "require" => Ok(Revocation::Require),
+        "prefer" => Ok(Revocation::Prefer),
+        "off" => Ok(Revocation::Off),
+        _ => Err("expected require, prefer or off"),
+    }
+}
+
+fn policy(text: &str, base: &Path) -> Result<Policy, &'static str> {
+    match text {
+        "open" => Ok(Policy::Open),
+        "closed" => Ok(Policy::Closed),
+        path if path.contains('/') => Ok(Policy::AllowList(base.join(path))),
+        _ => Err("expected open, closed or the path of a file, with a slash in it"),
+    }
+}
+
+fn login(text: &str) -> Result<(), &'static str> {
+    match text {
+        "device" => Ok(()),
+        "card" => Err("this smrd cannot demand the card at login yet, expected \"device\""),
+        _ => Err("expected \"device\""),
+    }
+}
+
+fn no_textfile(text: &str) -> Result<(), &'static str> {
+    match text {
+        "" => Ok(()),
+        _ => Err("this smrd writes no metrics yet, expected \"\""),
+    }
+}
+
+/// A fault, or a key that is missing.
+enum Trouble {
+    Fault(Fault),
+    Absent(&'static str),
+}
+
+impl From<Fault> for Trouble {
+    fn from(fault: Fault) -> Self {
+        Trouble::Fault(fault)
+    }
+}
+
+impl Config {
+    /// Reads the file at `path`.
+    pub fn load(path: &Path) -> Result<Config, ConfigError> {
+        let text = std::fs::read_to_string(path).map_err(|source| ConfigError::Read {
+            path: path.to_owned(),
+            source,
+        })?;
+        Config::parse(
+            &text,
+            path,
+            std::env::var_os("STATE_DIRECTORY").map(PathBuf::from),
+        )
+    }
+
+    /// Reads `text`, which came from the file `path`: relative paths in it
+    /// start in that file's folder. `state` is where the store is when the
+    /// text does not say.
+    pub fn parse(text: &str, path: &Path, state: Option<PathBuf>) -> Result<Config, ConfigError> {
+        let content = |at: usize, fault: String| ConfigError::Content {
+            path: path.to_owned(),
+            line: 1 + text.bytes().take(at).filter(|b| *b == b'\n').count(),
+            text: fault,
+        };
+        let table = DeTable::parse(text).map_err(|e| {
+            content(
+                e.span().map_or(0, |s| s.start),
+                e.message().replace('\n', ", "),
+            )
+        })?;
+        let base = path.parent().unwrap_or(Path::new(""));
+        read(Section::root(table), base, state).map_err(|trouble| match trouble {
+            Trouble::Fault(fault) => content(fault.at.start, fault.text),
+            Trouble::Absent(key) => ConfigError::Absent {
+                path: path.to_owned(),
+                key,
+            },
+        })
+    }
+}
+
+fn read(mut root: Section<'_>, base: &Path, state: Option<PathBuf>) -> Result<Config, Trouble> {
+    let name = root
+        .text("name", str::parse::<RepositoryName>)?
+        .ok_or(Trouble::Absent("name"))?;
+    let config = Config {
+        name,
+        listen: listen(root.table("listen")?)?,
+        store: store(root.table("store")?, base, state)?,
+        enrol: enrol(root.table("enrol")?, base)?,
+        trust: trust(root.table("trust")?, base)?,
+        session: session(root.table("session")?)?,
+        log: log(root.table("log")?)?,
+    };
+    let mut metrics = root.table("metrics")?;
+    metrics.text("textfile", no_textfile)?;
+    metrics.finish()?;
+    root.finish()?;
+    Ok(config)
+}
+
+fn listen(mut section: Section<'_>) -> Result<Listen, Trouble> {
+    let any = || vec![SocketAddr::from(([0u16; 8], 7667))];
+    let listen = Listen {
+        address: section
+            .texts("address", |text| {
+                text.parse::<SocketAddr>()
+                    .map_err(|_| "expected ADDRESS:PORT, like \"192.0.2.1:7667\" or \"[::]:7667\"")
+            })?
+            .unwrap_or_else(any),
+        connections: section.number("connections", 1..=65_536)?.unwrap_or(1024) as usize,
+        per_peer: section.number("per_peer", 1..=65_536)?.unwrap_or(64) as usize,
+    };
+    section.finish()?;
+    Ok(listen)
+}
+
+fn store(
+    mut section: Section<'_>,
+    base: &Path,
+    state: Option<PathBuf>,
+) -> Result<StoreLimits, Trouble> {
+    let path = section
+        .text("path", |text| match text {
+            "" => Err("expected a folder"),
+            text => Ok(base.join(text)),
+        })?
+        .or(state)
+        .ok_or(Trouble::Absent("store.path"))?;
+    let max_message = section.text("max_message", |text| match size(text) {
+        Ok(bytes) if (KIB..=16 * GIB).contains(&bytes) => Ok(bytes),
+        Ok(_) => Err("expected 1KiB to 16GiB".to_owned()),
+        Err(e) => Err(e.to_string()),
+    })?;
+    let limits = StoreLimits {
+        path,
+        max_message: max_message.unwrap_or(64 << 20),
+        quota: section.text("quota", size)?.unwrap_or(GIB),
+    };
+    section.finish()?;
+    Ok(limits)
+}
+
+fn enrol(mut section: Section<'_>, base: &Path) -> Result<Enrol, Trouble> {
+    let enrol = Enrol {
+        policy: section
+            .text("policy", |text| policy(text, base))?
+            .unwrap_or(Policy::Open),
+        max_devices: section.number("max_devices", 1..=64)?.unwrap_or(8) as usize,
+    };
+    section.finish()?;
+    Ok(enrol)
+}
+
+fn trust(mut section: Section<'_>, base: &Path) -> Result<Trust, Trouble> {
+    let path = |text: &str| match text {
+        "" => Err("expected a file or a folder"),
+        text => Ok(base.join(text)),
+    };
+    let trust = Trust {
+        anchors: section
+            .texts("anchors", path)?
+            .unwrap_or_else(|| vec![PathBuf::from("/etc/smr/trust.d")]),
+        intermediates: section.texts("intermediates", path)?.unwrap_or_default(),
+        crls: section.texts("crls", path)?.unwrap_or_default(),
+        revocation: section
+            .text("revocation", revocation)?
+            .unwrap_or(Revocation::Require),
+        max_age: section.text("max_age", duration)?.unwrap_or(86_400),
+        clock_skew: section.text("clock_skew", duration)?.unwrap_or(300),
+    };
+    section.finish()?;
+    Ok(trust)
+}
+
+fn session(mut section: Section<'_>) -> Result<Sessions, Trouble> {
+    let lifetime = section.text("lifetime", |text| match duration(text) {
+        Ok(seconds) if seconds >= 60 => Ok(seconds),
+        Ok(_) => Err("expected 1m or more".to_owned()),
+        Err(e) => Err(e.to_string()),
+    })?;
+    section.text("login", login)?;
+    section.finish()?;
+    Ok(Sessions {
+        lifetime: lifetime.unwrap_or(43_200),
+    })
+}
+
+fn log(mut section: Section<'_>) -> Result<Level, Trouble> {
+    let level = section.text("level", Level::read)?.unwrap_or(Level::Info);
+    section.finish()?;
+    Ok(level)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Config, ConfigError, Level, Policy};
+    use std::path::{Path, PathBuf};
+
+    fn parse(text: &str) -> Result<Config, ConfigError> {
+        Config::parse(text, Path::new("/etc/smr/smrd.toml"), None)
+    }
+
+    const SMALL: &str = "name = 'repo.example'\n[store]\npath = '/var/lib/smrd'\n";
+
+    #[test]
+    fn defaults_are_those_of_the_man_page() {
+        let config = parse(SMALL).unwrap();
+        assert_eq!(config.listen.address[0].to_string(), "[::]:7667");
+        assert_eq!(
+            (config.listen.connections, config.listen.per_peer),
+            (1024, 64)
+        );
+        assert_eq!(config.store.max_message, 64 << 20);
+        assert_eq!(config.store.quota, 1 << 30);
+        assert_eq!(config.enrol.policy, Policy::Open);
+        assert_eq!(config.enrol.max_devices, 8);
+        assert_eq!(config.trust.anchors, [PathBuf::from("/etc/smr/trust.d")]);
+        assert_eq!(config.trust.max_age, 86_400);
+        assert_eq!(config.session.lifetime, 43_200);
+        assert_eq!(config.log, Level::Info);
+    }
+
+    #[test]
+    fn relative_paths_start_at_the_file() {
+        let text = "name = 'r'\n[store]\npath = 's'\n[enrol]\npolicy = './allow'\n";
+        let config = parse(text).unwrap();
+        assert_eq!(config.store.path, Path::new("/etc/smr/s"));
+        let allow = PathBuf::from("/etc/smr/./allow");
+        assert_eq!(config.enrol.policy, Policy::AllowList(allow));
+    }
+
+    #[test]
+    fn state_directory_stands_in_for_the_path() {
+        let state = Some(PathBuf::from("/state"));
+        let config = Config::parse("name = 'r'", Path::new("x.toml"), state).unwrap();
+        assert_eq!(config.store.path, Path::new("/state"));
+        assert!(matches!(
+            parse("name = 'r'"),
+            Err(ConfigError::Absent {
+                key: "store.path",
+                ..
+            })
+        ));
+    }
+
+    #[test]
+    fn faults_name_file_line_and_key() {
+        let error = parse(&format!("{SMALL}qouta = '1GiB'\n"))
+            .unwrap_err()
+            .to_string();
+        assert_eq!(
+            error,
+            "\"/etc/smr/smrd.toml\" line 4: unknown key \"store.qouta\", the nearest known is \"store.quota\""
+        );
+    }
+
+    #[test]
+    fn wrong_values_are_refused() {
+        for tail in [
+            "quota = '1GB'",
+            "max_message = '17GiB'",
+            "[listen]\naddress = ['localhost']",
+            "[listen]\naddress = '127.0.0.1:0'",
+            "[enrol]\npolicy = 'opne'",
+            "[enrol]\nmax_devices = 0",
+            "[trust]\nrevocation = 'maybe'",
+            "[session]\nlogin = 'card'",
+            "[session]\nlifetime = '1s'",
+            "[log]\nlevel = 'loud'",
+            "[metrics]\ntextfile = '/x'",
+            "[what]",
+            "broken",
+        ] {
+            assert!(parse(&format!("{SMALL}{tail}\n")).is_err(), "{tail}");
+        }
+        assert!(parse("name = 'Not A Name'\n[store]\npath = 'x'").is_err());
+        assert!(parse("[store]\npath = 'x'").is_err());
+    }
+
+    #[test]
+    fn shown_text_reads_back_as_itself() {
+        let text = format!(
+            "{SMALL}quota = '3MiB'\n[listen]\naddress = ['127.0.0.1:0']\n[trust]\ncrls = ['a\"b']\n\
+             revocation = 'prefer'\n[enrol]\npolicy = '/allow'\n[log]\nlevel = 'debug'\n"
+        );
+        let config = parse(&text).unwrap();
+        assert_eq!(parse(&config.to_string()).unwrap(), config);
+    }
+}

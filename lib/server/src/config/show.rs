@@ -1,0 +1,70 @@
+//! The configuration in force, as smrd.toml would say it (`--show-config`).
+//!
+//! Shows no secret: there is none in the configuration.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use smr_evidence::trust::Revocation;
+
+use super::{Config, Policy, duration_text, size_text};
+
+fn quoted(text: &str) -> String {
+    toml::Value::String(text.to_owned()).to_string()
+}
+
+fn path(path: &Path) -> String {
+    quoted(&path.to_string_lossy())
+}
+
+fn list(items: impl Iterator<Item = String>) -> String {
+    format!("[{}]", items.collect::<Vec<_>>().join(", "))
+}
+
+fn paths(items: &[PathBuf]) -> String {
+    list(items.iter().map(|p| path(p)))
+}
+
+fn policy(policy: &Policy) -> String {
+    match policy {
+        Policy::Open => quoted("open"),
+        Policy::Closed => quoted("closed"),
+        Policy::AllowList(file) => path(file),
+    }
+}
+
+fn revocation(rule: &Revocation) -> &'static str {
+    match rule {
+        Revocation::Require => "\"require\"",
+        Revocation::Prefer => "\"prefer\"",
+        Revocation::Off => "\"off\"",
+    }
+}
+
+impl fmt::Display for Config {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (listen, store, trust) = (&self.listen, &self.store, &self.trust);
+        let addresses = list(listen.address.iter().map(|a| quoted(&a.to_string())));
+        writeln!(f, "name = {}", quoted(self.name.as_str()))?;
+        writeln!(f, "\n[listen]\naddress = {addresses}")?;
+        writeln!(f, "connections = {}", listen.connections)?;
+        writeln!(f, "per_peer = {}", listen.per_peer)?;
+        writeln!(f, "\n[store]\npath = {}", path(&store.path))?;
+        writeln!(f, "max_message = \"{}\"", size_text(store.max_message))?;
+        writeln!(f, "quota = \"{}\"", size_text(store.quota))?;
+        writeln!(f, "\n[enrol]\npolicy = {}", policy(&self.enrol.policy))?;
+        writeln!(f, "max_devices = {}", self.enrol.max_devices)?;
+        writeln!(f, "\n[trust]\nanchors = {}", paths(&trust.anchors))?;
+        writeln!(f, "intermediates = {}", paths(&trust.intermediates))?;
+        writeln!(f, "crls = {}", paths(&trust.crls))?;
+        writeln!(f, "revocation = {}", revocation(&trust.revocation))?;
+        writeln!(f, "max_age = \"{}\"", duration_text(trust.max_age))?;
+        writeln!(f, "clock_skew = \"{}\"", duration_text(trust.clock_skew))?;
+        let lifetime = duration_text(self.session.lifetime);
+        writeln!(
+            f,
+            "\n[session]\nlifetime = \"{lifetime}\"\nlogin = \"device\""
+        )?;
+        writeln!(f, "\n[log]\nlevel = \"{}\"", self.log.as_str())
+    }
+}

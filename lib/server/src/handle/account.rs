@@ -1,0 +1,146 @@
+//! Account records: handing them out, taking new ones, and the directory.
+//!
+//! Hands out CRLs as they are: they are signed, and the reader verifies them.
+
+use std::collections::HashSet;
+
+use smr_channel::reply::{Reply, UserLine};
+use smr_evidence::account::Account;
+use smr_name::{Class, MailboxName};
+
+use super::{Answer, Body, Intake, Visit, introduce, judge};
+use crate::grounds::Grounds;
+use crate::house::House;
+use crate::refusal::Refusal;
+
+pub(super) use smr_evidence::account::MAX_RECORD;
+
+/// Users in one reply, so that the reply fits its chunk.
+const MAX_USERS: u16 = 200;
+/// Bytes of a person's name in the directory.
+const MAX_PERSON: usize = 128;
+/// CRLs in one reply.
+const MAX_CRLS: usize = 256;
+
+pub(super) fn no_mailbox(names: &[MailboxName]) -> Refusal {
+    let names: Vec<&str> = names.iter().map(MailboxName::as_str).collect();
+    let text = format!("no such mailbox: {}", names.join(", "));
+    Refusal::new(Class::NoMailbox, text).hint("list the users: smr-ls users")
+}
+
+/// Answers with a record and the CRLs of those who issued its certificates.
+pub(super) fn account<'a>(house: &'a House, name: &MailboxName) -> Result<Answer<'a>, Refusal> {
+    let record = house.store.record(name).map_err(|e| house.disk(e))?;
+    let record = record.ok_or_else(|| no_mailbox(std::slice::from_ref(name)))?;
+    let grounds = house.grounds();
+    // A record that smrd no longer believes is handed out all the same: its
+    // reader judges for himself.
+    let filed = judge::open_stored(house, &record).ok();
+    let mut wanted = filed.map_or_else(Vec::new, |account| crls(&grounds, &account));
+    wanted.truncate(MAX_CRLS);
+    let length = |i: &usize| grounds.trust.crls.get(*i).map_or(0, |c| c.der.len());
+    let too_large = |_| Refusal::new(Class::Broken, "a record or a CRL is too large");
+    let mut body = Body::default();
+    let reply = Reply::Account {
+        name: name.clone(),
+        record_len: u32::try_from(record.len()).map_err(too_large)?,
+        crls: wanted
+            .iter()
+            .map(|i| u32::try_from(length(i)))
+            .collect::<Result<_, _>>()
+            .map_err(too_large)?,
+    };
+    body.bytes(record);
+    for index in wanted {
+        body.crl(grounds.clone(), index);
+    }
+    Ok(Answer {
+        body,
+        ..Answer::plain(reply)
+    })
+}
+
+/// Finds the CRLs of every issuer above the record's certificates.
+fn crls(grounds: &Grounds, account: &Account) -> Vec<usize> {
+    let trust = &grounds.trust;
+    let anchors = trust.realms.iter().flat_map(|realm| &realm.anchors);
+    let known: Vec<_> = trust.intermediates.iter().chain(anchors).collect();
+    let devices = account.devices.iter().map(|d| &d.certificate);
+    let mut issuers: HashSet<&[u8]> = HashSet::new();
+    let mut above: Vec<&[u8]> = account
+        .chain
+        .iter()
+        .chain(devices)
+        .map(|c| c.issuer_der())
+        .collect();
+    while let Some(issuer) = above.pop() {
+        if issuers.insert(issuer) {
+            let its = known.iter().filter(|c| c.subject_der() == issuer);
+            above.extend(its.map(|c| c.issuer_der()));
+        }
+    }
+    let crls = trust.crls.iter().enumerate();
+    crls.filter(|(_, crl)| issuers.contains(crl.issuer_der.as_slice()))
+        .map(|(index, _)| index)
+        .collect()
+}
+
+/// Files the next record of the session's own account.
+pub(super) fn publish<'a>(
+    house: &'a House,
+    visit: &Visit,
+    intake: Intake,
+    now: i64,
+) -> Result<Answer<'a>, Refusal> {
+    let Intake::Memory(record, _) = intake else {
+        return Err(Refusal::new(Class::Usage, "a record is missing"));
+    };
+    let grounds = house.grounds();
+    let account = judge::open(house, &grounds, &record, now)?;
+    if judge::is_ours(house, &account).as_ref() != Some(&visit.who) {
+        return Err(Refusal::new(
+            Class::Denied,
+            "the record is another account's",
+        ));
+    }
+    introduce::replace(house, &visit.who, &account, &record)?;
+    Ok(Answer::plain(Reply::Done))
+}
+
+/// Answers with a page of the directory.
+pub(super) fn users<'a>(
+    house: &'a House,
+    after: Option<&MailboxName>,
+    limit: u16,
+) -> Result<Answer<'a>, Refusal> {
+    let limit = usize::from(limit.clamp(1, MAX_USERS));
+    let names = house.store.accounts(after, limit + 1);
+    let more = names.len() > limit;
+    let users = names
+        .into_iter()
+        .take(limit)
+        .map(|name| UserLine {
+            person: person(house, &name),
+            online: house.online.has(&name),
+            name,
+        })
+        .collect();
+    Ok(Answer::plain(Reply::Users { users, more }))
+}
+
+fn person(house: &House, name: &MailboxName) -> String {
+    house.people.of(name, || {
+        let record = house.store.record(name).ok().flatten()?;
+        let account = judge::open_stored(house, &record).ok()?;
+        Some(shown(&account))
+    })
+}
+
+/// Returns the person's name as the directory has it.
+pub(crate) fn shown(account: &Account) -> String {
+    let mut person = account.person.display.clone();
+    while person.len() > MAX_PERSON {
+        person.pop();
+    }
+    person
+}

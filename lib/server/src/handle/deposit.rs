@@ -1,0 +1,217 @@
+//! Offers and deposits: what comes in from a sender.
+//!
+//! Never signs a postmark before the message is durable.
+
+use std::collections::HashSet;
+
+use smr_channel::reply::Reply;
+use smr_evidence::postmark::{self, Kind, Postmark};
+use smr_name::{Class, MailboxName, MessageId};
+use smr_store::{Facts, Folder, Placed};
+
+use super::{Answer, Intake, Offer, Visit, account};
+use crate::config::{Level, size_text};
+use crate::house::House;
+use crate::refusal::Refusal;
+
+/// Mailboxes in one offer; with the sender's own copy their postmarks fit one
+/// chunk.
+pub(super) const MAX_MAILBOXES: usize = 64;
+
+/// Judges an offer and remembers it until its deposit.
+pub(super) fn offer<'a>(
+    house: &'a House,
+    visit: &mut Visit,
+    offer: Offer,
+) -> Result<Answer<'a>, Refusal> {
+    visit.offered = None;
+    well_formed(house, &offer)?;
+    let unknown = |name: &&MailboxName| !house.store.has_account(name);
+    let missing: Vec<MailboxName> = offer.mailboxes.iter().filter(unknown).cloned().collect();
+    if !missing.is_empty() {
+        return Err(account::no_mailbox(&missing));
+    }
+    for name in &offer.mailboxes {
+        room_for(house, name, Folder::Inbox, &visit.who, &offer)?;
+    }
+    room_for(house, &visit.who, Folder::Sent, &visit.who, &offer)?;
+    let id = offer.id;
+    visit.offered = Some(offer);
+    Ok(Answer::plain(Reply::Accepted { id }))
+}
+
+fn well_formed(house: &House, offer: &Offer) -> Result<(), Refusal> {
+    let limit = house.config.store.max_message;
+    if offer.size > limit {
+        let text = format!("a message here has at most {} sealed", size_text(limit));
+        return Err(Refusal::new(Class::Denied, text));
+    }
+    let names: HashSet<&MailboxName> = offer.mailboxes.iter().collect();
+    match offer.mailboxes.len() {
+        _ if offer.size == 0 => Err(Refusal::new(Class::Usage, "an empty message was offered")),
+        0 => Err(Refusal::new(Class::Usage, "the message is for nobody")),
+        n if n > MAX_MAILBOXES => {
+            let text = format!("a message may have {MAX_MAILBOXES} recipients here, not {n}");
+            Err(Refusal::new(Class::Usage, text).hint("send it in parts"))
+        }
+        n if n > names.len() => Err(Refusal::new(Class::Usage, "a mailbox is named twice")),
+        _ => Ok(()),
+    }
+}
+
+/// Refuses where the mailbox is full, or another sender's message has the id.
+fn room_for(
+    house: &House,
+    name: &MailboxName,
+    folder: Folder,
+    sender: &MailboxName,
+    offer: &Offer,
+) -> Result<(), Refusal> {
+    let there = house
+        .store
+        .entry(name, folder, offer.id, None)
+        .map_err(|e| house.disk(e))?;
+    match there {
+        // A repetition stores nothing.
+        Some((entry, _)) if entry.sender == *sender => return Ok(()),
+        // Within a mailbox an id names one message: whoever has seen an id
+        // cannot put another message beside it.
+        Some(_) => return Err(Refusal::new(Class::Denied, "the message id is taken")),
+        None => {}
+    }
+    let used = house.store.usage(name).map_err(|e| house.disk(e))?;
+    if used.saturating_add(offer.size) > house.config.store.quota {
+        let text = format!("mailbox \"{name}\" is full");
+        return Err(Refusal::new(Class::Busy, text).hint("try again later"));
+    }
+    Ok(())
+}
+
+/// Prepares for the body of the message that was offered.
+pub(super) fn intake(house: &House, visit: &Visit, id: &MessageId) -> Result<Intake, Refusal> {
+    let offer = visit.offered.as_ref().filter(|offer| offer.id == *id);
+    let offer = offer
+        .ok_or_else(|| Refusal::new(Class::Usage, "a deposit came without an accepted offer"))?;
+    let spool = house.store.spool().map_err(|e| house.disk(e))?;
+    Ok(Intake::spool(spool, offer.size))
+}
+
+/// Delivers the message and answers with its postmarks.
+pub(super) fn deposit<'a>(
+    house: &'a House,
+    visit: &mut Visit,
+    intake: Intake,
+    now: i64,
+) -> Result<Answer<'a>, Refusal> {
+    let (Intake::Spool(taken), Some(offer)) = (intake, visit.offered.take()) else {
+        return Err(Refusal::new(
+            Class::Usage,
+            "a deposit came without an accepted offer",
+        ));
+    };
+    let spooled = taken
+        .finish(&offer.sha256)?
+        .finish()
+        .map_err(|e| house.disk(e.into()))?;
+    let placed = match earlier(house, &visit.who, &offer)? {
+        Some(placed) => placed,
+        None => {
+            let facts = Facts {
+                id: offer.id,
+                sender: visit.who.clone(),
+                sha256: offer.sha256,
+                cms: offer.cms,
+                time: now,
+            };
+            let placed = house
+                .store
+                .deposit(&spooled, &facts, &offer.mailboxes, true);
+            placed.map_err(|e| house.disk(e))?
+        }
+    };
+    let postmarks = placed
+        .iter()
+        .map(|place| mark(house, &visit.who, place))
+        .collect::<Result<_, _>>()?;
+    let line = house
+        .log
+        .line(Level::Info, "deposit")
+        .with("sender", &visit.who);
+    line.with("id", offer.id)
+        .with("size", offer.size)
+        .with("mailboxes", offer.mailboxes.len())
+        .with("repeated", placed.iter().all(|p| p.repeated))
+        .send();
+    Ok(Answer::plain(Reply::Postmarks { postmarks }))
+}
+
+/// Returns where the sender put a message of this id before, in all the same
+/// places: sealed anew it has other bytes, and is the same message.
+fn earlier(
+    house: &House,
+    sender: &MailboxName,
+    offer: &Offer,
+) -> Result<Option<Vec<Placed>>, Refusal> {
+    let inboxes = offer.mailboxes.iter().map(|name| (name, Folder::Inbox));
+    let places = inboxes.chain([(sender, Folder::Sent)]);
+    places
+        .map(|(name, folder)| earlier_in(house, sender, offer.id, name, folder))
+        .collect()
+}
+
+fn earlier_in(
+    house: &House,
+    sender: &MailboxName,
+    id: MessageId,
+    name: &MailboxName,
+    folder: Folder,
+) -> Result<Option<Placed>, Refusal> {
+    let found = house
+        .store
+        .entry(name, folder, id, Some(sender))
+        .map_err(|e| house.disk(e))?;
+    let Some((entry, _)) = found else {
+        return Ok(None);
+    };
+    let facts = Facts {
+        id,
+        sender: sender.clone(),
+        sha256: entry.sha256,
+        cms: entry.cms,
+        time: entry.time,
+    };
+    let own = folder == Folder::Sent;
+    let to = if own {
+        &[][..]
+    } else {
+        std::slice::from_ref(name)
+    };
+    let placed = house.store.deposited(entry.size, &facts, to, own);
+    Ok(placed
+        .map_err(|e| house.disk(e))?
+        .and_then(|mut all| all.pop()))
+}
+
+/// Signs the postmark of what the store has made durable in one place.
+pub(super) fn mark(house: &House, sender: &MailboxName, place: &Placed) -> Result<String, Refusal> {
+    let entry = &place.entry;
+    let postmark = Postmark {
+        repository: house.config.name.clone(),
+        mailbox: place.mailbox.clone(),
+        kind: match place.folder {
+            Folder::Inbox => Kind::Message,
+            Folder::Sent => Kind::Copy,
+            Folder::Receipts => Kind::Receipt,
+        },
+        number: entry.number,
+        sender: sender.clone(),
+        id: entry.id,
+        size: entry.size,
+        sha256: entry.sha256,
+        cms: entry.cms,
+        time: entry.time,
+        head: place.head,
+    };
+    postmark::sign(&postmark, house.keys.postmark_seed())
+        .map_err(|e| Refusal::new(e.class(), "the postmark cannot be signed"))
+}

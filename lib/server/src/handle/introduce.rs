@@ -1,0 +1,219 @@
+//! Logins and enrolments: the introduction that opens a session.
+//!
+//! Never stores a record whose device did not sign this very handshake.
+
+use std::sync::Arc;
+
+use smr_channel::handshake::Introduction;
+use smr_channel::reply::Reply;
+use smr_evidence::account::{Account, follows};
+use smr_name::{Class, Fingerprint, MailboxName};
+use smr_store::StoreError;
+
+use super::{Answer, Visit, judge};
+use crate::config::Level;
+use crate::grounds::Grounds;
+use crate::house::House;
+use crate::refusal::Refusal;
+
+/// Judges an introduction; `hash` is the handshake's, which the device signed.
+pub(crate) fn introduce(
+    house: &House,
+    introduction: Introduction,
+    hash: &[u8; 32],
+    now: i64,
+) -> Result<(Visit, Answer<'static>), Refusal> {
+    match introduction {
+        Introduction::Login {
+            account,
+            device,
+            signature,
+        } => login(
+            house,
+            &account,
+            Fingerprint::from_bytes(device),
+            &signature,
+            hash,
+            now,
+        ),
+        Introduction::Enrol { record, signature } => enrol(house, &record, &signature, hash, now),
+    }
+}
+
+fn login(
+    house: &House,
+    name: &MailboxName,
+    device: Fingerprint,
+    signature: &[u8],
+    hash: &[u8; 32],
+    now: i64,
+) -> Result<(Visit, Answer<'static>), Refusal> {
+    let judged = (house.grounds(), house.online.change(name));
+    let record = house.store.record(name).map_err(|e| house.disk(e))?;
+    let record = record.ok_or_else(judge::stranger)?;
+    // The signature first: the state of a card is no stranger's business.
+    let filed = judge::open_stored(house, &record)?;
+    let known = filed.device(&device).ok_or_else(judge::stranger)?;
+    let message = Introduction::login_to_sign(hash, name, device.as_bytes());
+    if !judge::signed_by(&known.certificate, &message, signature) {
+        return Err(judge::stranger());
+    }
+    let account = judge::open(house, &judged.0, &record, now)?;
+    Ok(welcome(house, name, &account, device, judged, now))
+}
+
+fn enrol(
+    house: &House,
+    record: &[u8],
+    signature: &[u8],
+    hash: &[u8; 32],
+    now: i64,
+) -> Result<(Visit, Answer<'static>), Refusal> {
+    let grounds = house.grounds();
+    let account = judge::open(house, &grounds, record, now)?;
+    let name = judge::is_ours(house, &account).ok_or_else(|| {
+        let text = format!(
+            "this is repository \"{}\", the record is for another",
+            house.config.name
+        );
+        Refusal::new(Class::Denied, text)
+    })?;
+    let message =
+        |device: &Fingerprint| Introduction::enrol_to_sign(hash, &name, device.as_bytes(), record);
+    let device = judge::signing_device(&account, signature, message).ok_or_else(|| {
+        Refusal::new(
+            Class::Denied,
+            "no device of the record has signed this enrolment",
+        )
+    })?;
+    // Read before the record is filed: whatever is filed after it, this record
+    // too, has the session judged again.
+    let change = house.online.change(&name);
+    register(house, &name, &account, record)?;
+    Ok(welcome(
+        house,
+        &name,
+        &account,
+        device,
+        (grounds, change),
+        now,
+    ))
+}
+
+/// Files a record under a free name, or after the one on file.
+fn register(
+    house: &House,
+    name: &MailboxName,
+    account: &Account,
+    record: &[u8],
+) -> Result<(), Refusal> {
+    if house
+        .store
+        .record(name)
+        .map_err(|e| house.disk(e))?
+        .is_some()
+    {
+        return replace(house, name, account, record);
+    }
+    devices_in_bounds(house, account)?;
+    if !house
+        .grounds()
+        .admission
+        .admits(name, &account.person.subject)
+    {
+        return Err(Refusal::new(
+            Class::Denied,
+            format!(
+                "enrolment as \"{name}\" is not open to {}",
+                account.person.subject
+            ),
+        )
+        .hint("ask the repository's operator"));
+    }
+    if account.number != 1 {
+        return Err(Refusal::new(
+            Class::Denied,
+            "the first record of an account here must have number 1",
+        ));
+    }
+    match house.store.create_account(name, record) {
+        Ok(()) => {
+            house.changed(name, account);
+            let line = house.log.line(Level::Info, "enrolled");
+            line.with("account", name)
+                .with("person", &account.person.subject)
+                .send();
+            Ok(())
+        }
+        // Somebody was faster.
+        Err(StoreError::Taken(_)) => replace(house, name, account, record),
+        Err(error) => Err(house.disk(error)),
+    }
+}
+
+/// Files the next record of an account, or accepts the present one again.
+pub(super) fn replace(
+    house: &House,
+    name: &MailboxName,
+    account: &Account,
+    record: &[u8],
+) -> Result<(), Refusal> {
+    let old = house.store.record(name).map_err(|e| house.disk(e))?;
+    let old = old.ok_or_else(judge::stranger)?;
+    let filed = judge::open_stored(house, &old)?;
+    if filed.person != account.person {
+        return Err(
+            Refusal::new(Class::Denied, format!("the name \"{name}\" is taken"))
+                .hint("choose another name"),
+        );
+    }
+    follows(&filed, account).map_err(|e| judge::not_next(&e))?;
+    if filed.digest == account.digest {
+        return Ok(());
+    }
+    devices_in_bounds(house, account)?;
+    house
+        .store
+        .replace_record(name, &old, record)
+        .map_err(|e| house.disk(e))?;
+    house.changed(name, account);
+    let line = house.log.line(Level::Info, "record");
+    line.with("account", name)
+        .with("number", account.number)
+        .send();
+    Ok(())
+}
+
+fn devices_in_bounds(house: &House, account: &Account) -> Result<(), Refusal> {
+    let bound = house.config.enrol.max_devices;
+    if account.devices.len() <= bound {
+        return Ok(());
+    }
+    let text = format!("an account may have {bound} devices here");
+    Err(Refusal::new(Class::Denied, text).hint("revoke one first: smr-register --revoke DEVICE"))
+}
+
+fn welcome(
+    house: &House,
+    name: &MailboxName,
+    account: &Account,
+    device: Fingerprint,
+    judged: (Arc<Grounds>, u64),
+    now: i64,
+) -> (Visit, Answer<'static>) {
+    let until = judge::end(house, account, &device, now);
+    let visit = Visit {
+        who: name.clone(),
+        device,
+        until,
+        offered: None,
+        judged,
+        _presence: house.online.enter(name),
+    };
+    let reply = Reply::Welcome {
+        account: name.clone(),
+        until,
+        now,
+    };
+    (visit, Answer::plain(reply))
+}

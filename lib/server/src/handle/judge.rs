@@ -1,0 +1,202 @@
+//! Verdicts over account records: may this device act for this account, now?
+//!
+//! Believes nothing because it was believed before: a login is judged by
+//! today's anchors and CRLs.
+
+use std::sync::Arc;
+
+use ring::signature::{ECDSA_P256_SHA256_ASN1, UnparsedPublicKey};
+use smr_evidence::account::{self, Account, AccountError};
+use smr_evidence::device::DeviceError;
+use smr_evidence::trust::{
+    Certificate, PathError, Person, Revocation, Rules, SignedData, TrustError, check_card,
+};
+use smr_name::{Class, Fingerprint, MailboxName};
+
+use super::Visit;
+use crate::config::Level;
+use crate::grounds::Grounds;
+use crate::house::House;
+use crate::refusal::Refusal;
+
+/// The SubjectPublicKeyInfo of an uncompressed P-256 key up to its point
+/// (RFC 5480 2.1.1): SEQUENCE, id-ecPublicKey, prime256v1, BIT STRING.
+const P256_SPKI: [u8; 26] = [
+    0x30, 0x59, 0x30, 0x13, 0x06, 0x07, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01, 0x06, 0x08, 0x2a,
+    0x86, 0x48, 0xce, 0x3d, 0x03, 0x01, 0x07, 0x03, 0x42, 0x00,
+];
+
+/// Verifies a device's signature: ECDSA P-256 with SHA-256, DER.
+pub(super) fn signed_by(device: &Certificate, message: &[u8], signature: &[u8]) -> bool {
+    let Some(point) = device.spki_der().strip_prefix(&P256_SPKI) else {
+        return false;
+    };
+    let key = UnparsedPublicKey::new(&ECDSA_P256_SHA256_ASN1, point);
+    key.verify(message, signature).is_ok()
+}
+
+/// Opens a record that the store holds, without judging it again: it was
+/// judged when it came, and only what it says matters.
+pub(super) fn open_stored(house: &House, record: &[u8]) -> Result<Account, Refusal> {
+    let grounds = house.grounds();
+    let then = SignedData::parse(record).map(|s| s.signing_time());
+    then.map_err(AccountError::from)
+        .and_then(|then| {
+            let rules = Rules {
+                now: then,
+                revocation: Revocation::Off,
+                max_age: None,
+                ..grounds.rules(then)
+            };
+            account::open(record, &grounds.trust, &rules)
+        })
+        .map_err(|error| {
+            let line = house.log.line(Level::Warn, "stored-record");
+            line.with("why", &error).send();
+            Refusal::new(
+                Class::Denied,
+                format!("the record on file is not believed: {error}"),
+            )
+        })
+}
+
+/// Opens a record under today's grounds.
+pub(super) fn open(
+    house: &House,
+    grounds: &Grounds,
+    record: &[u8],
+    now: i64,
+) -> Result<Account, Refusal> {
+    account::open(record, &grounds.trust, &grounds.rules(now)).map_err(|error| {
+        if let Some(subject) = lacking(&error) {
+            queue(house, grounds, record, subject);
+        }
+        refusal(&error)
+    })
+}
+
+/// Judges a session again where the record or the grounds have changed since
+/// it was let in.
+pub(crate) fn rejudge(house: &House, visit: &mut Visit, now: i64) -> Result<(), Refusal> {
+    let (grounds, change) = (house.grounds(), house.online.change(&visit.who));
+    if Arc::ptr_eq(&grounds, &visit.judged.0) && change == visit.judged.1 {
+        return Ok(());
+    }
+    let record = house.store.record(&visit.who).map_err(|e| house.disk(e))?;
+    let record = record.ok_or_else(stranger)?;
+    let account = open(house, &grounds, &record, now)?;
+    account.device(&visit.device).ok_or_else(stranger)?;
+    visit.judged = (grounds, change);
+    Ok(())
+}
+
+/// Refuses whoever is not known, without saying what of it is unknown.
+pub(super) fn stranger() -> Refusal {
+    Refusal::new(Class::Denied, "the account has no such device here")
+        .hint("register the device: smr-register --add-device LABEL NAME")
+}
+
+/// Says whether smrd would believe this card, and whose it is.
+pub(crate) fn judge_card(
+    grounds: &Grounds,
+    chain: &[Certificate],
+    now: i64,
+) -> Result<Person, TrustError> {
+    let Some((card, extra)) = chain.split_first() else {
+        return Err(PathError::NoPath {
+            subject: "nobody".to_owned(),
+        }
+        .into());
+    };
+    check_card(card, extra, &grounds.trust, &grounds.rules(now))
+}
+
+fn card_error(error: &AccountError) -> Option<&TrustError> {
+    match error {
+        AccountError::Signer(error) => Some(error),
+        AccountError::Device {
+            source: DeviceError::Card(error),
+            ..
+        } => Some(error),
+        _ => None,
+    }
+}
+
+/// Returns for whose certificate revocation data is lacking.
+fn lacking(error: &AccountError) -> Option<&str> {
+    match card_error(error)? {
+        TrustError::Path(
+            PathError::NoRevocationData { subject } | PathError::StaleCrl { subject },
+        ) => Some(subject),
+        _ => None,
+    }
+}
+
+/// A card or a device that is not believed is denied, whatever the reason;
+/// missing revocation data may still come; the rest is forged.
+fn refusal(error: &AccountError) -> Refusal {
+    match error.class() {
+        Class::Busy => Refusal::new(
+            Class::Busy,
+            format!("{error}; the certificate was queued for the repository's operator"),
+        )
+        .hint("try again when the repository has fetched the revocation list"),
+        _ if card_error(error).is_some() => Refusal::new(Class::Denied, error.to_string()),
+        class => match error {
+            AccountError::Device { .. } | AccountError::NotNext { .. } => {
+                Refusal::new(Class::Denied, error.to_string())
+            }
+            _ => Refusal::new(class, error.to_string()),
+        },
+    }
+}
+
+/// Refuses a record that cannot come after the one on file.
+pub(super) fn not_next(error: &AccountError) -> Refusal {
+    refusal(error).hint("fetch the account's present record and try again")
+}
+
+/// Puts the certificate that lacks revocation data in the operator's queue.
+fn queue(house: &House, grounds: &Grounds, record: &[u8], subject: &str) {
+    let signed = SignedData::parse(record);
+    let own = signed
+        .as_ref()
+        .map(|s| s.certificates())
+        .unwrap_or_default();
+    let known = own.iter().chain(&grounds.trust.intermediates);
+    let Some(certificate) = known.into_iter().find(|c| c.subject_text() == subject) else {
+        return;
+    };
+    let queued = house.queue.add(certificate);
+    let line = house.log.line(Level::Warn, "no-revocation-data");
+    let line = line.with("subject", subject);
+    match queued {
+        Ok(true) => line.with("queued", "yes").send(),
+        Ok(false) => line.with("queued", "full").send(),
+        Err(error) => line.with("queued", error).send(),
+    }
+}
+
+/// Finds the device of a record that made this signature.
+pub(super) fn signing_device(
+    account: &Account,
+    signature: &[u8],
+    message: impl Fn(&Fingerprint) -> Vec<u8>,
+) -> Option<Fingerprint> {
+    let mut devices = account.devices.iter();
+    let found = devices.find(|d| signed_by(&d.certificate, &message(&d.fingerprint), signature));
+    found.map(|d| d.fingerprint)
+}
+
+/// Returns when a session of this device must end.
+pub(super) fn end(house: &House, account: &Account, device: &Fingerprint, now: i64) -> i64 {
+    let until = now.saturating_add(house.config.session.lifetime);
+    let certificate = account.device(device).map(|d| d.certificate.not_after());
+    until.min(certificate.unwrap_or(now))
+}
+
+/// Tells whether an address is one of this repository.
+pub(super) fn is_ours(house: &House, account: &Account) -> Option<MailboxName> {
+    let ours = account.address.repository.as_ref() == Some(&house.config.name);
+    ours.then(|| account.address.mailbox.clone())
+}

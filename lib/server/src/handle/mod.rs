@@ -1,0 +1,177 @@
+//! What smrd does about each request, once it came whole and the table
+//! permits it.
+//!
+//! Never asks whose mailbox: everything here acts for the session's account.
+
+mod account;
+mod body;
+mod deposit;
+mod introduce;
+mod judge;
+mod mailbox;
+mod receipt;
+
+use std::sync::Arc;
+
+use smr_channel::reply::Reply;
+use smr_channel::request::Request;
+use smr_name::{Class, Fingerprint, MailboxName, MessageId};
+use smr_store::StoreError;
+
+use crate::grounds::Grounds;
+use crate::house::House;
+use crate::online::Presence;
+use crate::refusal::Refusal;
+
+pub(crate) use account::shown;
+pub(crate) use body::{Body, Broken, Intake};
+pub(crate) use introduce::introduce;
+pub(crate) use judge::{judge_card, rejudge};
+
+/// A session's account, and what is pending in it.
+pub(crate) struct Visit {
+    pub(crate) who: MailboxName,
+    pub(crate) device: Fingerprint,
+    /// When the session ends, unix seconds.
+    pub(crate) until: i64,
+    /// The accepted offer whose deposit has not come.
+    pub(crate) offered: Option<Offer>,
+    /// The grounds and the change of the record on which it was let in.
+    judged: (Arc<Grounds>, u64),
+    _presence: Presence,
+}
+
+/// A message that may be deposited.
+#[derive(Clone, Debug)]
+pub(crate) struct Offer {
+    id: MessageId,
+    size: u64,
+    sha256: [u8; 32],
+    cms: [u8; 32],
+    mailboxes: Vec<MailboxName>,
+}
+
+/// A reply and its body.
+pub(crate) struct Answer<'a> {
+    pub(crate) reply: Reply,
+    pub(crate) body: Body<'a>,
+    pub(crate) after: After,
+}
+
+/// What is to be done once the reply was sent whole.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum After {
+    Nothing,
+    /// The message of the inbox counts as fetched.
+    Fetched(MessageId),
+}
+
+impl Answer<'_> {
+    pub(crate) fn plain(reply: Reply) -> Self {
+        Answer {
+            reply,
+            body: Body::default(),
+            after: After::Nothing,
+        }
+    }
+}
+
+/// Turns an error of the store into a refusal that tells no path.
+pub(crate) fn disk(error: &StoreError) -> Refusal {
+    let class = error.class();
+    let text = match class {
+        Class::Busy => "the repository has no room or is busy",
+        Class::Missing => "no such message",
+        Class::NoMailbox => "no such mailbox",
+        Class::Denied => "the message id names another message already",
+        _ => "the repository cannot read or write its store",
+    };
+    Refusal::new(class, text)
+}
+
+impl House {
+    /// Logs an error of the store and turns it into a refusal.
+    fn disk(&self, error: StoreError) -> Refusal {
+        let refusal = disk(&error);
+        if !matches!(
+            refusal.class,
+            Class::Missing | Class::NoMailbox | Class::Denied
+        ) {
+            let line = self.log.line(crate::config::Level::Error, "store");
+            line.with("why", error).send();
+        }
+        refusal
+    }
+}
+
+/// Says what becomes of a request's body, or refuses before it comes.
+pub(crate) fn intake(house: &House, visit: &Visit, request: &Request) -> Result<Intake, Refusal> {
+    match request {
+        Request::Publish => Ok(Intake::Memory(Vec::new(), account::MAX_RECORD)),
+        Request::Deposit { id } => deposit::intake(house, visit, id),
+        Request::GiveReceipt { id, size, .. } => receipt::intake(house, visit, id, *size),
+        _ => Ok(Intake::Nothing),
+    }
+}
+
+/// Does what a request asks and returns the answer.
+pub(crate) fn act<'a>(
+    house: &'a House,
+    visit: &mut Visit,
+    request: &Request,
+    intake: Intake,
+    now: i64,
+) -> Result<Answer<'a>, Refusal> {
+    match request {
+        Request::Ping | Request::Bye => Ok(Answer::plain(Reply::Done)),
+        Request::Account { name } => account::account(house, name),
+        Request::Publish => account::publish(house, visit, intake, now),
+        Request::Users { after, limit } => account::users(house, after.as_ref(), *limit),
+        Request::Offer {
+            id,
+            size,
+            sha256,
+            cms,
+            mailboxes,
+        } => deposit::offer(
+            house,
+            visit,
+            Offer {
+                id: *id,
+                size: *size,
+                sha256: *sha256,
+                cms: *cms,
+                mailboxes: mailboxes.clone(),
+            },
+        ),
+        Request::Deposit { .. } => deposit::deposit(house, visit, intake, now),
+        Request::List {
+            folder,
+            after,
+            limit,
+            peek,
+        } => mailbox::list(house, visit, *folder, *after, *limit, *peek),
+        Request::Find { prefix } => mailbox::find(house, visit, prefix),
+        Request::Fetch { folder, id, reader } => {
+            mailbox::fetch(house, visit, *folder, id, reader.as_ref())
+        }
+        Request::MarkRead { id } => mailbox::mark_read(house, visit, id),
+        Request::State { id, mailboxes } => mailbox::state(house, visit, id, mailboxes),
+        Request::GiveReceipt {
+            id, sha256, cms, ..
+        } => receipt::give(house, visit, id, intake, (sha256, cms), now),
+        // The connection answers renewals itself: they concern its keys alone.
+        Request::Renew { .. } => Err(Refusal::new(Class::Broken, "a renewal went astray")),
+    }
+}
+
+/// Does what was to wait until the reply was out.
+pub(crate) fn after(house: &House, visit: &Visit, after: After) {
+    if let After::Fetched(id) = after
+        && let Err(error) = house.store.mark_fetched(&visit.who, id)
+    {
+        // The reader has the message; that it still counts as new is for the
+        // operator to know.
+        house.disk(error);
+    }
+}

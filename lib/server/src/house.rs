@@ -1,0 +1,140 @@
+//! The house: all that connections share.
+//!
+//! Holds no lock while anything is read, written or verified.
+
+use std::path::PathBuf;
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use smr_channel::identity::ServerKeys;
+use smr_evidence::account::Account;
+use smr_name::{Class, MailboxName};
+use smr_store::{OpenError, Store};
+
+use crate::audit::Log;
+use crate::config::{Config, Level};
+use crate::grounds::{Grounds, GroundsError};
+use crate::handle;
+use crate::keys::{self, KeysError};
+use crate::online::Online;
+use crate::people::People;
+use crate::queue::Queue;
+use crate::seats::Seats;
+
+/// Says why smrd does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The store cannot be opened.
+    #[error("{0}")]
+    Store(#[from] OpenError),
+    /// There are no keys.
+    #[error(transparent)]
+    Keys(#[from] KeysError),
+    /// There are no grounds for any verdict.
+    #[error(transparent)]
+    Grounds(#[from] GroundsError),
+}
+
+impl StartError {
+    /// Returns the class.
+    pub fn class(&self) -> Class {
+        match self {
+            StartError::Store(e) => e.class(),
+            StartError::Keys(e) => e.class(),
+            StartError::Grounds(e) => e.class(),
+        }
+    }
+}
+
+pub(crate) struct House {
+    pub(crate) config: Config,
+    pub(crate) keys: ServerKeys,
+    /// The identity document.
+    pub(crate) identity: String,
+    pub(crate) store: Store,
+    pub(crate) online: Arc<Online>,
+    pub(crate) people: People,
+    pub(crate) queue: Queue,
+    pub(crate) seats: Arc<Seats>,
+    pub(crate) log: Log,
+    grounds: RwLock<Arc<Grounds>>,
+}
+
+/// Returns the clock, unix seconds.
+pub(crate) fn now() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH);
+    // A clock before 1970 makes every certificate not yet valid: fails closed.
+    since.map_or(0, |d| i64::try_from(d.as_secs()).unwrap_or(i64::MAX))
+}
+
+/// The folder, within the store, of what may be lost.
+const CACHE: &str = "cache";
+
+/// Returns the folder of what may be lost.
+pub(crate) fn cache(config: &Config) -> PathBuf {
+    config.store.path.join(CACHE)
+}
+
+/// Reads the grounds that a configuration names.
+pub(crate) fn grounds_of(config: &Config) -> Result<Grounds, GroundsError> {
+    Grounds::load(
+        &config.trust,
+        &config.enrol.policy,
+        &cache(config).join("crls"),
+    )
+}
+
+impl House {
+    pub(crate) fn open(config: Config, log: Log) -> Result<House, StartError> {
+        let grounds = grounds_of(&config)?;
+        let store = Store::open(&config.store.path)?;
+        let keys = keys::load(&config.store.path, &config.name)?;
+        for stranger in store.strangers() {
+            if !matches!(stranger.path.as_str(), keys::FILE | CACHE) {
+                log.line(Level::Warn, "stranger")
+                    .with("what", stranger)
+                    .send();
+            }
+        }
+        Ok(House {
+            identity: keys.identity().to_string(),
+            online: Arc::default(),
+            people: People::default(),
+            queue: Queue::open(&cache(&config)),
+            seats: Seats::new(config.listen.connections, config.listen.per_peer),
+            grounds: RwLock::new(Arc::new(grounds)),
+            config,
+            keys,
+            store,
+            log,
+        })
+    }
+
+    /// Returns the grounds in force.
+    pub(crate) fn grounds(&self) -> Arc<Grounds> {
+        // An Arc is replaced in one step, so a poisoned one is still right.
+        self.grounds
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
+    /// Replaces the grounds by what `config` names; keeps the old on an error.
+    pub(crate) fn reload(&self, config: &Config) -> Result<(), GroundsError> {
+        let fresh = Arc::new(grounds_of(config)?);
+        *self.grounds.write().unwrap_or_else(PoisonError::into_inner) = fresh;
+        Ok(())
+    }
+
+    /// Takes note that an account has a new record.
+    pub(crate) fn changed(&self, name: &MailboxName, account: &Account) {
+        self.people.set(name, handle::shown(account));
+        self.online.changed(name);
+    }
+
+    /// Returns how many bytes of a body are taken before the connection is
+    /// ended: more than any request may bring.
+    pub(crate) fn flood_limit(&self) -> u64 {
+        self.config.store.max_message.saturating_add(1 << 20)
+    }
+}

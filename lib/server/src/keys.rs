@@ -1,0 +1,207 @@
+//! The repository's own keys: STORE/server.key, made once by `smrd --init`.
+//!
+//! Never overwrites keys: clients have pinned them, and postmarks rest on them.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use rand_core::CryptoRngCore;
+use smr_channel::identity::{IdentityError, ServerKeys};
+use smr_name::{Class, RepositoryName};
+use zeroize::Zeroizing;
+
+/// Says why there are no keys.
+#[derive(Debug, thiserror::Error)]
+pub enum KeysError {
+    /// The file cannot be read or written.
+    #[error("cannot {operation} \"{}\": {source}", path.display())]
+    Io {
+        /// What was tried.
+        operation: &'static str,
+        /// On which file.
+        path: PathBuf,
+        /// The system's answer.
+        source: io::Error,
+    },
+    /// There is no key file.
+    #[error("\"{}\" does not exist", path.display())]
+    Absent {
+        /// The file.
+        path: PathBuf,
+    },
+    /// There are keys already.
+    #[error("\"{}\" exists already", path.display())]
+    Exists {
+        /// The file.
+        path: PathBuf,
+    },
+    /// Others may read the file.
+    #[error("\"{}\" has mode {mode:03o}, expected 600", path.display())]
+    Open {
+        /// The file.
+        path: PathBuf,
+        /// Its permissions.
+        mode: u32,
+    },
+    /// The file holds something else.
+    #[error("\"{}\": {source}", path.display())]
+    Content {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: IdentityError,
+    },
+    /// The keys are another repository's.
+    #[error("\"{}\" holds the keys of \"{found}\", expected those of \"{expected}\"", path.display())]
+    OtherName {
+        /// The file.
+        path: PathBuf,
+        /// The name in it.
+        found: RepositoryName,
+        /// The name in the configuration.
+        expected: RepositoryName,
+    },
+}
+
+impl KeysError {
+    /// Returns the class: configuration, or I/O.
+    pub fn class(&self) -> Class {
+        match self {
+            KeysError::Io { .. } => Class::Io,
+            KeysError::Exists { .. } => Class::CannotCreate,
+            _ => Class::Config,
+        }
+    }
+}
+
+/// The key file, within the store.
+pub(crate) const FILE: &str = "server.key";
+
+/// Returns where a store keeps its keys.
+pub(crate) fn path(store: &Path) -> PathBuf {
+    store.join(FILE)
+}
+
+fn io(operation: &'static str, path: &Path) -> impl FnOnce(io::Error) -> KeysError {
+    move |source| KeysError::Io {
+        operation,
+        path: path.to_owned(),
+        source,
+    }
+}
+
+/// Draws the keys of the repository `name` and writes them durably, mode 0600.
+pub(crate) fn create(
+    store: &Path,
+    name: &RepositoryName,
+    rng: &mut dyn CryptoRngCore,
+) -> Result<ServerKeys, KeysError> {
+    let path = path(store);
+    let keys = ServerKeys::generate(name.clone(), rng);
+    let mut options = OpenOptions::new();
+    let mut file = match options.write(true).create_new(true).mode(0o600).open(&path) {
+        Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {
+            return Err(KeysError::Exists { path });
+        }
+        other => other.map_err(io("create", &path))?,
+    };
+    let text = keys.encode();
+    file.write_all(text.as_bytes())
+        .map_err(io("write", &path))?;
+    // Without these two a power cut could take keys that clients have pinned.
+    file.sync_all().map_err(io("sync", &path))?;
+    let folder = File::open(store).map_err(io("open", store))?;
+    folder.sync_all().map_err(io("sync", store))?;
+    Ok(keys)
+}
+
+/// Reads the keys of the repository `name`.
+pub(crate) fn load(store: &Path, name: &RepositoryName) -> Result<ServerKeys, KeysError> {
+    let path = path(store);
+    let mut file = match File::open(&path) {
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Err(KeysError::Absent { path }),
+        other => other.map_err(io("open", &path))?,
+    };
+    let facts = file.metadata().map_err(io("read", &path))?;
+    if facts.mode() & 0o077 != 0 {
+        let mode = facts.mode() & 0o777;
+        return Err(KeysError::Open { path, mode });
+    }
+    // Room for all of it: a text that grows leaves copies behind.
+    let mut text = Zeroizing::new(String::with_capacity(8192));
+    (&mut file)
+        .take(8192)
+        .read_to_string(&mut text)
+        .map_err(io("read", &path))?;
+    let keys = match ServerKeys::decode(&text) {
+        Ok(keys) => keys,
+        Err(source) => return Err(KeysError::Content { path, source }),
+    };
+    let found = &keys.identity().name;
+    if found == name {
+        return Ok(keys);
+    }
+    Err(KeysError::OtherName {
+        found: found.clone(),
+        expected: name.clone(),
+        path,
+    })
+}
+
+/// Makes the folders above a store, which the store itself does not make.
+pub(crate) fn make_parents(store: &Path) -> Result<(), KeysError> {
+    let Some(parent) = store.parent().filter(|p| !p.as_os_str().is_empty()) else {
+        return Ok(());
+    };
+    let mut builder = fs::DirBuilder::new();
+    builder
+        .recursive(true)
+        .mode(0o700)
+        .create(parent)
+        .map_err(io("create", parent))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{KeysError, create, load, path};
+    use rand_core::OsRng;
+    use std::os::unix::fs::PermissionsExt;
+
+    #[test]
+    fn keys_come_back_and_are_never_replaced() {
+        let dir = tempfile::tempdir().unwrap();
+        let name = "repo.example".parse().unwrap();
+        let keys = create(dir.path(), &name, &mut OsRng).unwrap();
+        let again = load(dir.path(), &name).unwrap();
+        assert_eq!(keys.identity(), again.identity());
+        let twice = create(dir.path(), &name, &mut OsRng);
+        assert!(matches!(twice, Err(KeysError::Exists { .. })));
+    }
+
+    #[test]
+    fn open_foreign_and_missing_keys_are_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let name = "repo.example".parse().unwrap();
+        assert!(matches!(
+            load(dir.path(), &name),
+            Err(KeysError::Absent { .. })
+        ));
+        create(dir.path(), &name, &mut OsRng).unwrap();
+        let other = load(dir.path(), &"other".parse().unwrap());
+        assert!(matches!(other, Err(KeysError::OtherName { .. })));
+        let file = path(dir.path());
+        std::fs::set_permissions(&file, PermissionsExt::from_mode(0o640)).unwrap();
+        assert!(matches!(
+            load(dir.path(), &name),
+            Err(KeysError::Open { mode: 0o640, .. })
+        ));
+        std::fs::set_permissions(&file, PermissionsExt::from_mode(0o600)).unwrap();
+        std::fs::write(&file, "smr server keys 1\n").unwrap();
+        assert!(matches!(
+            load(dir.path(), &name),
+            Err(KeysError::Content { .. })
+        ));
+    }
+}

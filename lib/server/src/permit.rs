@@ -1,0 +1,141 @@
+//! One table: which request is legal in which phase of a session.
+//!
+//! Knows nothing of mailboxes: every request acts for the session's own
+//! account, because no request can name another.
+
+use smr_channel::request::Request;
+use smr_name::Class;
+
+use crate::refusal::Refusal;
+
+/// Where a session stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Phase {
+    /// Nothing is pending.
+    Open = 0,
+    /// An offer was accepted and its deposit has not come.
+    Offered = 1,
+    /// The session key must be renewed first.
+    Overdue = 2,
+    /// The lifetime is over.
+    Over = 3,
+}
+
+/// What may be done about a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Verdict {
+    Yes,
+    /// Refused 64: an offer must come first.
+    Offer,
+    /// Refused 77: a renewal must come first.
+    Renew,
+    /// Refused 77: a new session must come first.
+    Login,
+}
+
+use Verdict::{Login, Offer, Renew, Yes};
+
+/// Requests by kind, phases in the order of their numbers.
+const TABLE: [(&str, [Verdict; 4]); 14] = [
+    //               Open   Offered Overdue Over
+    ("ping", [Yes, Yes, Renew, Login]),
+    ("bye", [Yes, Yes, Yes, Yes]),
+    ("account", [Yes, Yes, Renew, Login]),
+    ("publish", [Yes, Yes, Renew, Login]),
+    ("users", [Yes, Yes, Renew, Login]),
+    ("offer", [Yes, Yes, Renew, Login]),
+    ("deposit", [Offer, Yes, Renew, Login]),
+    ("list", [Yes, Yes, Renew, Login]),
+    ("find", [Yes, Yes, Renew, Login]),
+    ("fetch", [Yes, Yes, Renew, Login]),
+    ("mark-read", [Yes, Yes, Renew, Login]),
+    ("state", [Yes, Yes, Renew, Login]),
+    ("give-receipt", [Yes, Yes, Renew, Login]),
+    ("renew", [Yes, Yes, Yes, Login]),
+];
+
+/// Returns the word for a request, as the table and the log have it.
+pub(crate) fn kind(request: &Request) -> &'static str {
+    match request {
+        Request::Ping => "ping",
+        Request::Bye => "bye",
+        Request::Account { .. } => "account",
+        Request::Publish => "publish",
+        Request::Users { .. } => "users",
+        Request::Offer { .. } => "offer",
+        Request::Deposit { .. } => "deposit",
+        Request::List { .. } => "list",
+        Request::Find { .. } => "find",
+        Request::Fetch { .. } => "fetch",
+        Request::MarkRead { .. } => "mark-read",
+        Request::State { .. } => "state",
+        Request::GiveReceipt { .. } => "give-receipt",
+        Request::Renew { .. } => "renew",
+    }
+}
+
+/// Refuses a request that is not legal in this phase.
+pub(crate) fn permit(kind: &str, phase: Phase) -> Result<(), Refusal> {
+    let row = TABLE.iter().find(|(name, _)| *name == kind);
+    // A kind that the table lacks is legal nowhere.
+    let verdict = row
+        .and_then(|(_, verdicts)| verdicts.get(phase as usize))
+        .copied()
+        .unwrap_or(Login);
+    match verdict {
+        Yes => Ok(()),
+        Offer => Err(Refusal::new(
+            Class::Usage,
+            "a deposit came without an accepted offer",
+        )),
+        Renew => Err(Refusal::new(
+            Class::Denied,
+            "the session key must be renewed first",
+        )),
+        Login => {
+            Err(Refusal::new(Class::Denied, "the session is over").hint("log in again: smr-login"))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Phase, TABLE, permit};
+    use smr_name::Class;
+
+    const PHASES: [Phase; 4] = [Phase::Open, Phase::Offered, Phase::Overdue, Phase::Over];
+
+    fn legal(kind: &str) -> [bool; 4] {
+        PHASES.map(|phase| permit(kind, phase).is_ok())
+    }
+
+    #[test]
+    fn deposits_need_an_offer() {
+        assert_eq!(legal("deposit"), [false, true, false, false]);
+        assert_eq!(
+            permit("deposit", Phase::Open).unwrap_err().class,
+            Class::Usage
+        );
+    }
+
+    #[test]
+    fn overdue_sessions_may_only_renew_or_end() {
+        for (kind, _) in TABLE {
+            let expected = matches!(kind, "renew" | "bye");
+            assert_eq!(permit(kind, Phase::Overdue).is_ok(), expected, "{kind}");
+        }
+    }
+
+    #[test]
+    fn sessions_past_their_lifetime_may_only_end() {
+        for (kind, _) in TABLE {
+            assert_eq!(permit(kind, Phase::Over).is_ok(), kind == "bye", "{kind}");
+        }
+    }
+
+    #[test]
+    fn unknown_kinds_are_legal_nowhere() {
+        assert_eq!(legal("watch"), [false; 4]);
+        assert_eq!(legal("fetch"), [true, true, false, false]);
+    }
+}

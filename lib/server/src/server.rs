@@ -1,0 +1,137 @@
+//! A running smrd.
+//!
+//! Knows no signals: see `run`.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use smr_name::{Class, Fingerprint};
+
+use crate::audit::Log;
+use crate::config::{Config, Level};
+use crate::grounds::GroundsError;
+use crate::house::{House, StartError};
+use crate::listen::{self, ListenError};
+
+/// Time that running requests have to finish when smrd stops.
+const GRACE: Duration = Duration::from_secs(2);
+
+/// Says why smrd does not run.
+#[derive(Debug, thiserror::Error)]
+pub enum ServerError {
+    /// Store, keys or trust are not in order.
+    #[error(transparent)]
+    Start(#[from] StartError),
+    /// There is nothing to listen on.
+    #[error(transparent)]
+    Listen(#[from] ListenError),
+    /// The system gives us no thread or pipe.
+    #[error("cannot start: {0}")]
+    Resources(#[from] io::Error),
+}
+
+impl ServerError {
+    /// Returns the class.
+    pub fn class(&self) -> Class {
+        match self {
+            ServerError::Start(e) => e.class(),
+            ServerError::Listen(e) => e.class(),
+            ServerError::Resources(_) => Class::Io,
+        }
+    }
+}
+
+/// A running smrd; it stops when it is dropped.
+pub struct Server {
+    house: Arc<House>,
+    addresses: Vec<SocketAddr>,
+    /// Closing it wakes the thread that accepts.
+    wake: Option<io::PipeWriter>,
+    door: Option<JoinHandle<()>>,
+}
+
+impl Server {
+    /// Opens store, keys, trust and sockets, and begins to serve.
+    pub fn start(config: Config, log: Log) -> Result<Server, ServerError> {
+        let house = Arc::new(House::open(config, log)?);
+        let listeners = listen::open(&house.config.listen.address)?;
+        let addresses = listen::addresses(&listeners)?;
+        let (asleep, wake) = io::pipe()?;
+        let own = house.clone();
+        let door = thread::Builder::new()
+            .name("door".to_owned())
+            .spawn(move || listen::accept_all(&own, &listeners, &asleep))?;
+        let server = Server {
+            house,
+            addresses,
+            wake: Some(wake),
+            door: Some(door),
+        };
+        server.log_start();
+        Ok(server)
+    }
+
+    fn log_start(&self) {
+        let addresses: Vec<String> = self.addresses.iter().map(SocketAddr::to_string).collect();
+        let line = self.house.log.line(Level::Info, "listening");
+        line.with("name", &self.house.config.name)
+            .with("address", addresses.join(","))
+            .with("identity", self.fingerprint())
+            .send();
+    }
+
+    /// Returns where it listens, with real ports.
+    pub fn addresses(&self) -> &[SocketAddr] {
+        &self.addresses
+    }
+
+    /// Returns the fingerprint that clients pin.
+    pub fn fingerprint(&self) -> Fingerprint {
+        self.house.keys.identity().fingerprint()
+    }
+
+    /// Reads anchors, CRLs and the list of those who may enrol again, as
+    /// `config` has them; nothing else of it counts before a restart. On an
+    /// error the old ones stay in force.
+    pub fn reload(&self, config: &Config) -> Result<(), GroundsError> {
+        let result = self.house.reload(config);
+        match &result {
+            Ok(()) => self.house.log.line(Level::Info, "reloaded").send(),
+            Err(e) => self
+                .house
+                .log
+                .line(Level::Error, "not-reloaded")
+                .with("why", e)
+                .send(),
+        }
+        result
+    }
+
+    /// Stops: accepts nobody, ends idle sessions, lets running requests finish
+    /// for two seconds. Tells whether all did.
+    pub fn stop(mut self) -> bool {
+        self.shut()
+    }
+
+    fn shut(&mut self) -> bool {
+        drop(self.wake.take());
+        let Some(door) = self.door.take() else {
+            return true;
+        };
+        // It ends by itself once the pipe is closed; its panic is not ours.
+        let _ = door.join();
+        let clean = self.house.seats.clear(GRACE);
+        let line = self.house.log.line(Level::Info, "stopped");
+        line.with("clean", clean).send();
+        clean
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.shut();
+    }
+}

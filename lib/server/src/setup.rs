@@ -1,0 +1,50 @@
+//! `smrd --init` and `smrd --fingerprint`.
+//!
+//! Never touches a store or keys that exist.
+
+use rand_core::OsRng;
+use smr_name::{Class, Fingerprint};
+use smr_store::{OpenError, Store};
+
+use crate::config::Config;
+use crate::keys::{self, KeysError};
+
+/// Says why a repository was not made.
+#[derive(Debug, thiserror::Error)]
+pub enum SetupError {
+    /// The store cannot be made or opened.
+    #[error(transparent)]
+    Store(#[from] OpenError),
+    /// The keys cannot be made or read.
+    #[error(transparent)]
+    Keys(#[from] KeysError),
+}
+
+impl SetupError {
+    /// Returns the class.
+    pub fn class(&self) -> Class {
+        match self {
+            SetupError::Store(e) => e.class(),
+            SetupError::Keys(e) => e.class(),
+        }
+    }
+}
+
+/// Makes the store and the keys of a repository; returns what clients pin. A
+/// store that was made before but has no keys yet gets them.
+pub fn init(config: &Config) -> Result<Fingerprint, SetupError> {
+    let path = &config.store.path;
+    keys::make_parents(path)?;
+    // A first attempt may have been cut off between store and keys.
+    if !path.join("format").exists() {
+        Store::create(path)?;
+    }
+    let keys = keys::create(path, &config.name, &mut OsRng)?;
+    Ok(keys.identity().fingerprint())
+}
+
+/// Returns what clients pin.
+pub fn fingerprint(config: &Config) -> Result<Fingerprint, SetupError> {
+    let keys = keys::load(&config.store.path, &config.name)?;
+    Ok(keys.identity().fingerprint())
+}

@@ -1,0 +1,200 @@
+//! Frames over a TCP connection, each read and write under a deadline.
+//!
+//! Never allocates by a length it was told before the frame is bounded: at
+//! most 64 KiB.
+
+use std::io::{self, Read, Write};
+use std::net::TcpStream;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use smr_channel::frame::{self, FrameError};
+
+/// Says why a connection ended.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum WireError {
+    /// The peer closed it between two messages.
+    #[error("closed by the peer")]
+    Closed,
+    /// The peer was silent, or took nothing, for too long.
+    #[error("timed out")]
+    TimedOut,
+    /// Reading or writing failed.
+    #[error("connection broken: {0}")]
+    Io(io::Error),
+    /// A frame of no legal length.
+    #[error(transparent)]
+    Frame(#[from] FrameError),
+}
+
+impl From<io::Error> for WireError {
+    fn from(error: io::Error) -> Self {
+        match error.kind() {
+            io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => WireError::TimedOut,
+            _ => WireError::Io(error),
+        }
+    }
+}
+
+/// How long to wait for the peer.
+#[derive(Clone, Copy)]
+pub(crate) enum Patience {
+    /// All of it must happen before this moment.
+    Until(Instant),
+    /// Each read or write may take so long.
+    Each(Duration),
+}
+
+impl Patience {
+    fn left(self) -> Result<Duration, WireError> {
+        let left = match self {
+            Patience::Until(end) => end.saturating_duration_since(Instant::now()),
+            Patience::Each(time) => time,
+        };
+        // A zero timeout would mean to wait for ever.
+        match left.is_zero() {
+            true => Err(WireError::TimedOut),
+            false => Ok(left),
+        }
+    }
+}
+
+/// One connection.
+pub(crate) struct Wire {
+    stream: Arc<TcpStream>,
+    out: Vec<u8>,
+}
+
+/// Bytes gathered before they are written.
+const GATHER: usize = 128 << 10;
+
+impl Wire {
+    pub(crate) fn new(stream: Arc<TcpStream>) -> Result<Self, WireError> {
+        stream.set_nodelay(true)?;
+        Ok(Wire {
+            stream,
+            out: Vec::new(),
+        })
+    }
+
+    /// Fills `bytes`; fails with `Closed` where the peer closed before the
+    /// first of them.
+    pub(crate) fn fill(&mut self, bytes: &mut [u8], patience: Patience) -> Result<(), WireError> {
+        let mut filled = 0;
+        while let Some(rest) = bytes.get_mut(filled..).filter(|rest| !rest.is_empty()) {
+            self.stream.set_read_timeout(Some(patience.left()?))?;
+            match (&*self.stream).read(rest) {
+                Ok(0) if filled == 0 => return Err(WireError::Closed),
+                Ok(0) => return Err(WireError::Io(io::ErrorKind::UnexpectedEof.into())),
+                Ok(count) => filled += count,
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+                Err(e) => return Err(e.into()),
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads a frame: waits for its first byte as `first` says, for the others
+    /// as `rest` says.
+    pub(crate) fn frame(&mut self, first: Patience, rest: Patience) -> Result<Vec<u8>, WireError> {
+        let mut header = [0; frame::HEADER];
+        let (start, tail) = header.split_at_mut(1);
+        self.fill(start, first)?;
+        self.fill(tail, rest)?;
+        let mut bytes = vec![0; frame::length(header)?];
+        self.fill(&mut bytes, rest)?;
+        Ok(bytes)
+    }
+
+    /// Puts a frame among those to be written; writes when there are many.
+    pub(crate) fn put(&mut self, bytes: &[u8], patience: Patience) -> Result<(), WireError> {
+        self.out.extend_from_slice(&frame::header(bytes)?);
+        self.out.extend_from_slice(bytes);
+        match self.out.len() >= GATHER {
+            true => self.flush(patience),
+            false => Ok(()),
+        }
+    }
+
+    /// Writes what was put.
+    pub(crate) fn flush(&mut self, patience: Patience) -> Result<(), WireError> {
+        let out = std::mem::take(&mut self.out);
+        let mut rest = out.as_slice();
+        while !rest.is_empty() {
+            self.stream.set_write_timeout(Some(patience.left()?))?;
+            match (&*self.stream).write(rest) {
+                Ok(count) => rest = rest.get(count..).unwrap_or_default(),
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+                Err(e) => return Err(e.into()),
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Patience, Wire, WireError};
+    use std::io::{Read, Write};
+    use std::net::{TcpListener, TcpStream};
+    use std::sync::Arc;
+    use std::time::{Duration, Instant};
+
+    fn pair() -> (Wire, TcpStream) {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let stream = Arc::new(listener.accept().unwrap().0);
+        (Wire::new(stream).unwrap(), client)
+    }
+
+    const SHORT: Patience = Patience::Each(Duration::from_millis(20));
+    const LONG: Patience = Patience::Each(Duration::from_secs(20));
+
+    #[test]
+    fn frames_cross_both_ways() {
+        let (mut wire, mut client) = pair();
+        client.write_all(&[0, 3, 1, 2, 3]).unwrap();
+        assert_eq!(wire.frame(LONG, LONG).unwrap(), [1, 2, 3]);
+        wire.put(&[9, 9], LONG).unwrap();
+        wire.flush(LONG).unwrap();
+        let mut bytes = [0; 4];
+        client.read_exact(&mut bytes).unwrap();
+        assert_eq!(bytes, [0, 2, 9, 9]);
+    }
+
+    #[test]
+    fn silence_ends_the_wait() {
+        let (mut wire, mut client) = pair();
+        assert!(matches!(wire.frame(SHORT, LONG), Err(WireError::TimedOut)));
+        client.write_all(&[0]).unwrap();
+        assert!(matches!(wire.frame(LONG, SHORT), Err(WireError::TimedOut)));
+        let past = Patience::Until(Instant::now());
+        assert!(matches!(wire.frame(past, LONG), Err(WireError::TimedOut)));
+    }
+
+    #[test]
+    fn drops_cannot_stretch_a_deadline() {
+        let (mut wire, mut client) = pair();
+        let end = Instant::now() + Duration::from_millis(100);
+        let dripping = std::thread::spawn(move || {
+            while client.write_all(&[1]).is_ok() && Instant::now() < end + Duration::from_secs(5) {
+                std::thread::sleep(Duration::from_millis(10));
+            }
+        });
+        let mut bytes = [0; 4096];
+        let result = wire.fill(&mut bytes, Patience::Until(end));
+        assert!(matches!(result, Err(WireError::TimedOut)));
+        drop(wire);
+        dripping.join().unwrap();
+    }
+
+    #[test]
+    fn empty_frames_and_cut_ones_are_refused() {
+        let (mut wire, mut client) = pair();
+        client.write_all(&[0, 0, 0, 9, 1]).unwrap();
+        drop(client);
+        assert!(matches!(wire.frame(LONG, LONG), Err(WireError::Frame(_))));
+        assert!(matches!(wire.frame(LONG, LONG), Err(WireError::Io(_))));
+        assert!(matches!(wire.frame(LONG, LONG), Err(WireError::Closed)));
+    }
+}
