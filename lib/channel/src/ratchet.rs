@@ -35,9 +35,9 @@ pub(crate) enum Direction {
 impl Direction {
     /// Message 0 is the reply to the introduction; then they alternate.
     pub(crate) fn of(number: u64) -> Self {
-        match number % 2 {
-            0 => Direction::Reply,
-            _ => Direction::Request,
+        match number.is_multiple_of(2) {
+            true => Direction::Reply,
+            false => Direction::Request,
         }
     }
 }

@@ -136,7 +136,9 @@ pub enum Event {
 /// ```
 pub struct Session {
     id: [u8; 32],
-    live: Option<Box<Live>>,
+    // In place, not behind a pointer: whoever locks a session in memory locks
+    // its keys.
+    live: Option<Live>,
 }
 
 /// Which side this is.
@@ -162,7 +164,7 @@ struct Live {
     /// Hash of the last reply.
     reply: [u8; 32],
     message: Option<Message>,
-    asked: Option<Asked>,
+    asked: Option<Box<Asked>>,
     answered: Option<Answered>,
 }
 
@@ -198,7 +200,7 @@ impl Session {
         };
         Session {
             id,
-            live: Some(Box::new(live)),
+            live: Some(live),
         }
     }
 
@@ -212,10 +214,12 @@ impl Session {
         &mut self,
         act: impl FnOnce(&mut Live) -> Result<T, SessionError>,
     ) -> Result<T, SessionError> {
-        let mut live = self.live.take().ok_or(SessionError::Over)?;
-        let result = act(&mut live)?;
-        self.live = Some(live);
-        Ok(result)
+        let live = self.live.as_mut().ok_or(SessionError::Over)?;
+        let result = act(live);
+        if result.is_err() {
+            self.live = None;
+        }
+        result
     }
 
     /// Begins a message; returns the frame to send. The head has 1 to
@@ -269,7 +273,7 @@ impl Session {
         self.step(|live| {
             live.begin(Direction::Request)?;
             let (asked, request) = renewal::ask(rng).map_err(|_| SessionError::Renewal)?;
-            live.asked = Some(asked);
+            live.asked = Some(Box::new(asked));
             Ok(request)
         })
     }
