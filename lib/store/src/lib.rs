@@ -6,8 +6,10 @@
 
 mod deposit;
 mod durable;
+mod group;
 mod index;
 mod layout;
+mod load;
 mod look;
 mod mailbox;
 mod registry;

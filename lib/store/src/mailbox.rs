@@ -9,10 +9,11 @@ use std::sync::{Arc, Mutex};
 use smr_name::{Class, EntryName, Head, IdPrefix, MailboxName, MessageId};
 
 use crate::deposit::{Facts, Placed};
-use crate::durable::{DirSync, Disk, DiskError, Spooled};
+use crate::durable::{Disk, DiskError, Spooled};
+use crate::group::DirSync;
 use crate::index::{Index, Item};
 use crate::layout::{self, Folder, Shelf, State};
-use crate::stranger::{Strangers, Why};
+use crate::stranger::Strangers;
 
 /// How many receipts one reader may give for one message.
 const RECEIPTS_EACH: usize = 16;
@@ -108,10 +109,10 @@ pub(crate) struct Slot {
 
 /// One folder of one account.
 pub(crate) struct Mailbox {
-    disk: Arc<Disk>,
-    strangers: Arc<Strangers>,
-    account: MailboxName,
-    folder: Folder,
+    pub(crate) disk: Arc<Disk>,
+    pub(crate) strangers: Arc<Strangers>,
+    pub(crate) account: MailboxName,
+    pub(crate) folder: Folder,
     // Protects the order of numbers and heads, and where each file lies; read
     // from the directory when first needed.
     index: Mutex<Option<Index>>,
@@ -319,7 +320,7 @@ impl Mailbox {
         }
     }
 
-    fn file(&self, entry: &EntryName, state: State) -> String {
+    pub(crate) fn file(&self, entry: &EntryName, state: State) -> String {
         layout::file(&self.account, self.folder, entry, state)
     }
 
@@ -344,64 +345,6 @@ impl Mailbox {
             None => self.load()?,
         };
         act(guard.insert(index))
-    }
-
-    /// Reads the folder. What it shows was synced when the store was opened:
-    /// nothing is placed in a folder before it is loaded.
-    fn load(&self) -> Result<Index, MailboxError> {
-        let mut found = Vec::new();
-        for &shelf in self.folder.shelves() {
-            let directory = layout::shelf(&self.account, self.folder, shelf);
-            for name in self.disk.names(&directory)? {
-                let parsed = name.name.as_ref().ok();
-                match parsed.and_then(|text| layout::parse(shelf, text)) {
-                    Some(entry) if name.is_file() => found.push(entry),
-                    Some(_) => self.report(&directory, &name.shown(), Why::Kind),
-                    None => self.report(&directory, &name.shown(), Why::Name),
-                }
-            }
-        }
-        // The higher state of two names of one message comes first.
-        found.sort_by_key(|(e, state)| (e.number, *e.id.as_bytes(), std::cmp::Reverse(*state)));
-        Ok(self.order(found))
-    }
-
-    fn order(&self, found: Vec<(EntryName, State)>) -> Index {
-        let mut index = Index::default();
-        for (entry, state) in found {
-            let before = index.last().map(|item| &item.entry);
-            let number = before.map_or(0, |before| before.number);
-            if before == Some(&entry) {
-                self.drop_old_name(&entry, state);
-                continue;
-            }
-            if number == entry.number {
-                self.report_entry(&entry, state, Why::NumberTwice);
-                continue;
-            }
-            if number + 1 != entry.number {
-                self.report_entry(&entry, state, Why::NumberMissing);
-            }
-            let position = index.push(entry, state);
-            index.settle(position);
-        }
-        index
-    }
-
-    // A mark was interrupted after its new name was made, before the old one
-    // was removed; opening the store has synced the new one.
-    fn drop_old_name(&self, entry: &EntryName, state: State) {
-        if self.disk.remove(&self.file(entry, state)).is_err() {
-            self.report_entry(entry, state, Why::OldName);
-        }
-    }
-
-    fn report_entry(&self, entry: &EntryName, state: State, why: Why) {
-        self.strangers.add(self.file(entry, state), why);
-    }
-
-    fn report(&self, directory: &str, name: &str, why: Why) {
-        self.strangers.add(format!("{directory}/{name}"), why);
     }
 }
 

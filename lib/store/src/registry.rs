@@ -9,7 +9,8 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use smr_name::MailboxName;
 
-use crate::durable::{DirSync, Disk, DiskError};
+use crate::durable::{Disk, DiskError};
+use crate::group::DirSync;
 use crate::layout::{self, ACCOUNTS, Folder, RECORD, TREE};
 use crate::look::Found;
 use crate::mailbox::Mailbox;
@@ -76,13 +77,12 @@ impl Account {
             return Err(StoreError::Stale(self.name.clone()));
         }
         disk.rename(spooled.path(), &layout::record(&self.name))?;
-        disk.sync_directory(&layout::account(&self.name))
-            .map_err(|error| {
-                disk.fail();
-                *kept = Some(current);
-                error
-            })?;
-        Ok(())
+        let synced = disk.sync_directory(&layout::account(&self.name));
+        if synced.is_err() {
+            disk.fail();
+            *kept = Some(current);
+        }
+        Ok(synced?)
     }
 }
 
