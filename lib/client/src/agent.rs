@@ -7,7 +7,7 @@ use std::io::{self, Read, Write};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -18,6 +18,7 @@ use smr_channel::reply::Reply;
 use smr_channel::request::Request;
 use smr_channel::session::MAX_CHUNK;
 use smr_channel::warrant::Warrant;
+use smr_evidence::envelope::{Unwrap, UnwrapError};
 use smr_evidence::trust::{Algorithm, Certificate, Signer, SignerError};
 use smr_name::{Address, Class};
 use smr_seal::FileKey;
@@ -25,6 +26,8 @@ use zeroize::Zeroizing;
 
 // An agent that has just been started listens within this time, in seconds.
 const START: i64 = 20;
+// All stanzas of a large message do not fit one frame: they go in groups.
+const GROUP: usize = 512 * 1024;
 
 /// Says why the agent could not help.
 #[derive(Debug, thiserror::Error)]
@@ -89,12 +92,12 @@ impl AgentError {
         }
     }
 
-    /// Returns what may help, empty for nothing.
-    pub fn hint(&self) -> &str {
+    /// Returns what may help.
+    pub fn hint(&self) -> Option<&str> {
         match self {
-            AgentError::Missing { .. } | AgentError::Lost(_) => "smr-login",
-            AgentError::Failed { hint, .. } => hint,
-            _ => "",
+            AgentError::Missing { .. } | AgentError::Lost(_) => Some("smr-login"),
+            AgentError::Failed { hint, .. } if !hint.is_empty() => Some(hint),
+            _ => None,
         }
     }
 }
@@ -165,19 +168,19 @@ impl Connection {
         account: &Address,
         stanzas: &[smr_seal::Stanza],
     ) -> Result<Option<FileKey>, AgentError> {
-        let plain = |s: &smr_seal::Stanza| Stanza {
-            tag: s.tag.clone(),
-            args: s.args.clone(),
-            body: s.body.clone(),
-        };
-        let ask = Ask::Unwrap {
-            account: account.clone(),
-            stanzas: stanzas.iter().map(plain).collect(),
-        };
-        match self.ask(&ask)? {
-            Answer::FileKey(key) => Ok(key),
-            _ => Err(AgentError::OutOfTurn),
+        let mut found = None;
+        // Every group is asked for: a malformed stanza counts wherever it is.
+        for group in groups(stanzas) {
+            let ask = Ask::Unwrap {
+                account: account.clone(),
+                stanzas: group,
+            };
+            match self.ask(&ask)? {
+                Answer::FileKey(key) => found = found.or(key),
+                _ => return Err(AgentError::OutOfTurn),
+            }
         }
+        Ok(found)
     }
 
     /// Sends a request and its body to smrd; writes the body of the reply to
@@ -267,6 +270,28 @@ impl Connection {
         self.stream = Some(stream);
         Ok(())
     }
+}
+
+fn groups(stanzas: &[smr_seal::Stanza]) -> Vec<Vec<Stanza>> {
+    let mut groups = vec![Vec::new()];
+    let mut room = GROUP;
+    for stanza in stanzas {
+        let args: usize = stanza.args.iter().map(|arg| arg.len() + 2).sum();
+        let size = stanza.tag.len() + args + stanza.body.len() + 6;
+        if size > room {
+            groups.push(Vec::new());
+            room = GROUP;
+        }
+        room = room.saturating_sub(size);
+        if let Some(group) = groups.last_mut() {
+            group.push(Stanza {
+                tag: stanza.tag.clone(),
+                args: stanza.args.clone(),
+                body: stanza.body.clone(),
+            });
+        }
+    }
+    groups
 }
 
 fn connect(socket: &Path) -> Result<UnixStream, AgentError> {
@@ -400,12 +425,11 @@ pub fn start(program: &Path, socket: &Path) -> Result<(), AgentError> {
     }
     // It may hang as well as have ended.
     let _ = child.kill();
-    let output = child
-        .wait_with_output()
-        .map_err(|error| failed(error.to_string()))?;
+    let output = child.wait_with_output();
+    let output = output.map_err(|error| failed(error.to_string()))?;
     let said = String::from_utf8_lossy(&output.stderr);
-    let last = said.lines().rev().find(|line| !line.trim().is_empty());
-    Err(failed(last.unwrap_or("it said nothing").to_owned()))
+    let line = said.lines().find(|line| !line.trim().is_empty());
+    Err(failed(line.unwrap_or("it said nothing").to_owned()))
 }
 
 // Readiness is one line; the end of the stream before it is the end of the agent.
@@ -433,8 +457,8 @@ pub struct AgentSigner {
 }
 
 impl AgentSigner {
-    /// Signs through a connection of its own; `certificate` is the device's,
-    /// `chain` the card's certificate and its issuers.
+    /// Signs through a connection of its own to the agent at `socket`;
+    /// `certificate` is the device's, `chain` the card's and its issuers'.
     pub fn open(
         socket: &Path,
         account: Address,
@@ -477,22 +501,28 @@ pub struct AgentKeys {
 }
 
 impl AgentKeys {
-    /// Opens sealed files through a connection of its own.
+    /// Opens sealed files through a connection of its own to the agent at
+    /// `socket`.
     pub fn open(socket: &Path, account: Address) -> Result<Self, AgentError> {
         Ok(AgentKeys {
             connection: Mutex::new(Connection::open(socket)?),
             account,
         })
     }
+}
 
-    /// Returns the file key in the stanzas of a sealed file, none where no
-    /// identity fits.
-    pub fn unwrap(&self, stanzas: &[smr_seal::Stanza]) -> Result<Option<FileKey>, AgentError> {
-        hold(&self.connection).unwrap(&self.account, stanzas)
+impl Unwrap for AgentKeys {
+    fn unwrap(&self, stanzas: &[smr_seal::Stanza]) -> Result<Option<FileKey>, UnwrapError> {
+        let key = hold(&self.connection).unwrap(&self.account, stanzas);
+        key.map_err(|error| UnwrapError {
+            class: error.class(),
+            text: error.to_string(),
+            hint: error.hint().unwrap_or_default().to_owned(),
+        })
     }
 }
 
 // A connection survives a panic of its user: it is opened anew where needed.
-fn hold<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+fn hold<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -5,8 +5,20 @@
 
 pub mod agent;
 pub mod config;
+pub mod deposit;
+pub mod enrol;
+pub mod failure;
+pub mod fetch;
+pub mod grounds;
 pub mod home;
 pub mod keyring;
 pub mod known;
+pub mod listing;
+pub mod login;
+pub mod meet;
 pub mod private;
+pub mod receipts;
+pub mod session;
+pub mod spool;
 pub mod token;
+pub mod user;
