@@ -11,4 +11,5 @@ mod lines;
 pub mod note;
 pub mod postmark;
 pub mod reading;
+pub mod receipt;
 pub mod trust;

@@ -174,7 +174,7 @@ pub(super) fn write(name: &str, value: &str) -> String {
     let mut sections = vec![String::new()];
     for byte in value.bytes() {
         let last = sections.last_mut().expect("starts with one section");
-        if last.len() > 56 {
+        if last.len() > 52 {
             sections.push(String::new());
         }
         let last = sections.last_mut().expect("starts with one section");

@@ -55,11 +55,6 @@ impl Walker {
         }
     }
 
-    /// Returns the header of the entity, once it is complete.
-    pub(super) fn top(&self) -> Option<&Block> {
-        self.top.as_ref()
-    }
-
     /// Takes one line without its CRLF.
     pub(super) fn line(&mut self, line: &[u8], sink: Sink<'_>) -> Result<(), EnvelopeError> {
         if line.starts_with(b"--")
