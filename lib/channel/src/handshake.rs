@@ -6,17 +6,18 @@
 
 use rand_core::CryptoRngCore;
 use sha2::{Digest, Sha256};
-use smr_name::{Class, MailboxName};
+use smr_name::Class;
 
-use crate::codec::{CodecError, Reader, Writer};
+use crate::codec::Reader;
 use crate::frame;
 use crate::identity::{Identity, ServerKeys};
 use crate::kem::{self, KemSecret};
 use crate::label::{self, Key};
+use crate::live::Role;
 use crate::noise::{Keys, Noise};
-use crate::record::MAX_CHUNK;
-use crate::session::{Role, Session};
+use crate::session::Session;
 
+pub use crate::introduction::{Introduction, MAX_INTRODUCTION};
 pub use crate::suite::Suite;
 
 /// Says why a handshake failed; each failure is final.
@@ -41,94 +42,6 @@ impl HandshakeError {
             HandshakeError::NoSuite => Class::Config,
             HandshakeError::Misused => Class::Broken,
         }
-    }
-}
-
-/// What a client says of itself in the third frame; its encoding counts as the
-/// session's first request. At most `MAX_INTRODUCTION` bytes.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Introduction {
-    /// A device of an account that smrd knows.
-    Login {
-        /// Whose device.
-        account: MailboxName,
-        /// Fingerprint of the device's certificate.
-        device: [u8; 32],
-        /// The device's signature over [`Introduction::login_to_sign`].
-        signature: Vec<u8>,
-    },
-    /// A device that brings its account record: a new account, or a new device.
-    Enrol {
-        /// The account record.
-        record: Vec<u8>,
-        /// The device's signature over [`Introduction::enrol_to_sign`].
-        signature: Vec<u8>,
-    },
-}
-
-const LOGIN: u8 = 1;
-const ENROL: u8 = 2;
-
-impl Introduction {
-    /// Returns what a device signs to log in; `hash` is the handshake's after
-    /// the second frame.
-    pub fn login_to_sign(hash: &[u8; 32], account: &MailboxName, device: &[u8; 32]) -> Vec<u8> {
-        label::to_sign(label::LOGIN, &[hash, account.as_str().as_bytes(), device])
-    }
-
-    /// Returns what a device signs to enrol: the same, and the SHA-256 of the
-    /// record.
-    pub fn enrol_to_sign(
-        hash: &[u8; 32],
-        account: &MailboxName,
-        device: &[u8; 32],
-        record: &[u8],
-    ) -> Vec<u8> {
-        let record = Sha256::digest(record);
-        label::to_sign(
-            label::ENROL,
-            &[hash, account.as_str().as_bytes(), device, &record],
-        )
-    }
-
-    /// Returns the introduction as bytes.
-    pub fn encode(&self) -> Result<Vec<u8>, CodecError> {
-        let mut w = Writer::new();
-        match self {
-            Introduction::Login {
-                account,
-                device,
-                signature,
-            } => w
-                .u8(LOGIN)
-                .text("mailbox", account)
-                .raw(device)
-                .bytes("signature", signature),
-            Introduction::Enrol { record, signature } => w
-                .u8(ENROL)
-                .long("record", record)
-                .bytes("signature", signature),
-        };
-        w.finish()
-    }
-
-    /// Reads an introduction.
-    pub fn decode(bytes: &[u8]) -> Result<Introduction, CodecError> {
-        let mut r = Reader::new(bytes);
-        let introduction = match r.u8()? {
-            LOGIN => Introduction::Login {
-                account: r.parse("mailbox")?,
-                device: r.array()?,
-                signature: r.bytes()?.to_vec(),
-            },
-            ENROL => Introduction::Enrol {
-                record: r.long()?.to_vec(),
-                signature: r.bytes()?.to_vec(),
-            },
-            _ => return Err(CodecError::Value("kind of introduction")),
-        };
-        r.finish()?;
-        Ok(introduction)
     }
 }
 
@@ -159,9 +72,6 @@ const FIRST_NOISE: usize = 32 + kem::PUBLIC + 16;
 
 /// The most suites that may be offered.
 const MAX_OFFERS: u8 = 8;
-
-/// The longest introduction, in bytes.
-pub const MAX_INTRODUCTION: usize = MAX_CHUNK;
 
 fn forged<E>(_: E) -> HandshakeError {
     HandshakeError::Forged
@@ -405,50 +315,7 @@ impl Responder {
 
 #[cfg(test)]
 mod tests {
-    use super::{HandshakeError, Introduction, check_offer};
-
-    fn introductions() -> [Introduction; 2] {
-        [
-            Introduction::Login {
-                account: "rui".parse().unwrap(),
-                device: [1; 32],
-                signature: vec![2; 70],
-            },
-            Introduction::Enrol {
-                record: vec![3; 40_000],
-                signature: vec![4; 70],
-            },
-        ]
-    }
-
-    #[test]
-    fn introductions_come_back() {
-        for introduction in introductions() {
-            let bytes = introduction.encode().unwrap();
-            assert_eq!(Introduction::decode(&bytes), Ok(introduction));
-            assert!(Introduction::decode(&bytes[..bytes.len() - 1]).is_err());
-            assert!(Introduction::decode(&[bytes, vec![0]].concat()).is_err());
-        }
-        assert!(Introduction::decode(&[3]).is_err());
-    }
-
-    #[test]
-    fn what_a_device_signs_covers_each_part() {
-        let (rui, ana) = ("rui".parse().unwrap(), "ana".parse().unwrap());
-        let login = Introduction::login_to_sign(&[1; 32], &rui, &[2; 32]);
-        for other in [
-            Introduction::login_to_sign(&[9; 32], &rui, &[2; 32]),
-            Introduction::login_to_sign(&[1; 32], &ana, &[2; 32]),
-            Introduction::login_to_sign(&[1; 32], &rui, &[9; 32]),
-            Introduction::enrol_to_sign(&[1; 32], &rui, &[2; 32], b""),
-        ] {
-            assert_ne!(login, other);
-        }
-        assert_ne!(
-            Introduction::enrol_to_sign(&[1; 32], &rui, &[2; 32], b"a"),
-            Introduction::enrol_to_sign(&[1; 32], &rui, &[2; 32], b"b")
-        );
-    }
+    use super::{HandshakeError, check_offer};
 
     #[test]
     fn offers_are_short_and_name_a_suite_once() {

@@ -29,7 +29,10 @@ pub mod warrant;
 
 mod close;
 mod digest;
+mod event;
+mod introduction;
 mod kem;
+mod live;
 mod noise;
 mod ratchet;
 mod record;

@@ -5,8 +5,13 @@
 
 use crate::label::{self, Key};
 use crate::noise::Split;
-use crate::session::{OVERDUE_AFTER, RENEW_AFTER};
 use crate::suite::Suite;
+
+/// Seconds of use after which a client renews the session key.
+pub const RENEW_AFTER: i64 = 120;
+
+/// Seconds of use after which smrd serves nothing but a renewal.
+pub const OVERDUE_AFTER: i64 = 300;
 
 /// The fewest messages between two renewals.
 const FEWEST: u64 = 64;

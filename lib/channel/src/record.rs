@@ -5,9 +5,9 @@
 
 use ring::aead::{Aad, LessSafeKey, Nonce, UnboundKey};
 
+use crate::event::SessionError;
 use crate::label::{self, Key};
 use crate::ratchet::Direction;
-use crate::session::SessionError;
 use crate::suite::Suite;
 
 /// The longest head or part of a body, in bytes.
@@ -100,8 +100,8 @@ impl Chunks {
 #[cfg(test)]
 mod tests {
     use super::{Chunks, Kind, MAX_CHUNK};
+    use crate::event::SessionError;
     use crate::label::Key;
-    use crate::session::SessionError;
     use crate::suite::Suite;
 
     fn chunks(suite: Suite, key: u8, number: u64, session: u8) -> Chunks {
