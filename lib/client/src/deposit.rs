@@ -51,7 +51,10 @@ pub fn send(
     let own = user.account(&user.address.mailbox.clone())?;
     let recipients = recipients(user, &mailboxes, &own)?;
     let draft = envelope::Draft {
-        from: Author { display: own.person.display.clone(), address: user.address.clone() },
+        from: Author {
+            display: own.person.display.clone(),
+            address: user.address.clone(),
+        },
         to,
         cc,
         date: user.now,
@@ -64,20 +67,33 @@ pub fn send(
     let device = user.device()?;
     let sealed = envelope::seal(&draft, letter.parts, &recipients, &device, &mut spool, rng)?;
     let (spool, size, sha256) = spool.finish();
-    let offer = Offer { id, size, sha256, cms: sealed.cms_sha256, mailboxes };
+    let offer = Offer {
+        id,
+        size,
+        sha256,
+        cms: sealed.cms_sha256,
+        mailboxes,
+    };
     deposit(user, spool, offer)
 }
 
 /// Deposits a sealed file and keeps its postmarks.
-fn deposit(user: &mut User, mut spool: Spool, offer: Offer) -> Result<Vec<MailboxName>, Failure> {
+fn deposit(user: &mut User, spool: Spool, offer: Offer) -> Result<Vec<MailboxName>, Failure> {
     let notes = retry(|| {
-        spool.file().seek(SeekFrom::Start(0)).map_err(|e| spool_failed(&e))?;
+        spool
+            .file()
+            .seek(SeekFrom::Start(0))
+            .map_err(|e| spool_failed(&e))?;
         Ok(user.session.deposit(&offer, &mut spool.file())?)
     })?;
     let mut expected = offer.mailboxes.clone();
     expected.push(user.address.mailbox.clone());
     if notes.len() != expected.len() {
-        return Err(unkept(&format!("{} postmarks for {} copies", notes.len(), expected.len())));
+        return Err(unkept(&format!(
+            "{} postmarks for {} copies",
+            notes.len(),
+            expected.len()
+        )));
     }
     for (mailbox, note) in expected.iter().zip(&notes) {
         check_postmark(user, mailbox, note, &offer)?;
@@ -112,12 +128,17 @@ fn check_postmark(
         && mark.cms == offer.cms;
     match holds {
         true => Ok(()),
-        false => Err(unkept(&format!("the postmark for \"{mailbox}\" is another message's"))),
+        false => Err(unkept(&format!(
+            "the postmark for \"{mailbox}\" is another message's"
+        ))),
     }
 }
 
 fn unkept(why: &str) -> Failure {
-    Failure::new(Class::Untrusted, format!("smrd did not keep its word: {why}"))
+    Failure::new(
+        Class::Untrusted,
+        format!("smrd did not keep its word: {why}"),
+    )
 }
 
 fn spool_failed(error: &std::io::Error) -> Failure {
@@ -125,7 +146,10 @@ fn spool_failed(error: &std::io::Error) -> Failure {
 }
 
 fn full(user: &User, addresses: &[Address]) -> Result<Vec<Address>, Failure> {
-    addresses.iter().map(|a| user.local(a).map(|name| user.full(&name))).collect()
+    addresses
+        .iter()
+        .map(|a| user.local(a).map(|name| user.full(&name)))
+        .collect()
 }
 
 /// Returns the mailboxes in order, each once.
@@ -174,7 +198,11 @@ pub(crate) struct Hashing<W> {
 
 impl<W: Write> Hashing<W> {
     pub(crate) fn new(inner: W) -> Self {
-        Hashing { inner, size: 0, hash: Sha256::new() }
+        Hashing {
+            inner,
+            size: 0,
+            hash: Sha256::new(),
+        }
     }
 
     /// Returns the writer, the bytes written, and their SHA-256.
@@ -198,6 +226,9 @@ impl<W: Write> Write for Hashing<W> {
 
 /// Names an attachment by the last part of its path.
 pub fn attachment(path: &std::path::Path, read: Box<dyn Read>) -> Part<'static> {
-    let name = path.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
+    let name = path
+        .file_name()
+        .map(|n| n.to_string_lossy().into_owned())
+        .unwrap_or_default();
     Part::Attachment { name, read }
 }

@@ -12,9 +12,7 @@ use smr_channel::identity::Identity as ServerIdentity;
 use smr_channel::local::Entrance;
 use smr_evidence::account::{Draft, build, keys_statement};
 use smr_evidence::device;
-use smr_evidence::trust::{
-    Certificate, Revocation, Signer, SoftKey, check_card, generate_p256,
-};
+use smr_evidence::trust::{Certificate, Revocation, Signer, SoftKey, check_card, generate_p256};
 use smr_name::{Address, Class, Fingerprint, MailboxName, RepositoryName};
 use smr_seal::Identity;
 use zeroize::Zeroizing;
@@ -28,7 +26,7 @@ use crate::known::{Known, Server};
 use crate::login;
 use crate::meet::ask_identity;
 use crate::private;
-use crate::token::{PinPrompt, Token};
+use crate::token::{NoPin, Pin, PinPrompt, Token};
 
 /// A device certificate lasts three years, or as long as its card's.
 const DEVICE_YEARS: i64 = 3 * 365 * 86_400;
@@ -64,7 +62,7 @@ pub trait Answers {
         fingerprint: &Fingerprint,
     ) -> Result<(), Failure>;
     /// Gives the PIN of a token, or the password of a key file.
-    fn pin(&mut self, prompt: &PinPrompt) -> Result<Zeroizing<String>, Failure>;
+    fn pin(&mut self, prompt: &PinPrompt) -> Result<Pin, NoPin>;
     /// Gives a new passphrase for the key ring.
     fn new_passphrase(&mut self) -> Result<Zeroizing<String>, Failure>;
 }
@@ -96,7 +94,10 @@ pub fn enrol(
     if let Err(failure) = published {
         // Nobody knows this key: keeping it would only bar the next try.
         fs::remove_file(&path).map_err(|e| {
-            Failure::new(Class::Io, format!("cannot remove \"{}\": {e}", path.display()))
+            Failure::new(
+                Class::Io,
+                format!("cannot remove \"{}\": {e}", path.display()),
+            )
         })?;
         return Err(failure);
     }
@@ -110,12 +111,18 @@ fn meet(home: &Home, wish: &Wish, answers: &mut dyn Answers) -> Result<ServerIde
     let identity = ask_identity(&wish.server)?;
     let seen = identity.fingerprint();
     let known = Known::new(home);
-    let server = Server { address: wish.server.clone(), identity: identity.to_string() };
+    let server = Server {
+        address: wish.server.clone(),
+        identity: identity.to_string(),
+    };
     match (wish.server_key, known.server(&identity.name)?) {
         (Some(expected), _) if expected != seen => {
             return Err(Failure::new(
                 Class::Untrusted,
-                format!("\"{}\" has another key: {seen}, expected {expected}", wish.server),
+                format!(
+                    "\"{}\" has another key: {seen}, expected {expected}",
+                    wish.server
+                ),
             )
             .hint("ask its operator for `smrd --fingerprint`"));
         }
@@ -132,8 +139,11 @@ fn meet(home: &Home, wish: &Wish, answers: &mut dyn Answers) -> Result<ServerIde
 fn refuse_second(path: &Path, address: &Address) -> Result<(), Failure> {
     match path.exists() {
         false => Ok(()),
-        true => Err(Failure::new(Class::Denied, format!("\"{address}\" is registered here already"))
-            .hint("smr-login")),
+        true => Err(Failure::new(
+            Class::Denied,
+            format!("\"{address}\" is registered here already"),
+        )
+        .hint("smr-login")),
     }
 }
 
@@ -153,7 +163,12 @@ fn check_own_card(
     }
     check_card(card.certificate(), card.chain(), &store, &rules)
         .map(drop)
-        .map_err(|error| Failure::new(Class::Denied, format!("the certificate is refused: {error}")))
+        .map_err(|error| {
+            Failure::new(
+                Class::Denied,
+                format!("the certificate is refused: {error}"),
+            )
+        })
 }
 
 /// What enrolment draws and signs.
@@ -174,7 +189,10 @@ impl Made {
         now: i64,
     ) -> Result<Made, Failure> {
         let broken = |e: &dyn std::fmt::Display| Failure::new(Class::Broken, e.to_string());
-        let repository = address.repository.as_ref().ok_or_else(|| broken(&"no repository"))?;
+        let repository = address
+            .repository
+            .as_ref()
+            .ok_or_else(|| broken(&"no repository"))?;
         let (device_key, spki) = generate_p256().map_err(|e| broken(&e))?;
         let mut serial = [0; 16];
         rng.fill_bytes(&mut serial);
@@ -200,7 +218,13 @@ impl Made {
         let mut draft = Draft::first(address.clone(), None);
         draft.add(&chain, keys)?;
         let record = build(&draft, &signer, now)?;
-        Ok(Made { device_key, chain, identity, fingerprint, record })
+        Ok(Made {
+            device_key,
+            chain,
+            identity,
+            fingerprint,
+            record,
+        })
     }
 
     fn ring(
@@ -215,7 +239,11 @@ impl Made {
             label: label.to_owned(),
             device_key: self.device_key.clone(),
             chain: self.chain.iter().map(|c| c.der().to_vec()).collect(),
-            identities: vec![EpochKey { epoch: 1, from: now, identity: self.identity.encode() }],
+            identities: vec![EpochKey {
+                epoch: 1,
+                from: now,
+                identity: self.identity.encode(),
+            }],
             once: KeyRing::draw_once(rng),
         }
     }
@@ -232,7 +260,13 @@ fn publish(
     record: Vec<u8>,
 ) -> Result<(), Failure> {
     let mut agent = login::agent(home)?;
-    let load = login::load(settings, &wish.server, server, ring, Entrance::Enrol { record })?;
+    let load = login::load(
+        settings,
+        &wish.server,
+        server,
+        ring,
+        Entrance::Enrol { record },
+    )?;
     let enrolled = agent.load(load);
     let left = agent.logout(&ring.account);
     enrolled?;
@@ -268,13 +302,18 @@ fn settle(
 /// Writes an age identity file, which `age -d -i` and smr can read.
 fn write_backup(file: &Path, address: &Address, ring: &KeyRing) -> Result<(), Failure> {
     let mut text = Zeroizing::new(String::with_capacity(1024));
-    text.push_str(&format!("# encryption key of {address}; keep it safe, it opens your mail\n"));
+    text.push_str(&format!(
+        "# encryption key of {address}; keep it safe, it opens your mail\n"
+    ));
     for key in &ring.identities {
         text.push_str(&key.identity);
         text.push('\n');
     }
     private::create(file, text.as_bytes()).map_err(|error| {
         let failure = Failure::from(error);
-        Failure { class: Class::CannotCreate, ..failure }
+        Failure {
+            class: Class::CannotCreate,
+            ..failure
+        }
     })
 }

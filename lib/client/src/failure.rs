@@ -20,7 +20,11 @@ pub struct Failure {
 impl Failure {
     /// Makes a failure without a hint.
     pub fn new(class: Class, text: impl Into<String>) -> Self {
-        Failure { class, text: text.into(), hint: None }
+        Failure {
+            class,
+            text: text.into(),
+            hint: None,
+        }
     }
 
     /// Adds a hint.
@@ -50,7 +54,34 @@ pub trait Explain: std::fmt::Display {
 
 impl<E: Explain> From<E> for Failure {
     fn from(error: E) -> Self {
-        Failure { class: error.class_of(), text: error.to_string(), hint: error.hint_of() }
+        Failure {
+            class: error.class_of(),
+            text: error.to_string(),
+            hint: error.hint_of(),
+        }
+    }
+}
+
+/// What the modules give as a hint, in its several forms.
+trait Hint {
+    fn words(self) -> Option<String>;
+}
+
+impl Hint for Option<&str> {
+    fn words(self) -> Option<String> {
+        self.map(str::to_owned)
+    }
+}
+
+impl Hint for Option<String> {
+    fn words(self) -> Option<String> {
+        self
+    }
+}
+
+impl Hint for &str {
+    fn words(self) -> Option<String> {
+        (!self.is_empty()).then(|| self.to_owned())
     }
 }
 
@@ -68,7 +99,7 @@ macro_rules! explain {
                 self.class()
             }
             fn hint_of(&self) -> Option<String> {
-                self.hint().map(Into::into)
+                Hint::words(self.hint())
             }
         })*
     };
@@ -79,16 +110,21 @@ explain!(
     crate::home::HomeError,
     crate::private::PrivateError,
     smr_evidence::account::AccountError,
+    smr_evidence::bundle::BundleError,
     smr_evidence::device::DeviceError,
     smr_evidence::envelope::EnvelopeError,
     smr_evidence::postmark::PostmarkError,
     smr_evidence::reading::ReadingError,
     smr_evidence::receipt::ReceiptError,
     smr_evidence::trust::TrustError,
+    crate::spool::SpoolError,
 );
 explain!(hint:
+    crate::agent::AgentError,
     crate::grounds::GroundsError,
     crate::keyring::KeyRingError,
     crate::known::KnownError,
+    crate::meet::MeetError,
+    crate::session::SessionError,
     crate::token::TokenError,
 );

@@ -37,7 +37,10 @@ pub struct Message {
 pub fn find(user: &mut User, prefix: &IdPrefix) -> Result<(Folder, MessageId), Failure> {
     let matches = user.session.find(prefix)?;
     if matches.iter().any(|(_, id)| !prefix.matches(id)) {
-        return Err(Failure::new(Class::Untrusted, "smrd found a message nobody asked for"));
+        return Err(Failure::new(
+            Class::Untrusted,
+            "smrd found a message nobody asked for",
+        ));
     }
     let first = *matches.first().ok_or_else(|| {
         Failure::new(Class::Missing, format!("no message \"{prefix}\"")).hint("smr-ls")
@@ -45,9 +48,15 @@ pub fn find(user: &mut User, prefix: &IdPrefix) -> Result<(Folder, MessageId), F
     // A message to oneself is in both folders under one id: the inbox counts.
     let one = matches.iter().all(|(_, id)| *id == first.1);
     match one {
-        true => Ok(matches.into_iter().find(|(f, _)| *f == Folder::Inbox).unwrap_or(first)),
-        false => Err(Failure::new(Class::Usage, format!("several messages begin with \"{prefix}\""))
-            .hint("smr-ls -1")),
+        true => Ok(matches
+            .into_iter()
+            .find(|(f, _)| *f == Folder::Inbox)
+            .unwrap_or(first)),
+        false => Err(Failure::new(
+            Class::Usage,
+            format!("several messages begin with \"{prefix}\""),
+        )
+        .hint("smr-ls -1")),
     }
 }
 
@@ -98,7 +107,14 @@ pub fn fetch(user: &mut User, folder: Folder, id: MessageId) -> Result<Message, 
     };
     let verified = verify_sender(&opened.headers.from.address, &opened.signed, &grounds)
         .map_err(|error| about(error.into()))?;
-    Ok(Message { id, folder, entry, opened, verified, spool })
+    Ok(Message {
+        id,
+        folder,
+        entry,
+        opened,
+        verified,
+        spool,
+    })
 }
 
 /// Verifies that what was signed is what was delivered, to whom it was meant.
@@ -113,7 +129,10 @@ fn check_delivery(
         return Err(forged(&name.id, "it was signed under another id"));
     }
     if opened.cms_sha256 != name.cms {
-        return Err(forged(&name.id, "its signature is not the one its postmark names"));
+        return Err(forged(
+            &name.id,
+            "its signature is not the one its postmark names",
+        ));
     }
     if opened.headers.from.address != user.full(&name.sender) {
         return Err(forged(&name.id, "its sender is not who deposited it"));
@@ -121,7 +140,7 @@ fn check_delivery(
     if folder == Folder::Sent && opened.headers.from.address != user.address {
         return Err(forged(&name.id, "you are not its sender"));
     }
-    envelope::check_addressed(opened, &user.address)
+    envelope::check_addressed(opened, &user.address, &name.id)
         .map_err(|error| Failure::from(error).about(&format!("message \"{}\"", name.id)))
 }
 
@@ -151,9 +170,15 @@ impl Message {
             let fits = |name: &Option<String>| name.as_ref().is_some_and(|n| glob(wanted, n));
             parts.iter().find(|p| fits(&p.name))
         };
-        numbered.or_else(named).map(|p| p.number.as_str()).ok_or_else(|| {
-            Failure::new(Class::Missing, format!("message \"{}\" has no part \"{wanted}\"", self.id))
-        })
+        numbered
+            .or_else(named)
+            .map(|p| p.number.as_str())
+            .ok_or_else(|| {
+                Failure::new(
+                    Class::Missing,
+                    format!("message \"{}\" has no part \"{wanted}\"", self.id),
+                )
+            })
     }
 }
 
@@ -166,7 +191,8 @@ pub fn copy_sealed(spool: &Spool, out: &mut dyn Write) -> Result<(), Failure> {
 
 /// Tells whether `name` fits a pattern with `*` and `?`.
 fn glob(pattern: &str, name: &str) -> bool {
-    let (pattern, name): (Vec<char>, Vec<char>) = (pattern.chars().collect(), name.chars().collect());
+    let (pattern, name): (Vec<char>, Vec<char>) =
+        (pattern.chars().collect(), name.chars().collect());
     let mut fits = vec![false; name.len() + 1];
     fits[0] = true;
     for symbol in pattern {
@@ -191,14 +217,25 @@ mod tests {
 
     #[test]
     fn patterns_fit_names() {
-        for (pattern, name) in [("*.pdf", "a.pdf"), ("*", ""), ("a?c", "abc"), ("a*b*c", "a-b-b-c"), ("ação*", "ação.txt")] {
+        for (pattern, name) in [
+            ("*.pdf", "a.pdf"),
+            ("*", ""),
+            ("a?c", "abc"),
+            ("a*b*c", "a-b-b-c"),
+            ("ação*", "ação.txt"),
+        ] {
             assert!(glob(pattern, name), "{pattern} {name}");
         }
     }
 
     #[test]
     fn other_names_do_not_fit() {
-        for (pattern, name) in [("*.pdf", "a.pdf.exe"), ("", "a"), ("a?c", "ac"), ("a*b", "a-b-c")] {
+        for (pattern, name) in [
+            ("*.pdf", "a.pdf.exe"),
+            ("", "a"),
+            ("a?c", "ac"),
+            ("a*b", "a-b-c"),
+        ] {
             assert!(!glob(pattern, name), "{pattern} {name}");
         }
     }

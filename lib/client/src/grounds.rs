@@ -50,9 +50,10 @@ impl GroundsError {
     /// Returns what may help.
     pub fn hint(&self) -> Option<String> {
         match self {
-            GroundsError::NoAnchors(dir) => {
-                Some(format!("put your authority's root certificate into {}", dir.display()))
-            }
+            GroundsError::NoAnchors(dir) => Some(format!(
+                "put your authority's root certificate into {}",
+                dir.display()
+            )),
             _ => None,
         }
     }
@@ -73,7 +74,9 @@ pub fn load(
         (None, None) => return Err(GroundsError::NoAnchors(home.trust_dir())),
     };
     let mut store = TrustStore::default();
-    places.iter().try_for_each(|path| add_place(&mut store, path))?;
+    places
+        .iter()
+        .try_for_each(|path| add_place(&mut store, path))?;
     for path in &settings.intermediates {
         for file in material(path)? {
             add(&file, |bytes| store.add_intermediates(bytes))?;
@@ -81,7 +84,9 @@ pub fn load(
     }
     match store.realms.iter().any(|realm| !realm.anchors.is_empty()) {
         true => Ok(store),
-        false => Err(GroundsError::NoAnchors(places.into_iter().next().unwrap_or_default())),
+        false => Err(GroundsError::NoAnchors(
+            places.into_iter().next().unwrap_or_default(),
+        )),
     }
 }
 
@@ -100,7 +105,11 @@ fn add_place(store: &mut TrustStore, path: &Path) -> Result<(), GroundsError> {
         add(&file, |bytes| store.add_anchors(DEFAULT_REALM, bytes))?;
     }
     for dir in entries(path)?.into_iter().filter(|entry| entry.is_dir()) {
-        let realm = dir.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let realm = dir
+            .file_name()
+            .unwrap_or_default()
+            .to_string_lossy()
+            .into_owned();
         for file in material(&dir)? {
             add(&file, |bytes| store.add_anchors(&realm, bytes))?;
         }
@@ -112,15 +121,23 @@ fn add(
     file: &Path,
     mut take: impl FnMut(&[u8]) -> Result<(), MaterialError>,
 ) -> Result<(), GroundsError> {
-    let bytes = fs::read(file)
-        .map_err(|source| GroundsError::Read { path: file.to_owned(), source })?;
-    take(&bytes).map_err(|source| GroundsError::Material { path: file.to_owned(), source })
+    let bytes = fs::read(file).map_err(|source| GroundsError::Read {
+        path: file.to_owned(),
+        source,
+    })?;
+    take(&bytes).map_err(|source| GroundsError::Material {
+        path: file.to_owned(),
+        source,
+    })
 }
 
 /// Returns the certificate and CRL files in a folder, or the file itself.
 fn material(path: &Path) -> Result<Vec<PathBuf>, GroundsError> {
     let counts = |file: &PathBuf| {
-        let extension = file.extension().and_then(|e| e.to_str()).unwrap_or_default();
+        let extension = file
+            .extension()
+            .and_then(|e| e.to_str())
+            .unwrap_or_default();
         file.is_file() && EXTENSIONS.contains(&extension)
     };
     match path.is_dir() {
@@ -134,7 +151,10 @@ fn entries(path: &Path) -> Result<Vec<PathBuf>, GroundsError> {
     if !path.is_dir() {
         return Ok(Vec::new());
     }
-    let wrong = |source| GroundsError::Read { path: path.to_owned(), source };
+    let wrong = |source| GroundsError::Read {
+        path: path.to_owned(),
+        source,
+    };
     let mut found = Vec::new();
     for entry in fs::read_dir(path).map_err(wrong)? {
         found.push(entry.map_err(wrong)?.path());

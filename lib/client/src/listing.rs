@@ -85,7 +85,9 @@ fn check_head(
         }
         last = entry.name.number;
         head = head.extend(&entry.name);
-        met |= before.as_ref().is_some_and(|mark| mark.number == last && mark.head == head);
+        met |= before
+            .as_ref()
+            .is_some_and(|mark| mark.number == last && mark.head == head);
     }
     if head != told {
         return Err(altered(folder, "the entries do not chain to the head"));
@@ -97,7 +99,8 @@ fn check_head(
     // Another tool may have seen further meanwhile: that is no rollback.
     let now = user.known.mark(mailbox, &user.repository, folder)?;
     if now.is_none_or(|seen| seen.number <= last) {
-        user.known.see_mark(mailbox, &user.repository, folder, &mark)?;
+        user.known
+            .see_mark(mailbox, &user.repository, folder, &mark)?;
     }
     Ok(())
 }
@@ -108,8 +111,11 @@ fn altered(folder: Folder, why: &str) -> Failure {
         Folder::Sent => "sent folder",
         Folder::Receipts => "receipts folder",
     };
-    Failure::new(Class::Untrusted, format!("smrd has altered the {name}: {why}"))
-        .hint("keep your state folder; ask the operator what happened")
+    Failure::new(
+        Class::Untrusted,
+        format!("smrd has altered the {name}: {why}"),
+    )
+    .hint("keep your state folder; ask the operator what happened")
 }
 
 /// Returns how far a sent message has come in each of its mailboxes.

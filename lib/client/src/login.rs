@@ -25,8 +25,19 @@ pub fn agent(home: &Home) -> Result<Connection, Failure> {
     if let Ok(connection) = Connection::open(&socket) {
         return Ok(connection);
     }
-    agent::start(&socket)?;
+    agent::start(&program(), &socket)?;
     Ok(Connection::open(&socket)?)
+}
+
+/// Finds smr-agent beside the program that runs, else by PATH.
+fn program() -> PathBuf {
+    let name = "smr-agent";
+    let beside = std::env::current_exe()
+        .ok()
+        .map(|exe| exe.with_file_name(name));
+    beside
+        .filter(|path| path.exists())
+        .unwrap_or_else(|| name.into())
 }
 
 /// Finds the account that the settings mean: the one configured, or the only
@@ -46,8 +57,10 @@ pub fn account(home: &Home, settings: &Settings) -> Result<Address, Failure> {
     let mut found = rings.iter().filter(fits);
     match (found.next(), found.next()) {
         (Some(one), None) => Ok(one.clone()),
-        (None, _) => Err(Failure::new(Class::NoMailbox, "no account is registered here")
-            .hint("smr-register NAME")),
+        (None, _) => Err(
+            Failure::new(Class::NoMailbox, "no account is registered here")
+                .hint("smr-register NAME"),
+        ),
         (Some(one), Some(other)) => Err(Failure::new(
             Class::Usage,
             format!("several accounts here, such as \"{one}\" and \"{other}\""),
@@ -67,8 +80,11 @@ pub fn login(
     let repository = account.repository.as_ref().ok_or_else(broken)?;
     let ring = KeyRing::load(&home.keyring(&account.mailbox, repository), passphrase)?;
     let pinned = Known::new(home).server(repository)?.ok_or_else(|| {
-        Failure::new(Class::Untrusted, format!("the key of repository \"{repository}\" is not known"))
-            .hint("smr-register --server-key FINGERPRINT")
+        Failure::new(
+            Class::Untrusted,
+            format!("the key of repository \"{repository}\" is not known"),
+        )
+        .hint("smr-register --server-key FINGERPRINT")
     })?;
     let identity = ServerIdentity::parse(&pinned.identity)
         .map_err(|error| Failure::new(Class::Io, error.to_string()))?;
@@ -132,11 +148,7 @@ fn chain_file(home: &Home, account: &Address) -> PathBuf {
 }
 
 /// Keeps the device's certificates in PEM.
-pub(crate) fn keep_chain(
-    home: &Home,
-    account: &Address,
-    chain: &[Vec<u8>],
-) -> Result<(), Failure> {
+pub(crate) fn keep_chain(home: &Home, account: &Address, chain: &[Vec<u8>]) -> Result<(), Failure> {
     Ok(private::replace(&chain_file(home, account), &pem(chain))?)
 }
 
@@ -144,8 +156,11 @@ pub(crate) fn keep_chain(
 pub(crate) fn chain(home: &Home, account: &Address) -> Result<Vec<Certificate>, Failure> {
     let file = chain_file(home, account);
     let missing = || {
-        Failure::new(Class::Unavailable, format!("\"{}\" is missing", file.display()))
-            .hint("smr-login")
+        Failure::new(
+            Class::Unavailable,
+            format!("\"{}\" is missing", file.display()),
+        )
+        .hint("smr-login")
     };
     let bytes = private::read(&file, 1 << 20)?.ok_or_else(missing)?;
     Certificate::pem_or_der_bundle(&bytes)

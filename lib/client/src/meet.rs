@@ -47,7 +47,9 @@ impl MeetError {
     pub fn hint(&self) -> Option<&'static str> {
         match self {
             MeetError::Unreachable { .. } => Some("is smrd running there? --server is HOST:PORT"),
-            MeetError::NotSmrd { .. } => Some("is it the right port? smrd listens on 7667 by default"),
+            MeetError::NotSmrd { .. } => {
+                Some("is it the right port? smrd listens on 7667 by default")
+            }
         }
     }
 }
@@ -55,9 +57,14 @@ impl MeetError {
 /// Asks `server` (HOST:PORT) for its identity document, waiting 10 s at most
 /// for each step.
 pub fn ask_identity(server: &str) -> Result<Identity, MeetError> {
-    let text = receive(server)
-        .map_err(|source| MeetError::Unreachable { server: server.to_owned(), source })?;
-    Identity::parse(&text).map_err(|source| MeetError::NotSmrd { server: server.to_owned(), source })
+    let text = receive(server).map_err(|source| MeetError::Unreachable {
+        server: server.to_owned(),
+        source,
+    })?;
+    Identity::parse(&text).map_err(|source| MeetError::NotSmrd {
+        server: server.to_owned(),
+        source,
+    })
 }
 
 fn receive(server: &str) -> io::Result<String> {
@@ -69,7 +76,9 @@ fn receive(server: &str) -> io::Result<String> {
     let mut length = [0; 2];
     stream.read_exact(&mut length)?;
     let mut text = String::new();
-    stream.take(u16::from_be_bytes(length).into()).read_to_string(&mut text)?;
+    stream
+        .take(u16::from_be_bytes(length).into())
+        .read_to_string(&mut text)?;
     Ok(text)
 }
 

@@ -47,7 +47,10 @@ impl Spool {
         private::make_dir(dir)?;
         tempfile::tempfile_in(dir)
             .map(Spool)
-            .map_err(|source| SpoolError::Create { dir: dir.display().to_string(), source })
+            .map_err(|source| SpoolError::Create {
+                dir: dir.display().to_string(),
+                source,
+            })
     }
 
     /// Returns the file.

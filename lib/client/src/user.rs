@@ -11,7 +11,7 @@ use smr_evidence::account::{self, Account};
 use smr_evidence::trust::{Crl, Rules, TrustStore};
 use smr_name::{Address, Class, MailboxName, RepositoryName};
 
-use crate::agent::{Connection, Device, Keys};
+use crate::agent::{AgentKeys, AgentSigner, Connection};
 use crate::config::Settings;
 use crate::failure::Failure;
 use crate::grounds;
@@ -35,7 +35,7 @@ pub struct User {
     /// Requests to smrd, carried by the agent.
     pub session: Session,
     /// Opens sealed files with the identities that the agent holds.
-    pub keys: Keys,
+    pub keys: AgentKeys,
     /// smrd, as pinned.
     pub server: ServerIdentity,
     /// The time of all verdicts, unix seconds.
@@ -53,14 +53,17 @@ impl User {
         let repository = address.repository.clone().ok_or_else(broken)?;
         let known = Known::new(home);
         let pinned = known.server(&repository)?.ok_or_else(|| {
-            Failure::new(Class::Untrusted, format!("repository \"{repository}\" is not known"))
+            Failure::new(
+                Class::Untrusted,
+                format!("repository \"{repository}\" is not known"),
+            )
         })?;
         let server = ServerIdentity::parse(&pinned.identity)
             .map_err(|error| Failure::new(Class::Io, error.to_string()))?;
         let socket = home.agent_socket();
         Ok(User {
             session: Session::new(Connection::open(&socket)?, address.clone()),
-            keys: Keys::new(Connection::open(&socket)?, address.clone()),
+            keys: AgentKeys::open(&socket, address.clone())?,
             trust: grounds::load(home, settings, None)?,
             home: home.clone(),
             settings: settings.clone(),
@@ -74,14 +77,19 @@ impl User {
     }
 
     /// Returns this device's signature, made by the agent.
-    pub fn device(&self) -> Result<Device, Failure> {
+    pub fn device(&self) -> Result<AgentSigner, Failure> {
         let chain = login::chain(&self.home, &self.address)?;
-        let connection = Connection::open(&self.home.agent_socket())?;
         let mut chain = chain.into_iter();
-        let certificate = chain
-            .next()
-            .ok_or_else(|| Failure::new(Class::Io, "the chain of this device is empty").hint("smr-login"))?;
-        Ok(Device::new(connection, self.address.clone(), certificate, chain.collect()))
+        let certificate = chain.next().ok_or_else(|| {
+            Failure::new(Class::Io, "the chain of this device is empty").hint("smr-login")
+        })?;
+        let socket = self.home.agent_socket();
+        Ok(AgentSigner::open(
+            &socket,
+            self.address.clone(),
+            certificate,
+            chain.collect(),
+        )?)
     }
 
     /// Returns the anchors, with the lists that smrd has relayed so far.
@@ -99,7 +107,10 @@ impl User {
         match &address.repository {
             Some(other) if *other != self.repository => Err(Failure::new(
                 Class::NoMailbox,
-                format!("\"{address}\" is at another repository than \"{}\"", self.repository),
+                format!(
+                    "\"{address}\" is at another repository than \"{}\"",
+                    self.repository
+                ),
             )),
             _ => Ok(address.mailbox.clone()),
         }
@@ -124,7 +135,10 @@ impl User {
         if account.address != self.full(name) {
             return Err(Failure::new(
                 Class::Untrusted,
-                format!("asked for \"{name}\", smrd sent the record of \"{}\"", account.address),
+                format!(
+                    "asked for \"{name}\", smrd sent the record of \"{}\"",
+                    account.address
+                ),
             ));
         }
         let seen = Contact {
@@ -146,7 +160,10 @@ impl User {
                 continue;
             }
             let crl = Crl::from_der(der).map_err(|error| {
-                Failure::new(Class::Untrusted, format!("smrd relayed a damaged CRL: {error}"))
+                Failure::new(
+                    Class::Untrusted,
+                    format!("smrd relayed a damaged CRL: {error}"),
+                )
             })?;
             self.trust.crls.push(crl);
         }

@@ -1,0 +1,291 @@
+//! Receipts and evidence: gives receipts for what was read, checks those that
+//! came back, and exports what a stranger needs to check them himself.
+//!
+//! Verifies everything before it signs; counts nothing that does not verify.
+
+use std::fs::File;
+use std::io::{Cursor, Read, Seek};
+use std::path::Path;
+
+use smr_channel::reply::{Entry, Progress, State};
+use smr_channel::request::Folder;
+use smr_evidence::bundle::{self, Bundle, BundleError, Content, Given, Report};
+use smr_evidence::envelope::{Emit, Opened, ReceiptWanted};
+use smr_evidence::postmark::{self, Kind};
+use smr_evidence::reading::{Grade, Grounds, Verified};
+use smr_evidence::receipt;
+use smr_evidence::trust::{Certificate, Rules, TrustStore};
+use smr_name::{Class, MailboxName, MessageId};
+use smr_seal::Recipient;
+
+use crate::failure::Failure;
+use crate::fetch::{self, Message};
+use crate::listing;
+use crate::session::Receipt;
+use crate::user::User;
+
+// A receipt is a signature and its chain.
+const MAX_RECEIPT: u64 = 2 << 20;
+
+/// How a sent message stands with one of its addressees.
+pub struct Standing {
+    /// The message.
+    pub id: MessageId,
+    /// The addressee.
+    pub recipient: MailboxName,
+    /// How far it has come, as smrd says.
+    pub progress: Progress,
+    /// When smrd took the receipt, else none; unix seconds.
+    pub time: Option<i64>,
+    /// The verdict on the receipt: who signed, or why it does not count; none
+    /// where there is no receipt.
+    pub receipt: Option<Result<Verified, Failure>>,
+}
+
+impl Standing {
+    /// Tells whether a good receipt is there.
+    pub fn is_good(&self) -> bool {
+        matches!(self.receipt, Some(Ok(_)))
+    }
+
+    /// Returns the class of the receipt, `Q` or `D`.
+    pub fn grade(&self) -> Option<Grade> {
+        self.receipt
+            .as_ref()?
+            .as_ref()
+            .ok()
+            .map(|verified| verified.grade)
+    }
+}
+
+/// Gives a receipt for a message that was read, signed by this device.
+pub fn give(user: &mut User, id: MessageId) -> Result<(), Failure> {
+    let message = fetch::fetch(user, Folder::Inbox, id)?;
+    if message.entry.state != State::Read {
+        return Err(
+            Failure::new(Class::Denied, format!("message \"{id}\" was not read"))
+                .hint(format!("smr-recv {id}")),
+        );
+    }
+    give_for(user, &message)
+}
+
+/// Gives a receipt for a message that was just fetched and verified. smrd
+/// refuses it as long as the message is not marked read.
+pub fn give_for(user: &mut User, message: &Message) -> Result<(), Failure> {
+    let id = message.id;
+    let about = |f: Failure| f.about(&format!("message \"{id}\""));
+    if message.opened.headers.receipt == ReceiptWanted::Card {
+        return Err(Failure::new(
+            Class::Denied,
+            format!("message \"{id}\" asks for a receipt signed by the card itself"),
+        ));
+    }
+    let device = user.device()?;
+    let der = receipt::write(&message.opened, &user.address, &device, user.now)
+        .map_err(|e| about(e.into()))?;
+    let sender = message.entry.name.sender.clone();
+    let account = user.account(&sender)?;
+    let recipients: Result<Vec<Recipient>, _> = account
+        .devices
+        .iter()
+        .map(|d| Recipient::parse(&d.recipient))
+        .collect();
+    let recipients = recipients.map_err(|e| Failure::new(Class::Forged, e.to_string()))?;
+    let sealed = receipt::seal(&der, &recipients).map_err(|e| about(e.into()))?;
+    let offer = Receipt {
+        id,
+        size: sealed.bytes.len() as u64,
+        sha256: sealed.sha256,
+        cms: sealed.cms_sha256,
+    };
+    let notes = user
+        .session
+        .give_receipt(&offer, &mut Cursor::new(&sealed.bytes))?;
+    check_postmark(user, &sender, &notes, &offer)
+}
+
+fn check_postmark(
+    user: &User,
+    sender: &MailboxName,
+    notes: &[String],
+    receipt: &Receipt,
+) -> Result<(), Failure> {
+    let unkept = |why: &str| {
+        Failure::new(
+            Class::Untrusted,
+            format!("smrd did not keep its word: {why}"),
+        )
+    };
+    let [note] = notes else {
+        return Err(unkept("a receipt has one postmark"));
+    };
+    let mark = postmark::open(note, &user.server.postmark, &user.repository)
+        .map_err(|error| unkept(&error.to_string()))?;
+    let holds = mark.kind == Kind::Receipt
+        && mark.mailbox == *sender
+        && mark.sender == user.address.mailbox
+        && mark.id == receipt.id
+        && mark.cms == receipt.cms;
+    match holds {
+        true => Ok(()),
+        false => Err(unkept("the postmark is another receipt's")),
+    }
+}
+
+/// Returns the ids of all sent messages, by sending.
+pub fn sent(user: &mut User) -> Result<Vec<MessageId>, Failure> {
+    let entries = listing::entries(user, Folder::Sent)?;
+    Ok(entries.iter().map(|e| e.name.id).collect())
+}
+
+/// Says how sent messages stand with each of their addressees.
+pub fn standings(user: &mut User, ids: &[MessageId]) -> Result<Vec<Vec<Standing>>, Failure> {
+    let receipts = listing::entries(user, Folder::Receipts)?;
+    ids.iter()
+        .map(|id| standing(user, *id, &receipts))
+        .collect()
+}
+
+fn standing(user: &mut User, id: MessageId, receipts: &[Entry]) -> Result<Vec<Standing>, Failure> {
+    let original = fetch::fetch(user, Folder::Sent, id)?;
+    let mut mailboxes: Vec<MailboxName> = Vec::new();
+    for address in original.opened.headers.addressees() {
+        if !mailboxes.contains(&address.mailbox) {
+            mailboxes.push(address.mailbox.clone());
+        }
+    }
+    let states = user.session.state(id, &mailboxes)?;
+    let mut found = Vec::with_capacity(mailboxes.len());
+    for mailbox in mailboxes {
+        let told = states.iter().find(|(name, _)| *name == mailbox);
+        let progress = told.map_or(Progress::Unknown, |(_, progress)| *progress);
+        // There may be several: the best one counts, and the last failure is told.
+        let mine = receipts
+            .iter()
+            .filter(|e| e.name.id == id && e.name.sender == mailbox);
+        let mut standing = Standing {
+            id,
+            recipient: mailbox.clone(),
+            progress,
+            time: None,
+            receipt: None,
+        };
+        for entry in mine {
+            if !standing.is_good() {
+                let checked = received(user, &original.opened, entry).map(|(_, verified)| verified);
+                standing.time = Some(entry.name.time);
+                standing.receipt = Some(checked);
+            }
+        }
+        found.push(standing);
+    }
+    Ok(found)
+}
+
+/// Fetches one receipt and verifies it against the original: its DER, and who
+/// signed it.
+fn received(
+    user: &mut User,
+    original: &Opened,
+    entry: &Entry,
+) -> Result<(Vec<u8>, Verified), Failure> {
+    let mut sealed = Vec::new();
+    let name = &entry.name;
+    let reader = Some(&name.sender);
+    user.session
+        .fetch(Folder::Receipts, name.id, reader, MAX_RECEIPT, &mut sealed)?;
+    let der = receipt::open(&sealed, &user.keys)?;
+    let account = user.account(&name.sender)?;
+    let rules = user.rules();
+    let grounds = Grounds {
+        account: &account,
+        store: user.trust(),
+        rules: &rules,
+        deposited: Some(name.time),
+    };
+    let verified = receipt::check(&original.signed, original.headers.receipt, &der, &grounds)?;
+    Ok((der, verified))
+}
+
+/// Writes the evidence for a sent message into a new zip file.
+pub fn export(user: &mut User, id: MessageId, file: &Path) -> Result<(), Failure> {
+    let message = fetch::fetch(user, Folder::Sent, id)?;
+    let bundle = collect(user, &message)?;
+    let out = File::create_new(file).map_err(|error| {
+        Failure::new(
+            Class::CannotCreate,
+            format!("cannot create \"{}\": {error}", file.display()),
+        )
+    })?;
+    let mut emit = |mut out: &mut dyn std::io::Write| {
+        message
+            .emit(user, Emit::Raw, &mut out)
+            .map_err(|failure| std::io::Error::other(failure.to_string()))
+    };
+    let out = bundle::write(&bundle, Content::Whole(&mut emit), out)?;
+    out.sync_all().map_err(|error| {
+        Failure::new(
+            Class::Io,
+            format!("cannot write \"{}\": {error}", file.display()),
+        )
+    })
+}
+
+fn collect(user: &mut User, message: &Message) -> Result<Bundle, Failure> {
+    let id = message.id;
+    let mut people = vec![user.address.mailbox.clone()];
+    for address in message.opened.headers.addressees() {
+        if !people.contains(&address.mailbox) {
+            people.push(address.mailbox.clone());
+        }
+    }
+    let mut accounts = Vec::new();
+    for name in &people {
+        user.account(name)?;
+        let record = user.session.account(name)?.record;
+        accounts.push((user.full(name), record));
+    }
+    let mut receipts = Vec::new();
+    for entry in listing::entries(user, Folder::Receipts)? {
+        if entry.name.id == id {
+            let (der, _) = received(user, &message.opened, &entry)?;
+            receipts.push(Given {
+                by: user.full(&entry.name.sender),
+                der,
+            });
+        }
+    }
+    let mut postmarks = Vec::new();
+    for mailbox in user.known.postmarked(&id)? {
+        postmarks.extend(user.known.postmark(&id, &mailbox)?);
+    }
+    let trust = user.trust();
+    let anchors: Vec<Certificate> = trust
+        .realms
+        .iter()
+        .flat_map(|realm| realm.anchors.iter().cloned())
+        .collect();
+    Ok(Bundle {
+        id,
+        sender: user.address.clone(),
+        time: user.now,
+        signature: message.opened.cms.clone(),
+        receipts,
+        postmarks,
+        identity: Some(user.server.to_string()),
+        accounts,
+        anchors,
+        intermediates: trust.intermediates.clone(),
+        crls: trust.crls.clone(),
+    })
+}
+
+/// Verifies a bundle offline, by the reader's own anchors.
+pub fn verify(
+    zip: impl Read + Seek,
+    store: &TrustStore,
+    rules: &Rules,
+) -> Result<Report, BundleError> {
+    bundle::verify(zip, store, rules)
+}
