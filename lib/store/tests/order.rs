@@ -1,0 +1,153 @@
+//! The order of calls, as strace saw them: nothing is acknowledged before it is
+//! synced. A kill cannot show a missing sync; this can.
+
+mod ground;
+
+use std::collections::BTreeSet;
+use std::io::Write;
+use std::path::Path;
+use std::process::Command;
+
+use ground::{child, deposit, facts, id, name};
+use smr_store::Store;
+
+fn say(text: &str) {
+    std::io::stdout().lock().write_all(text.as_bytes()).unwrap();
+}
+
+#[test]
+#[ignore = "the process that the next test watches"]
+fn child_acknowledges_each_step() {
+    let Some(path) = std::env::var_os("SMR_TEST_STORE") else {
+        return;
+    };
+    let store = Store::create(Path::new(&path)).unwrap();
+    say("ACK create\n");
+    for account in ["ana", "eva", "rui"] {
+        store.create_account(&name(account), b"1").unwrap();
+        say("ACK account\n");
+    }
+    deposit(&store, 1, "rui", &["ana", "eva"], 9000).unwrap();
+    say("ACK deposit\n");
+    store.mark_fetched(&name("ana"), id(1)).unwrap();
+    say("ACK fetched\n");
+    store.mark_read(&name("ana"), id(1)).unwrap();
+    say("ACK read\n");
+    store.mark_read(&name("eva"), id(1)).unwrap();
+    say("ACK read\n");
+    store.replace_record(&name("ana"), b"1", b"2").unwrap();
+    say("ACK record\n");
+    let spooled = store.spool().unwrap().finish().unwrap();
+    store
+        .place_receipt(&spooled, &facts(1, "ana", 5), &name("rui"))
+        .unwrap();
+    say("ACK receipt\n");
+}
+
+/// What has been changed and not synced, by path below the store.
+#[derive(Default)]
+struct Unsynced {
+    names: BTreeSet<String>,
+    content: BTreeSet<String>,
+}
+
+fn parent(path: &str) -> String {
+    path.rsplit_once('/')
+        .map_or(".", |(parent, _)| parent)
+        .to_owned()
+}
+
+impl Unsynced {
+    fn made(&mut self, path: &str) {
+        self.content.insert(path.to_owned());
+        self.names.insert(parent(path));
+    }
+
+    // What gets its final name must be synced below and including itself.
+    fn placed(&mut self, from: &str, to: &str, line: &str) {
+        let below = format!("{from}/");
+        let open = |path: &String| path == from || path.starts_with(&below);
+        assert!(!self.content.iter().any(open), "content not synced: {line}");
+        assert!(!self.names.iter().any(open), "names not synced: {line}");
+        self.names.insert(parent(to));
+    }
+
+    fn check(&self, line: &str) {
+        // Nobody misses what is in tmp.
+        let open: Vec<_> = self.names.iter().filter(|path| *path != "tmp").collect();
+        assert!(open.is_empty(), "{open:?} not synced: {line}");
+    }
+}
+
+fn quoted(line: &str) -> Vec<&str> {
+    line.split('"').skip(1).step_by(2).collect()
+}
+
+fn watch(log: &str, root: &str) -> usize {
+    let mut unsynced = Unsynced::default();
+    let mut acknowledged = 0;
+    for line in log.lines().filter(|line| !line.contains(" = -1 ")) {
+        let words = quoted(line);
+        let call = line.split('(').next().unwrap().rsplit(' ').next().unwrap();
+        match (call, words.as_slice()) {
+            ("mkdir" | "mkdirat", [path]) if *path != root => unsynced.made(path),
+            ("openat", [path]) if line.contains("O_EXCL") => unsynced.made(path),
+            ("linkat" | "renameat", [from, to]) => unsynced.placed(from, to, line),
+            ("unlinkat", [path]) if !path.starts_with("tmp/") => unsynced.check(line),
+            ("fsync", _) => {
+                let path = line.split(['<', '>']).nth(1).unwrap();
+                let path = path
+                    .strip_prefix(root)
+                    .unwrap_or(path)
+                    .trim_start_matches('/');
+                let path = if path.is_empty() { "." } else { path };
+                unsynced.names.remove(path);
+                unsynced.content.remove(path);
+            }
+            ("write", [text]) if text.starts_with("ACK ") => {
+                unsynced.check(line);
+                acknowledged += 1;
+            }
+            _ => {}
+        }
+    }
+    acknowledged
+}
+
+#[test]
+fn every_step_is_synced_before_it_is_acknowledged() {
+    let room = tempfile::tempdir().unwrap();
+    let store = room.path().join("store");
+    let log = room.path().join("log");
+    let calls = "mkdir,mkdirat,openat,linkat,renameat,unlinkat,fsync,write";
+    let output = Command::new("strace")
+        .args([
+            "-f",
+            "-qq",
+            "-y",
+            "-s",
+            "400",
+            "-e",
+            &format!("trace={calls}"),
+            "-o",
+        ])
+        .arg(&log)
+        .args(child("child_acknowledges_each_step", &store))
+        .output()
+        .expect("strace is installed");
+    assert!(output.status.success());
+    let log = std::fs::read_to_string(&log).unwrap();
+    assert_eq!(watch(&log, store.to_str().unwrap()), 10);
+    // The watcher does see: the same run without any one of its syncs is refused.
+    let lines: Vec<_> = log.lines().collect();
+    let needed = |line: &str| {
+        line.contains("fsync(") && line.contains("/store") && !line.contains("/store/tmp>")
+    };
+    let syncs: Vec<_> = (0..lines.len()).filter(|&at| needed(lines[at])).collect();
+    assert!(syncs.len() > 50);
+    for at in syncs {
+        let without = [&lines[..at], &lines[at + 1..]].concat().join("\n");
+        let watched = std::panic::catch_unwind(|| watch(&without, store.to_str().unwrap()));
+        assert!(watched.is_err(), "{}", lines[at]);
+    }
+}
