@@ -222,6 +222,25 @@ fn signed_part<R: BufRead>(
     }
 }
 
+/// Tells whether a header is that of a signature, and says nothing else.
+fn is_signature(block: &Block) -> Result<bool, EnvelopeError> {
+    let typed = Typed::parse(block.one("content-type")?)?;
+    let named = match typed.len() {
+        0 => true,
+        _ => typed.len() == 1 && typed.param("name") == Some("smime.p7s"),
+    };
+    let disposed = match block.optional("content-disposition")? {
+        None => true,
+        Some(value) => {
+            let typed = Typed::parse(value)?;
+            typed.kind == "attachment"
+                && typed.len() == 1
+                && typed.param("filename") == Some("smime.p7s")
+        }
+    };
+    Ok(named && disposed && SIGNATURE_TYPES.contains(&typed.kind.as_str()))
+}
+
 fn signature_part<R: BufRead>(
     lines: &mut Lines<R>,
     delimiter: &[u8],
@@ -234,9 +253,8 @@ fn signature_part<R: BufRead>(
         "content-disposition",
     ];
     only(&block, &fields)?;
-    let typed = Typed::parse(block.one("content-type")?)?;
     let encoding = block.one("content-transfer-encoding")?;
-    if !SIGNATURE_TYPES.contains(&typed.kind.as_str()) || !encoding.eq_ignore_ascii_case("base64") {
+    if !is_signature(&block)? || !encoding.eq_ignore_ascii_case("base64") {
         return Err(BROKEN("the second part is not a signature"));
     }
     let close = [delimiter, b"--"].concat();
@@ -404,6 +422,8 @@ mod tests {
                 "--b\r\nX: y\r\nContent-Type: application/pkcs7",
             ),
             ("pkcs7-signature; name", "octet-stream; name"),
+            ("name=smime.p7s", "name=invoice.exe"),
+            ("name=smime.p7s", "name=smime.p7s; x=y"),
             ("Encoding: base64", "Encoding: 7bit"),
             ("MAA=", "MAA"),
             ("MAA=\r\n", "MAA=\r\n\r\n"),
