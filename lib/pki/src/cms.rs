@@ -11,7 +11,7 @@ use const_oid::db::rfc5911::{
     ID_MESSAGE_DIGEST, ID_SIGNED_DATA, ID_SIGNING_TIME,
 };
 use der::asn1::{Any, OctetString, SetOfVec};
-use der::{Decode, Encode};
+use der::{Decode, Encode, Tag, Tagged};
 use spki::AlgorithmIdentifierRef;
 use x509_cert::time::Time;
 
@@ -21,8 +21,8 @@ use crate::ess::ReceiptRequest;
 use crate::signature::{Scheme, SignatureError, plain_digest};
 use crate::signer::SignerError;
 use syntax::{
-    Attribute, ContentInfo, EssCertIdV2, ID_SIGNING_CERTIFICATE_V2, SignedDataSyntax, SignerInfo,
-    SigningCertificateV2,
+    Attribute, ContentInfo, DIRECTORY_NAME, EssCertIdV2, ID_SIGNING_CERTIFICATE_V2,
+    SignedDataSyntax, SignerInfo, SigningCertificateV2,
 };
 
 pub use crate::digest::DigestAlgorithm;
@@ -42,6 +42,14 @@ impl ContentType {
         match self {
             ContentType::Data => ID_DATA,
             ContentType::Receipt => ID_CT_RECEIPT,
+        }
+    }
+
+    /// The version of a SignedData that holds it (RFC 5652 5.1).
+    fn version(self) -> u8 {
+        match self {
+            ContentType::Data => 1,
+            ContentType::Receipt => 3,
         }
     }
 
@@ -113,6 +121,9 @@ impl SignedData {
         check_once(attributes)?;
         let content_type = ContentType::from_oid(syntax.encapsulated.content_type)
             .ok_or(CmsError::Damaged("unknown content type"))?;
+        if syntax.version != content_type.version() || info.version != 1 {
+            return Err(CmsError::Damaged("unknown version"));
+        }
         let signed_type: ObjectIdentifier = required(attributes, ID_CONTENT_TYPE, "contentType")?;
         if signed_type != content_type.oid() {
             return Err(CmsError::Damaged("the signed content type differs"));
@@ -348,7 +359,7 @@ fn find_signer(
     let issuer = info.sid.issuer.to_der().map_err(|_| NOT_DER)?;
     let mut named = certificates
         .iter()
-        .filter(|c| c.issuer_der() == issuer && c.serial() == info.sid.serial.value())
+        .filter(|c| c.issuer_der() == issuer && is_serial_of(&info.sid.serial, c))
         .peekable();
     if named.peek().is_none() {
         return Err(CmsError::Damaged("the signer's certificate is missing"));
@@ -367,11 +378,13 @@ fn is_signed_for(id: &EssCertIdV2, certificate: &Certificate) -> bool {
     let hashed = digest.is_some_and(|d| d.digest(certificate.der()) == id.hash.as_bytes());
     let named = id.issuer_serial.as_ref().is_none_or(|named| {
         // A directoryName is [4] EXPLICIT: its content is the name itself.
-        let issuers = named.issuer.iter().map(Any::value);
-        named.serial.value() == certificate.serial()
-            && issuers
-                .into_iter()
-                .any(|name| name == certificate.issuer_der())
+        let mut names = named.issuer.iter().filter(|n| n.tag() == DIRECTORY_NAME);
+        is_serial_of(&named.serial, certificate)
+            && names.any(|name| name.value() == certificate.issuer_der())
     });
     hashed && named
+}
+
+fn is_serial_of(serial: &Any, certificate: &Certificate) -> bool {
+    serial.tag() == Tag::Integer && serial.value() == certificate.serial()
 }

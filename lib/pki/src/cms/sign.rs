@@ -13,8 +13,8 @@ use der::{Decode, Encode, Tag};
 use spki::AlgorithmIdentifierOwned;
 
 use super::syntax::{
-    Attribute, ContentInfo, Encapsulated, EssCertIdV2, EssIssuerSerial, ID_SIGNING_CERTIFICATE_V2,
-    IssuerAndSerial, SignedDataSyntax, SignerInfo, SigningCertificateV2,
+    Attribute, ContentInfo, DIRECTORY_NAME, Encapsulated, EssCertIdV2, EssIssuerSerial,
+    ID_SIGNING_CERTIFICATE_V2, IssuerAndSerial, SignedDataSyntax, SignerInfo, SigningCertificateV2,
 };
 use super::{CmsError, ContentType};
 use crate::asn1;
@@ -104,15 +104,11 @@ fn attribute(oid: ObjectIdentifier, value: &impl Encode) -> Result<Attribute, Cm
 }
 
 fn signing_certificate(certificate: &Certificate) -> der::Result<SigningCertificateV2> {
-    let directory_name = Tag::ContextSpecific {
-        constructed: true,
-        number: der::TagNumber(4),
-    };
     let id = EssCertIdV2 {
         hash_algorithm: None,
         hash: OctetString::new(certificate.fingerprint())?,
         issuer_serial: Some(EssIssuerSerial {
-            issuer: vec![Any::new(directory_name, certificate.issuer_der())?],
+            issuer: vec![Any::new(DIRECTORY_NAME, certificate.issuer_der())?],
             serial: Any::new(Tag::Integer, certificate.serial())?,
         }),
     };
@@ -152,10 +148,7 @@ fn assemble(
         Content::Detached { .. } => None,
     };
     let syntax = SignedDataSyntax {
-        version: match request.content_type {
-            ContentType::Data => 1,
-            ContentType::Receipt => 3,
-        },
+        version: request.content_type.version(),
         digest_algorithms: SetOfVec::try_from(vec![digest_algorithm])?,
         encapsulated: Encapsulated {
             content_type: request.content_type.oid(),

@@ -5,12 +5,18 @@
 
 use const_oid::ObjectIdentifier;
 use der::asn1::{Any, Ia5String, ObjectIdentifier as Oid, OctetString, SetOfVec};
-use der::{Choice, Sequence, ValueOrd};
+use der::{Choice, Sequence, Tag, TagNumber, ValueOrd};
 use spki::AlgorithmIdentifierOwned;
 use x509_cert::ext::pkix::name::GeneralName;
 
 pub(crate) const ID_SIGNING_CERTIFICATE_V2: ObjectIdentifier =
     ObjectIdentifier::new_unwrap("1.2.840.113549.1.9.16.2.47");
+
+/// directoryName in GeneralName (RFC 5280 4.2.1.6).
+pub(crate) const DIRECTORY_NAME: Tag = Tag::ContextSpecific {
+    constructed: true,
+    number: TagNumber(4),
+};
 
 /// ContentInfo (RFC 5652 3).
 #[derive(Clone, Debug, Sequence)]
