@@ -6,7 +6,10 @@
 use std::fmt::Write;
 use std::sync::Arc;
 
+use jiff::Timestamp;
+
 use crate::config::Level;
+use crate::house::now;
 
 /// Where finished lines go; they carry no line end.
 pub type Sink = Arc<dyn Fn(&str) + Send + Sync>;
@@ -63,7 +66,8 @@ impl Line<'_> {
     /// Hands the line to the sink.
     pub(crate) fn send(self) {
         if let Some(text) = self.text {
-            (self.log.sink)(&text);
+            let now = Timestamp::from_second(now()).unwrap_or(Timestamp::UNIX_EPOCH);
+            (self.log.sink)(&format!("time={now} {text}"));
         }
     }
 }
@@ -82,7 +86,13 @@ mod tests {
             Arc::new(move |l| sink.lock().unwrap().push(l.to_owned())),
         );
         write(&log);
-        lines.lock().unwrap().clone()
+        let lines = lines.lock().unwrap();
+        let untimed = |line: &String| {
+            let (time, rest) = line.split_once(' ').unwrap();
+            assert!(time.starts_with("time=20") && time.ends_with('Z'), "{time}");
+            rest.to_owned()
+        };
+        lines.iter().map(untimed).collect()
     }
 
     #[test]

@@ -44,6 +44,21 @@ impl StartError {
             StartError::Grounds(e) => e.class(),
         }
     }
+
+    /// Returns what may help.
+    pub fn hint(&self) -> Option<&'static str> {
+        match self {
+            StartError::Store(OpenError::NotAStore(_) | OpenError::Disk(_))
+            | StartError::Keys(KeysError::Absent { .. }) => {
+                Some("make the repository first: smrd --init")
+            }
+            StartError::Store(OpenError::InUse(_)) => Some("stop the smrd that runs"),
+            StartError::Store(_) => None,
+            StartError::Keys(KeysError::Open { .. }) => Some("chmod 600 the file"),
+            StartError::Keys(_) => None,
+            StartError::Grounds(_) => Some("look at everything: smrd --check"),
+        }
+    }
 }
 
 pub(crate) struct House {

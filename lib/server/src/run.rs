@@ -50,6 +50,18 @@ impl RunError {
             RunError::Ready { .. } => Class::Usage,
         }
     }
+
+    /// Returns what may help: a command, mostly.
+    pub fn hint(&self) -> Option<&'static str> {
+        match self {
+            RunError::Config(e) => Some(e.hint()),
+            RunError::Server(ServerError::Start(e)) => e.hint(),
+            RunError::Server(ServerError::Listen(_)) => {
+                Some("does another smrd run? see \"listen.address\" in smrd.toml")
+            }
+            _ => None,
+        }
+    }
 }
 
 /// Runs smrd with the configuration at `path` until SIGTERM or SIGINT; SIGHUP

@@ -61,6 +61,14 @@ impl ConfigError {
     pub fn class(&self) -> Class {
         Class::Config
     }
+
+    /// Returns what may help.
+    pub fn hint(&self) -> &'static str {
+        match self {
+            ConfigError::Read { .. } => "name the file: smrd --config FILE",
+            _ => "see smrd.conf(5)",
+        }
+    }
 }
 
 /// What smrd.toml says, defaults filled in; paths are absolute or relative to

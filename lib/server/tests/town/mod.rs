@@ -1,0 +1,105 @@
+//! A small town for tests: a CA made by openssl, people with devices, and a
+//! smrd on loopback that they talk to with the bare channel.
+//!
+//! Asserts that every reply carries smrd's warrant; everything else is the
+//! tests' own.
+#![allow(dead_code, unreachable_pub, missing_docs)]
+
+pub mod client;
+pub mod people;
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use smr_channel::identity::Identity;
+use smr_server::config::Config;
+use smr_server::{Log, Server};
+use tempfile::TempDir;
+
+use people::Authority;
+
+pub struct Town {
+    dir: TempDir,
+    pub ca: Authority,
+    more: String,
+    server: Option<Server>,
+    lines: Arc<Mutex<Vec<String>>>,
+}
+
+pub fn now() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+    i64::try_from(since.as_secs()).unwrap()
+}
+
+impl Town {
+    /// A town with a running smrd and nobody registered.
+    pub fn new() -> Town {
+        Town::with("")
+    }
+
+    /// The same, with more lines for smrd.toml.
+    pub fn with(more: &str) -> Town {
+        let dir = TempDir::new().unwrap();
+        let ca = Authority::new(&dir.path().join("ca"));
+        let mut town = Town {
+            dir,
+            ca,
+            more: more.to_owned(),
+            server: None,
+            lines: Arc::default(),
+        };
+        smr_server::init(&town.config()).unwrap();
+        town.start();
+        town
+    }
+
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    pub fn config(&self) -> Config {
+        let text = format!(
+            "name = 'repo.example'\n\
+             listen = {{ address = ['127.0.0.1:0'], per_peer = 32 }}\n\
+             trust = {{ anchors = ['trust'], crls = ['crls'] }}\n{}\n",
+            self.more
+        );
+        let ca = Path::new("ca");
+        let text = text.replace("'trust'", &format!("'{}'", ca.join("trust").display()));
+        let text = text.replace("'crls'", &format!("'{}'", ca.join("crls").display()));
+        let store = Some(self.path("deep/store"));
+        Config::parse(&text, &self.path("smrd.toml"), store).unwrap()
+    }
+
+    pub fn start(&mut self) {
+        let lines = self.lines.clone();
+        let sink = move |line: &str| lines.lock().unwrap().push(line.to_owned());
+        let mut config = self.config();
+        config.log = smr_server::config::Level::Debug;
+        let log = Log::new(config.log, Arc::new(sink));
+        self.server = Some(Server::start(config, log).unwrap());
+    }
+
+    pub fn server(&self) -> &Server {
+        self.server.as_ref().unwrap()
+    }
+
+    pub fn address(&self) -> SocketAddr {
+        self.server().addresses()[0]
+    }
+
+    /// Stops smrd and tells whether every connection ended in time.
+    pub fn stop(&mut self) -> bool {
+        self.server.take().unwrap().stop()
+    }
+
+    pub fn identity(&self) -> Identity {
+        client::identity(self.address())
+    }
+
+    pub fn log(&self) -> String {
+        self.lines.lock().unwrap().join("\n")
+    }
+}
