@@ -11,6 +11,8 @@ mod text;
 
 use smr_name::{Address, Class, Fingerprint, MailboxName, RepositoryName};
 
+use smr_seal::{Recipient, SealError};
+
 pub use draft::{Draft, build};
 pub use follows::follows;
 pub use keys::keys_statement;
@@ -165,6 +167,12 @@ impl Account {
     /// Returns the device with this certificate.
     pub fn device(&self, fingerprint: &Fingerprint) -> Option<&Device> {
         self.devices.iter().find(|d| d.fingerprint == *fingerprint)
+    }
+
+    /// Returns the age recipients of all devices, in their order.
+    pub fn recipients(&self) -> Result<Vec<Recipient>, SealError> {
+        let devices = self.devices.iter();
+        devices.map(|d| Recipient::parse(&d.recipient)).collect()
     }
 
     /// Returns when the device with this certificate was removed.

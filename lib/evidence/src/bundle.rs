@@ -5,7 +5,6 @@
 //! file and unpacks none; names in a zip are only looked up, never followed.
 
 mod archive;
-mod mime;
 mod verify;
 
 use std::io;
@@ -16,6 +15,7 @@ pub use archive::{Content, read, write};
 pub use verify::{Received, Report, verify};
 
 use crate::account::AccountError;
+use crate::envelope::EnvelopeError;
 use crate::lines::LineError;
 use crate::postmark::PostmarkError;
 use crate::reading::ReadingError;
@@ -94,7 +94,10 @@ pub enum BundleError {
     Material(#[from] MaterialError),
     /// The message does not verify.
     #[error("the message does not verify: {0}")]
-    Message(#[source] CmsError),
+    Message(#[source] EnvelopeError),
+    /// The signature of a message left out does not verify.
+    #[error("the signature of the message does not verify: {0}")]
+    Signature(#[source] CmsError),
     /// The message is not the one the bundle is about.
     #[error("the message does not fit the bundle: {0}")]
     Mismatch(&'static str),

@@ -190,3 +190,56 @@ fn common_name(name: &MailboxName, repository: &RepositoryName, label: &str) -> 
 fn policy(name: &MailboxName, repository: &RepositoryName, label: &str) -> String {
     format!("{name}@{repository}\n{label}\n")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{DeviceError, check_label, request};
+
+    #[test]
+    fn plain_labels_pass() {
+        for label in ["a", "laptop", "Rui-2.old_one", "x".repeat(32).as_str()] {
+            assert!(check_label(label).is_ok(), "{label}");
+        }
+    }
+
+    #[test]
+    fn other_labels_are_refused() {
+        for label in [
+            "",
+            "-a",
+            ".a",
+            "a b",
+            "a\n",
+            "a/b",
+            "caf\u{e9}",
+            "x".repeat(33).as_str(),
+        ] {
+            assert!(
+                matches!(check_label(label), Err(DeviceError::Label)),
+                "{label:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn requests_name_account_and_device() {
+        let (name, repository) = ("rui".parse().unwrap(), "repo.example".parse().unwrap());
+        let request = request(&name, &repository, "laptop", vec![1], 1, 2, [3; 16]).unwrap();
+        assert_eq!(request.common_name, "smr rui@repo.example laptop");
+        assert_eq!(request.policy, "rui@repo.example\nlaptop\n");
+        assert_eq!((request.not_before, request.not_after), (1, 2));
+    }
+
+    #[test]
+    fn long_names_are_refused_not_cut() {
+        let name = "rui".parse().unwrap();
+        // "smr rui@" and " laptop" leave 49 bytes of the 64 for the repository.
+        let fits = "r".repeat(49).parse().unwrap();
+        assert!(request(&name, &fits, "laptop", vec![], 1, 2, [3; 16]).is_ok());
+        let long = "r".repeat(50).parse().unwrap();
+        assert!(matches!(
+            request(&name, &long, "laptop", vec![], 1, 2, [3; 16]),
+            Err(DeviceError::TooLong(_))
+        ));
+    }
+}

@@ -134,8 +134,9 @@ impl Material for TrustStore {
         let (certificates, crls) = read_material(bytes)?;
         // An authority that another one vouches for is believed for that, so
         // that its revocation is seen; only roots are believed for themselves.
-        let (certificates, others): (Vec<_>, Vec<_>) =
-            certificates.into_iter().partition(Certificate::is_self_issued);
+        let (certificates, others): (Vec<_>, Vec<_>) = certificates
+            .into_iter()
+            .partition(Certificate::is_self_issued);
         self.intermediates.extend(others);
         self.crls.extend(crls);
         match self.realms.iter_mut().find(|r| r.name == realm) {
@@ -232,4 +233,55 @@ fn contained_crls(bytes: &[u8]) -> Result<Vec<Crl>, MaterialError> {
         return Ok(Vec::new());
     }
     Ok(smr_pki::crl::parse_bundle(bytes)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Class, Material, Person, TrustStore};
+
+    fn person(realm: &str, country: &str, serial: Option<&str>, subject: &str) -> Person {
+        Person {
+            realm: realm.into(),
+            country: Some(country.into()),
+            serial: serial.map(str::to_owned),
+            subject: subject.into(),
+            display: "RUI SILVA".into(),
+        }
+    }
+
+    #[test]
+    fn a_renewed_card_is_the_same_persons() {
+        let old = person("pt", "PT", Some("BI1"), "CN=RUI SILVA,OU=2020");
+        assert_eq!(old, person("pt", "PT", Some("BI1"), "CN=RUI SILVA,OU=2025"));
+        let plain = person("pt", "PT", None, "CN=RUI SILVA");
+        assert_eq!(plain, person("pt", "", None, "CN=RUI SILVA"));
+    }
+
+    #[test]
+    fn a_name_alone_is_nobody() {
+        let rui = person("pt", "PT", Some("BI1"), "CN=RUI SILVA");
+        for other in [
+            person("es", "PT", Some("BI1"), "CN=RUI SILVA"),
+            person("pt", "ES", Some("BI1"), "CN=RUI SILVA"),
+            person("pt", "PT", Some("BI2"), "CN=RUI SILVA"),
+            person("pt", "PT", None, "CN=RUI SILVA"),
+            // A subject that spells another's serial number.
+            person("pt", "PT", None, "BI1"),
+            person("pt", "", None, "BI1"),
+        ] {
+            assert_ne!(rui, other);
+        }
+    }
+
+    #[test]
+    fn other_files_are_refused() {
+        let mut store = TrustStore::default();
+        for bytes in [&b""[..], b"hello", b"-----BEGIN CERTIFICATE-----\n!\n"] {
+            let error = store.add_anchors("pt", bytes).unwrap_err();
+            assert_eq!(error.class(), Class::Config);
+            assert!(store.add_intermediates(bytes).is_err());
+            assert!(store.add_crls(bytes).is_err());
+        }
+        assert!(store.realms.is_empty() && store.crls.is_empty());
+    }
 }

@@ -230,3 +230,77 @@ fn removed(text: &str) -> Option<Removed> {
         time: lines::time(time)?,
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::Record;
+    use crate::account::AccountError;
+
+    const PRINT: &str = "SHA256:ungWv48Bz+pBQUDeXa4iI7ADYaOWF3qctBD/YfIAFa0";
+
+    fn text(number: u64, previous: &str, rest: &str) -> String {
+        format!(
+            "smr account 1\naccount rui@repo.example\nnumber {number}\nprevious {previous}\n\
+             time 2027-01-15T08:00:00Z\nbackup -\n{rest}"
+        )
+    }
+
+    #[test]
+    fn texts_come_back() {
+        let removed = format!("removed {PRINT} 2027-01-14T08:00:00Z\n");
+        for text in [text(1, "-", ""), text(2, PRINT, &removed)] {
+            assert_eq!(Record::read(&text).unwrap().write().unwrap(), text);
+        }
+    }
+
+    #[test]
+    fn other_texts_are_refused() {
+        let removed = format!("removed {PRINT} 2027-01-14T08:00:00Z\n");
+        for (text, why) in [
+            (text(1, PRINT, ""), "a first record that follows one"),
+            (text(2, "-", ""), "a second record that follows none"),
+            (text(0, "-", ""), "no number"),
+            (text(1, "-", "extra 1\n"), "an unknown line"),
+            (text(1, "-", "\n"), "an empty line"),
+            (text(1, "-", &removed.repeat(2)), "a device removed twice"),
+            (
+                text(1, "-", &removed.replace("14T", "16T")),
+                "a removal after the record",
+            ),
+            (
+                text(1, "-", &format!("keys {PRINT} AAAA\n")),
+                "keys of no device",
+            ),
+            (
+                text(1, "-", &format!("device a {PRINT} AAAA\n")),
+                "a device without certificate",
+            ),
+            (
+                text(1, "-", "").replace("backup -", "backup age1"),
+                "no recipient",
+            ),
+            (
+                text(1, "-", "").replace("@repo.example", ""),
+                "no repository",
+            ),
+            (text(1, "-", "").replace('\n', "\r\n"), "other line ends"),
+            (text(1, "-", "").trim_end().into(), "no final line end"),
+            (
+                text(1, "-", "").replace("account 1", "account 2"),
+                "another version",
+            ),
+        ] {
+            assert!(Record::read(&text).is_err(), "{why}");
+        }
+    }
+
+    #[test]
+    fn unwritable_records_are_refused() {
+        let mut record = Record::read(&text(1, "-", "")).unwrap();
+        record.number = 2;
+        assert!(matches!(record.write(), Err(AccountError::Rule(_))));
+        record.number = 1;
+        record.time = i64::MAX;
+        assert!(matches!(record.write(), Err(AccountError::Rule(_))));
+    }
+}

@@ -94,10 +94,14 @@ fn files(bundle: &Bundle, whole: bool) -> Result<Vec<(String, Vec<u8>)>, BundleE
         if whole { "whole" } else { "redacted" },
     );
     let pem = |certificates: &[crate::trust::Certificate]| {
-        certificates.iter().map(|c| c.to_pem()).collect::<String>().into_bytes()
+        certificates
+            .iter()
+            .map(|c| c.to_pem())
+            .collect::<String>()
+            .into_bytes()
     };
     let mut files = vec![
-        (README.into(), include_str!("bundle.txt").into()),
+        (README.into(), include_str!("readme.txt").into()),
         (super::SCRIPT.into(), script(bundle.time).into_bytes()),
         (INDEX.into(), index.into_bytes()),
         (SIGNATURE.into(), bundle.signature.clone()),
@@ -116,7 +120,10 @@ fn files(bundle: &Bundle, whole: bool) -> Result<Vec<(String, Vec<u8>)>, BundleE
         files.push((name, receipt.der.clone()));
     }
     for (number, postmark) in bundle.postmarks.iter().enumerate() {
-        files.push((format!("postmarks/{}.txt", number + 1), postmark.clone().into_bytes()));
+        files.push((
+            format!("postmarks/{}.txt", number + 1),
+            postmark.clone().into_bytes(),
+        ));
     }
     Ok(files)
 }
@@ -127,7 +134,11 @@ fn script(time: i64) -> String {
 }
 
 fn crls_pem(bundle: &Bundle) -> String {
-    bundle.crls.iter().map(|crl| pem_block("X509 CRL", &crl.der)).collect()
+    bundle
+        .crls
+        .iter()
+        .map(|crl| pem_block("X509 CRL", &crl.der))
+        .collect()
 }
 
 /// Writes a PEM block (RFC 7468).
@@ -210,13 +221,17 @@ fn take<R: Read + Seek>(
         IDENTITY => bundle.identity = Some(text(name, contents(zip, name, MAX_FILE)?)?),
         ANCHORS => material(contents(zip, name, MAX_FILE)?, |b| store.add_anchors("", b))?,
         INTERMEDIATES => {
-            material(contents(zip, name, MAX_FILE)?, |b| store.add_intermediates(b))?;
+            material(contents(zip, name, MAX_FILE)?, |b| {
+                store.add_intermediates(b)
+            })?;
         }
         CRLS => material(contents(zip, name, MAX_CRLS)?, |b| store.add_crls(b))?,
         _ => {
             if let Some(address) = plain("accounts/", ".p7s") {
                 let address = whole_address(address).ok_or_else(stray)?;
-                bundle.accounts.push((address, contents(zip, name, MAX_FILE)?));
+                bundle
+                    .accounts
+                    .push((address, contents(zip, name, MAX_FILE)?));
             } else if let Some(receipt) = plain("receipts/", ".p7s") {
                 let (by, number) = receipt.rsplit_once('-').ok_or_else(stray)?;
                 let by = whole_address(by).ok_or_else(stray)?;

@@ -12,9 +12,9 @@ use smr_pki::ess::verify_receipt;
 use zip::ZipArchive;
 
 use super::archive::{MESSAGE, read};
-use super::mime::take_apart;
 use super::{Bundle, BundleError, Given, identity_fingerprint};
 use crate::account::{self, Account};
+use crate::envelope::verify_plain;
 use crate::postmark::{self, Kind, Postmark};
 use crate::reading::{Grounds, Verified, verify_sender, verify_signer};
 use crate::trust::{Rules, SignedData, TrustStore};
@@ -64,12 +64,13 @@ pub fn verify<R: Read + Seek>(
 ) -> Result<Report, BundleError> {
     let (bundle, whole) = read(&mut zip)?;
     let mut store = store.clone();
-    store.intermediates.extend(bundle.intermediates.iter().cloned());
+    store
+        .intermediates
+        .extend(bundle.intermediates.iter().cloned());
     store.crls.extend(bundle.crls.iter().cloned());
-    let original = SignedData::parse(&bundle.signature).map_err(BundleError::Message)?;
-    let addressees = match whole {
-        true => check_message(&mut zip, &bundle, &original)?,
-        false => check_redacted(&original)?,
+    let (original, addressees) = match whole {
+        true => check_message(&mut zip, &bundle)?,
+        false => check_redacted(&bundle)?,
     };
     let judge = Judge {
         accounts: open_accounts(&bundle, &store, rules)?,
@@ -97,37 +98,64 @@ pub fn verify<R: Read + Seek>(
     })
 }
 
-/// Verifies the message; returns its addressees.
+/// Verifies the message; returns its signature and its addressees.
 fn check_message<R: Read + Seek>(
     zip: R,
     bundle: &Bundle,
-    original: &SignedData,
-) -> Result<Vec<Address>, BundleError> {
+) -> Result<(SignedData, Vec<Address>), BundleError> {
     let mut zip = ZipArchive::new(zip).map_err(|e| BundleError::Zip(e.to_string()))?;
-    let message = zip.by_name(MESSAGE).map_err(|e| BundleError::Zip(e.to_string()))?;
-    let taken = take_apart(message, original.digest_algorithm())?;
-    original.verify_detached(&taken.digest).map_err(BundleError::Message)?;
-    let same = |held: bool, why| held.then_some(()).ok_or(BundleError::Mismatch(why));
-    same(original.content_type() == ContentType::Data, "it is no message")?;
-    same(taken.signature == bundle.signature, "\"message.p7s\" is another signature")?;
-    same(taken.id == bundle.id, "it has another id")?;
-    same(taken.from == bundle.sender, "it is from someone else")?;
-    Ok(taken.addressees)
+    let message = zip
+        .by_name(MESSAGE)
+        .map_err(|e| BundleError::Zip(e.to_string()))?;
+    let opened = verify_plain(message).map_err(BundleError::Message)?;
+    let headers = &opened.headers;
+    same(
+        opened.cms == bundle.signature,
+        "\"message.p7s\" is another signature",
+    )?;
+    same(headers.id == bundle.id, "it has another id")?;
+    same(
+        headers.from.address == bundle.sender,
+        "it is from someone else",
+    )?;
+    let addressees = headers.addressees().cloned().collect();
+    Ok((opened.signed, addressees))
 }
 
-/// Verifies what is left of a redacted message: the signature over a digest.
-fn check_redacted(original: &SignedData) -> Result<Vec<Address>, BundleError> {
-    original
-        .verify_detached(original.message_digest())
-        .map_err(BundleError::Message)?;
-    if original.content_type() != ContentType::Data {
-        return Err(BundleError::Mismatch("it is no message"));
-    }
-    let asked = original.receipt_request().map_or(&[][..], |r| &r.receipts_from);
-    asked
+fn same(held: bool, why: &'static str) -> Result<(), BundleError> {
+    held.then_some(()).ok_or(BundleError::Mismatch(why))
+}
+
+/// Verifies what is left of a redacted message: the signature over a digest,
+/// and the request for receipts, which says which message it is and to whom.
+fn check_redacted(bundle: &Bundle) -> Result<(SignedData, Vec<Address>), BundleError> {
+    let original = SignedData::parse(&bundle.signature).map_err(BundleError::Signature)?;
+    let left = original.verify_detached(original.message_digest());
+    left.map_err(BundleError::Signature)?;
+    same(
+        original.content_type() == ContentType::Data,
+        "it is no message",
+    )?;
+    let request = original.receipt_request();
+    let request = request.ok_or(BundleError::Mismatch(
+        "without content, its signature names nobody",
+    ))?;
+    let repository = bundle.sender.repository.as_ref().map_or("", |r| r.as_str());
+    let name = format!("{}@{repository}", bundle.id);
+    same(
+        request.content_identifier == name.as_bytes(),
+        "it has another id",
+    )?;
+    let parse = |a: &String| {
+        a.parse()
+            .map_err(|_| BundleError::Mismatch("it was sent to no mailbox"))
+    };
+    let addressees = request
+        .receipts_from
         .iter()
-        .map(|a| a.parse().map_err(|_| BundleError::Mismatch("it asks one for a receipt who has no mailbox")))
-        .collect()
+        .map(parse)
+        .collect::<Result<_, _>>()?;
+    Ok((original, addressees))
 }
 
 fn open_accounts(
@@ -149,7 +177,10 @@ fn check_postmarks(bundle: &Bundle) -> Result<Vec<Postmark>, BundleError> {
     if bundle.postmarks.is_empty() {
         return Ok(Vec::new());
     }
-    let identity = bundle.identity.as_deref().ok_or(BundleError::Absent("identity.txt"))?;
+    let identity = bundle
+        .identity
+        .as_deref()
+        .ok_or(BundleError::Absent("identity.txt"))?;
     let (repository, key) = postmark_key(identity).ok_or(BundleError::Damaged {
         file: "identity.txt".into(),
         why: "it names no repository or no key for postmarks",
@@ -171,9 +202,13 @@ fn check_postmark(postmark: &Postmark, bundle: &Bundle) -> Result<(), BundleErro
     match postmark.kind {
         Kind::Receipt => {
             let of = |r: &&Given| {
-                r.by.mailbox == postmark.sender && Fingerprint::of(&r.der).as_bytes() == &postmark.cms
+                r.by.mailbox == postmark.sender
+                    && Fingerprint::of(&r.der).as_bytes() == &postmark.cms
             };
-            same(bundle.receipts.iter().any(|r| of(&r)), "a receipt that is not here")?;
+            same(
+                bundle.receipts.iter().any(|r| of(&r)),
+                "a receipt that is not here",
+            )?;
             same(is_sender(&postmark.mailbox), "another mailbox")
         }
         Kind::Message | Kind::Copy => {
@@ -189,7 +224,9 @@ fn check_postmark(postmark: &Postmark, bundle: &Bundle) -> Result<(), BundleErro
 fn postmark_key(identity: &str) -> Option<(RepositoryName, [u8; 32])> {
     identity.starts_with("smr identity 1\n").then_some(())?;
     let value = |key: &str| {
-        let mut found = identity.lines().filter_map(|l| l.strip_prefix(key)?.strip_prefix(' '));
+        let mut found = identity
+            .lines()
+            .filter_map(|l| l.strip_prefix(key)?.strip_prefix(' '));
         let value = found.next()?;
         found.next().is_none().then_some(value)
     };

@@ -99,13 +99,13 @@ belongs() {
         return 0
     fi
     print=$(fingerprint "$1")
-    label=$(awk -v print="$print" '$1 == "device" && $3 == print { print $2 }' "$text")
+    label=$(awk -v fp="$print" '$1 == "device" && $3 == fp { print $2 }' "$text")
     if [ -n "$label" ]; then
         who="class D, device $label of $2, $(subject "$1")"
         return 0
     fi
     # Removals are in no revocation list, only here.
-    gone=$(awk -v print="$print" '$1 == "removed" && $2 == print { print $3 }' "$text")
+    gone=$(awk -v fp="$print" '$1 == "removed" && $2 == fp { print $3 }' "$text")
     why="by a device that account $2 does not list"
     [ -n "$gone" ] || return 1
     why="by a device that was removed $gone, and no postmark says that this was before"
@@ -167,13 +167,15 @@ else
     else
         fail "message.p7s: $(grep -m1 -o 'Verify error:.*' "$tmp/why")"
     fi
-    # The addressees stand in the request for receipts, inside the signature, each
-    # as an rfc822Name: 0x81, one byte of length, the address.
+    # Id and addressees stand in the request for receipts, inside the signature:
+    # an OCTET STRING (0x04, length) and rfc822Names (0x81, length).
     bytes() { od -An -v -tx1 | tr -s ' \n' ' '; }
     bytes < message.p7s > "$tmp/hex"
-    addressed() {
-        grep -Fq "$(printf ' 81 %02x' "${#1}")$(printf '%s' "$1" | bytes | sed 's/ *$//') " "$tmp/hex"
+    holds() {
+        grep -Fq "$(printf ' %s %02x' "$1" "${#2}")$(printf '%s' "$2" | bytes | sed 's/ *$//') " "$tmp/hex"
     }
+    holds 04 "$message@${sender#*@}" || fail 'message.p7s has another id'
+    addressed() { holds 81 "$1"; }
 fi
 if belongs "$tmp/by" "$sender" "$(taken message.p7s)"; then
     good "sender $sender: $who"

@@ -1,0 +1,238 @@
+//! A small PKI made by openssl, with people, devices and account records.
+//!
+//! For tests alone; its keys live in a temporary folder.
+#![allow(dead_code, reason = "each test uses its part")]
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use smr_evidence::account::{self, Account, Draft, keys_statement};
+use smr_evidence::device;
+use smr_evidence::trust::{
+    Certificate, Material, Revocation, Rules, Signer, SoftKey, TrustStore, generate_p256,
+};
+use smr_name::{Address, Fingerprint};
+use tempfile::TempDir;
+
+const CONFIG: &str = "[req]
+distinguished_name = dn
+[dn]
+[root]
+basicConstraints = critical,CA:TRUE
+keyUsage = critical,keyCertSign,cRLSign
+subjectKeyIdentifier = hash
+[sub]
+basicConstraints = critical,CA:TRUE,pathlen:0
+keyUsage = critical,keyCertSign,cRLSign
+subjectKeyIdentifier = hash
+authorityKeyIdentifier = keyid
+[person]
+basicConstraints = critical,CA:FALSE
+keyUsage = critical,digitalSignature
+extendedKeyUsage = clientAuth,emailProtection
+subjectKeyIdentifier = hash
+authorityKeyIdentifier = keyid
+[signature]
+basicConstraints = critical,CA:FALSE
+keyUsage = critical,nonRepudiation
+subjectKeyIdentifier = hash
+authorityKeyIdentifier = keyid
+[encryption]
+basicConstraints = critical,CA:FALSE
+keyUsage = critical,keyAgreement
+subjectKeyIdentifier = hash
+authorityKeyIdentifier = keyid
+";
+
+/// A root, a CA for cards, and whoever the test needs.
+pub(crate) struct Pki {
+    dir: TempDir,
+}
+
+pub(crate) fn now() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+    i64::try_from(since.as_secs()).unwrap()
+}
+
+pub(crate) fn run(program: &str, args: &[&str], dir: &Path) -> String {
+    let out = Command::new(program)
+        .args(args)
+        .current_dir(dir)
+        .output()
+        .unwrap();
+    let error = String::from_utf8_lossy(&out.stderr);
+    assert!(out.status.success(), "{program} {args:?}: {error}");
+    String::from_utf8_lossy(&out.stdout).into_owned()
+}
+
+impl Pki {
+    pub(crate) fn new() -> Self {
+        let pki = Pki {
+            dir: TempDir::new().unwrap(),
+        };
+        std::fs::write(pki.path("ext.cnf"), CONFIG).unwrap();
+        for ca in ["root", "sub"] {
+            let text = format!(
+                "[ca]\ndefault_ca=d\n[d]\ndatabase={ca}.index\ncrlnumber={ca}.number\n\
+                 certificate={ca}.pem\nprivate_key={ca}.key\ndefault_md=sha256\n\
+                 default_crl_days=30\ncrl_extensions=c\n[c]\nauthorityKeyIdentifier=keyid\n"
+            );
+            std::fs::write(pki.path(&format!("{ca}.cnf")), text).unwrap();
+            std::fs::write(pki.path(&format!("{ca}.index")), "").unwrap();
+            std::fs::write(pki.path(&format!("{ca}.number")), "01\n").unwrap();
+        }
+        pki.key("root");
+        let subject = "/C=PT/O=Test/CN=Root";
+        pki.openssl(&format!(
+            "req -new -x509 -key root.key -sha256 -days 3650 -subj {subject} -config ext.cnf -extensions root -out root.pem"
+        ));
+        pki.issue("sub", "/C=PT/O=Test/CN=Cards", "root", "sub");
+        pki.list();
+        pki
+    }
+
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    pub(crate) fn dir(&self) -> &Path {
+        self.dir.path()
+    }
+
+    pub(crate) fn openssl(&self, args: &str) -> String {
+        let args: Vec<&str> = args.split(' ').collect();
+        run("openssl", &args, self.dir.path())
+    }
+
+    fn key(&self, name: &str) {
+        self.openssl(&format!(
+            "genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256 -out {name}.key"
+        ));
+    }
+
+    fn issue(&self, name: &str, subject: &str, ca: &str, section: &str) {
+        if !self.path(&format!("{name}.key")).exists() {
+            self.key(name);
+        }
+        self.openssl(&format!(
+            "req -new -key {name}.key -subj {subject} -config ext.cnf -out {name}.csr"
+        ));
+        self.openssl(&format!(
+            "x509 -req -in {name}.csr -CA {ca}.pem -CAkey {ca}.key -sha256 -days 900 \
+             -CAcreateserial -extfile ext.cnf -extensions {section} -out {name}.pem"
+        ));
+    }
+
+    /// Makes new revocation lists.
+    pub(crate) fn list(&self) {
+        for ca in ["root", "sub"] {
+            self.openssl(&format!("ca -config {ca}.cnf -gencrl -out {ca}.crl"));
+        }
+    }
+
+    pub(crate) fn revoke(&self, name: &str) {
+        self.openssl(&format!(
+            "ca -config sub.cnf -revoke {name}.pem -crl_reason keyCompromise"
+        ));
+        self.list();
+    }
+
+    pub(crate) fn certificates(&self, name: &str) -> Vec<Certificate> {
+        let pem = std::fs::read(self.path(&format!("{name}.pem"))).unwrap();
+        Certificate::pem_or_der_bundle(&pem).unwrap()
+    }
+
+    /// Issues a card to somebody: section `person` or `signature`.
+    pub(crate) fn card(&self, name: &str, serial: &str, section: &str) -> SoftKey {
+        self.issue(
+            name,
+            &format!("/C=PT/O=Test/serialNumber={serial}/CN={name}"),
+            "sub",
+            section,
+        );
+        self.openssl(&format!(
+            "pkcs8 -topk8 -nocrypt -in {name}.key -outform DER -out {name}.p8"
+        ));
+        let key = std::fs::read(self.path(&format!("{name}.p8"))).unwrap();
+        let card = self.certificates(name).remove(0);
+        SoftKey::from_pkcs8(&key, card, self.certificates("sub")).unwrap()
+    }
+
+    pub(crate) fn store(&self) -> TrustStore {
+        let mut store = TrustStore::default();
+        let read = |name: &str| std::fs::read(self.path(name)).unwrap();
+        store.add_anchors("test", &read("root.pem")).unwrap();
+        store.add_intermediates(&read("sub.pem")).unwrap();
+        store.add_crls(&read("root.crl")).unwrap();
+        store.add_crls(&read("sub.crl")).unwrap();
+        store
+    }
+}
+
+pub(crate) fn rules() -> Rules {
+    Rules {
+        now: now(),
+        revocation: Revocation::Require,
+        max_age: None,
+        clock_skew: 300,
+    }
+}
+
+/// Lets a card certify a device for an account.
+pub(crate) fn device(card: &SoftKey, address: &Address, label: &str) -> SoftKey {
+    let (key, spki) = generate_p256().unwrap();
+    let repository = address.repository.as_ref().unwrap();
+    let mut serial = [1; 16];
+    serial[1..9].copy_from_slice(&Fingerprint::of(&spki).as_bytes()[..8]);
+    let start = card.certificate().not_before().max(now() - 60);
+    let end = card.certificate().not_after();
+    let request = device::request(
+        &address.mailbox,
+        repository,
+        label,
+        spki,
+        start,
+        end,
+        serial,
+    )
+    .unwrap();
+    let certificate = device::issue(&request, card).unwrap();
+    let mut chain = vec![card.certificate().clone()];
+    chain.extend_from_slice(card.chain());
+    SoftKey::from_pkcs8(&key, certificate, chain).unwrap()
+}
+
+pub(crate) fn print_of(signer: &SoftKey) -> Fingerprint {
+    Fingerprint::of(signer.certificate().der())
+}
+
+pub(crate) fn chain_of(signer: &SoftKey) -> Vec<Certificate> {
+    let mut chain = vec![signer.certificate().clone()];
+    chain.extend_from_slice(signer.chain());
+    chain
+}
+
+/// A new post-quantum recipient.
+pub(crate) fn recipient() -> String {
+    smr_seal::Identity::generate_pq(&mut rand_core::OsRng)
+        .to_recipient()
+        .to_string()
+}
+
+/// The statement of a device about its key of an epoch.
+pub(crate) fn keys(address: &Address, signer: &SoftKey, epoch: u64, recipient: &str) -> Vec<u8> {
+    keys_statement(address, &print_of(signer), epoch, now(), recipient, signer).unwrap()
+}
+
+/// The first record of an account with one device.
+pub(crate) fn first_record(address: &Address, signer: &SoftKey) -> Vec<u8> {
+    let mut draft = Draft::first(address.clone(), None);
+    let statement = keys(address, signer, 1, &recipient());
+    draft.add(&chain_of(signer), statement).unwrap();
+    account::build(&draft, signer, now()).unwrap()
+}
+
+pub(crate) fn open(record: &[u8], pki: &Pki) -> Account {
+    account::open(record, &pki.store(), &rules()).unwrap()
+}
