@@ -20,7 +20,6 @@ use smr_name::{Class, MailboxName};
 
 use crate::clock;
 use crate::keys::KeysError;
-use crate::locked::Locked;
 
 const CONNECT: Duration = Duration::from_secs(10);
 const HANDSHAKE: Duration = Duration::from_secs(30);
@@ -118,7 +117,7 @@ pub(crate) struct Target {
 pub(crate) struct Link {
     reader: BufReader<TcpStream>,
     writer: BufWriter<TcpStream>,
-    session: Locked<Session>,
+    session: Session,
     // Seconds of uptime after which smrd will not serve it.
     until: i64,
 }
@@ -147,7 +146,7 @@ impl Link {
         let mut link = Link {
             reader,
             writer,
-            session: Locked::new(session),
+            session,
             until: i64::MAX,
         };
         link.welcome(&target.mailbox)?;

@@ -1,0 +1,273 @@
+//! The agent between tools and a repository: sessions, bodies, failures.
+
+mod house;
+
+use std::sync::atomic::Ordering;
+
+use house::{Agent, BIG, Device, RUI, Repository, Tool, load};
+use smr_channel::local::{Answer, Ask, Entrance, Frame, Load};
+use smr_channel::reply::Reply;
+use smr_channel::request::Request;
+use smr_name::{Class, MessageId};
+
+fn logged_in() -> (Agent, Repository, Tool) {
+    let device = Device::generate();
+    let repository = Repository::start(&device);
+    let agent = Agent::start(false);
+    let mut tool = Tool::open(&agent.socket);
+    let answer = tool.ask(&Ask::Load(Box::new(load(RUI, &repository, &device))));
+    assert_eq!(answer, Some(Answer::Done));
+    (agent, repository, tool)
+}
+
+fn refused(load: Load) -> (Class, String) {
+    let agent = Agent::start(false);
+    let mut tool = Tool::open(&agent.socket);
+    let Some(Answer::Failed { class, text, .. }) = tool.ask(&Ask::Load(Box::new(load))) else {
+        panic!("logged in")
+    };
+    let none = Answer::Status { accounts: vec![] };
+    assert_eq!(tool.ask(&Ask::Status), Some(none));
+    (class, text)
+}
+
+fn id() -> MessageId {
+    MessageId::from_bytes([1; 16])
+}
+
+fn offer() -> Request {
+    Request::Offer {
+        id: id(),
+        size: 1,
+        sha256: [0; 32],
+        cms: [0; 32],
+        mailboxes: vec![],
+    }
+}
+
+fn sessions(repository: &Repository) -> usize {
+    repository.seen.sessions.load(Ordering::SeqCst)
+}
+
+#[test]
+fn a_request_is_carried_and_its_warrant_handed_over() {
+    let (_agent, repository, mut tool) = logged_in();
+    let carried = tool.carry(RUI, &Request::Ping).unwrap();
+    assert_eq!(carried.reply, Reply::Done);
+    let identity = smr_channel::identity::Identity::parse(&repository.identity).unwrap();
+    carried.warrant.verify(&identity.warrant).unwrap();
+    let Some(Answer::Status { accounts }) = tool.ask(&Ask::Status) else {
+        panic!("no status")
+    };
+    assert_eq!(accounts.len(), 1);
+    assert!(accounts[0].online && !accounts[0].locked);
+}
+
+#[test]
+fn one_session_serves_a_tool_and_then_the_next() {
+    let (agent, repository, mut tool) = logged_in();
+    for _ in 0..5 {
+        tool.carry(RUI, &Request::Ping).unwrap();
+    }
+    assert_eq!(sessions(&repository), 1);
+    let mut second = Tool::open(&agent.socket);
+    second.carry(RUI, &Request::Ping).unwrap();
+    assert_eq!(sessions(&repository), 2);
+    drop((tool, second));
+    // Tools that left have given their sessions back, once the agent saw it.
+    let mut third = Tool::open(&agent.socket);
+    let reused = (0..1000).any(|_| {
+        third = Tool::open(&agent.socket);
+        let before = sessions(&repository);
+        third.carry(RUI, &Request::Ping).unwrap();
+        sessions(&repository) == before
+    });
+    assert!(reused);
+}
+
+#[test]
+fn bodies_stream_both_ways() {
+    let (_agent, _repository, mut tool) = logged_in();
+    assert_eq!(tool.play("big").unwrap().body, vec![0x5a; BIG]);
+
+    tool.carry(RUI, &offer()).unwrap();
+    tool.begin(RUI, &Request::Deposit { id: id() });
+    for part in vec![1; BIG].chunks(700_000) {
+        tool.write(&Frame::Body(part.to_vec()));
+    }
+    tool.write(&Frame::End(None));
+    let postmarks = vec![BIG.to_string()];
+    assert_eq!(tool.finish().unwrap().reply, Reply::Postmarks { postmarks });
+}
+
+#[test]
+fn keys_are_renewed_without_the_tools() {
+    let (_agent, repository, mut tool) = logged_in();
+    // The session key serves at most 1024 messages.
+    for _ in 0..600 {
+        tool.carry(RUI, &Request::Ping).unwrap();
+    }
+    assert!(repository.seen.renewals.load(Ordering::SeqCst) > 0);
+    assert_eq!(sessions(&repository), 1);
+}
+
+#[test]
+fn tools_may_not_renew_or_end_a_session() {
+    let (_agent, _repository, mut tool) = logged_in();
+    let renew = Request::Renew {
+        x25519: [0; 32],
+        mlkem: vec![0; 1184],
+    };
+    for request in [renew, Request::Bye] {
+        assert_eq!(tool.carry(RUI, &request).unwrap_err().class, Class::Usage);
+    }
+    tool.carry(RUI, &Request::Ping).unwrap();
+}
+
+#[test]
+fn refusals_of_login_are_passed_on() {
+    let device = Device::generate();
+    let repository = Repository::start(&device);
+    let (class, text) = refused(load("barred@repo.example", &repository, &device));
+    assert_eq!(
+        (class, text.as_str()),
+        (Class::Denied, "this device was removed")
+    );
+    let (class, _) = refused(load(RUI, &repository, &Device::generate()));
+    assert_eq!(class, Class::Denied);
+}
+
+#[test]
+fn another_server_is_untrusted_and_none_is_busy() {
+    let device = Device::generate();
+    let repository = Repository::start(&device);
+    let mut other = load(RUI, &repository, &device);
+    other.identity = Repository::start(&device).identity;
+    let (class, text) = refused(other);
+    assert_eq!(class, Class::Untrusted);
+    assert!(text.contains("not the one that was pinned"), "{text}");
+
+    let mut nobody = load(RUI, &repository, &device);
+    nobody.server = "127.0.0.1:1".into();
+    assert_eq!(refused(nobody).0, Class::Busy);
+}
+
+#[test]
+fn loads_that_do_not_fit_are_refused() {
+    let device = Device::generate();
+    let repository = Repository::start(&device);
+    let good = || load(RUI, &repository, &device);
+    assert_eq!(
+        refused(Load {
+            lifetime: 0,
+            ..good()
+        })
+        .0,
+        Class::Usage
+    );
+    let elsewhere = "rui@other.example".parse().unwrap();
+    assert_eq!(
+        refused(Load {
+            account: elsewhere,
+            ..good()
+        })
+        .0,
+        Class::Config
+    );
+    let nowhere = "rui".parse().unwrap();
+    assert_eq!(
+        refused(Load {
+            account: nowhere,
+            ..good()
+        })
+        .0,
+        Class::Usage
+    );
+}
+
+#[test]
+fn enrolment_is_an_introduction_and_happens_once() {
+    let device = Device::generate();
+    let repository = Repository::start(&device);
+    let agent = Agent::start(false);
+    let mut tool = Tool::open(&agent.socket);
+    let mut enrol = load(RUI, &repository, &device);
+    enrol.entrance = Entrance::Enrol {
+        record: b"rui".to_vec(),
+    };
+    assert_eq!(tool.ask(&Ask::Load(Box::new(enrol))), Some(Answer::Done));
+    tool.play("last").unwrap();
+    tool.play("any").unwrap();
+    assert_eq!(repository.seen.enrolments.load(Ordering::SeqCst), 1);
+    assert_eq!(sessions(&repository), 2);
+}
+
+#[test]
+fn a_session_cut_while_idle_is_opened_anew() {
+    let (_agent, repository, mut tool) = logged_in();
+    for _ in 0..3 {
+        tool.play("last").unwrap();
+    }
+    tool.carry(RUI, &Request::Ping).unwrap();
+    assert_eq!(sessions(&repository), 4);
+}
+
+#[test]
+fn a_request_cut_short_is_busy() {
+    let (_agent, _repository, mut tool) = logged_in();
+    let failed = tool.play("cut").unwrap_err();
+    assert_eq!((failed.class, failed.after_reply), (Class::Busy, false));
+    let failed = tool.play("half").unwrap_err();
+    assert_eq!((failed.class, failed.after_reply), (Class::Busy, true));
+    tool.carry(RUI, &Request::Ping).unwrap();
+}
+
+#[test]
+fn a_damaged_reply_is_untrusted_and_never_whole() {
+    let (_agent, _repository, mut tool) = logged_in();
+    for name in ["flip", "flip-close"] {
+        let failed = tool.play(name).unwrap_err();
+        assert_eq!(failed.class, Class::Untrusted, "{name}");
+        assert!(failed.after_reply);
+    }
+    tool.carry(RUI, &Request::Ping).unwrap();
+}
+
+#[test]
+fn a_deposit_needs_the_session_of_its_offer() {
+    let (_agent, repository, mut tool) = logged_in();
+    tool.carry(RUI, &offer()).unwrap();
+    tool.play("last").unwrap();
+    let failed = tool.carry(RUI, &Request::Deposit { id: id() }).unwrap_err();
+    assert_eq!(failed.class, Class::Busy);
+    assert_eq!(sessions(&repository), 1);
+}
+
+#[test]
+fn a_session_lost_in_a_body_is_told_while_the_tool_writes() {
+    let (_agent, _repository, mut tool) = logged_in();
+    let receipt = Request::GiveReceipt {
+        id: id(),
+        size: 1,
+        sha256: [0; 32],
+        cms: [0; 32],
+    };
+    tool.begin(RUI, &receipt);
+    // More than all buffers hold: this ends only if the agent reads on.
+    for _ in 0..BIG / 50_000 {
+        tool.write(&Frame::Body(vec![1; 50_000]));
+    }
+    tool.write(&Frame::End(None));
+    assert_eq!(tool.finish().unwrap_err().class, Class::Busy);
+    tool.carry(RUI, &Request::Ping).unwrap();
+}
+
+#[test]
+fn a_tool_that_dies_in_a_body_costs_a_session_and_no_more() {
+    let (agent, _repository, mut tool) = logged_in();
+    tool.begin(RUI, &Request::Publish);
+    tool.write(&Frame::Body(vec![1; 1000]));
+    drop(tool);
+    let mut next = Tool::open(&agent.socket);
+    next.carry(RUI, &Request::Ping).unwrap();
+}
