@@ -3,18 +3,23 @@
 //! Trusts nothing it reads: whether a certificate may be believed is said by
 //! `path` and `proxy`.
 
+mod read;
+
 use std::fmt;
 use std::sync::Arc;
 
 use const_oid::ObjectIdentifier;
-use const_oid::db::{rfc4519, rfc5280, rfc5912};
-use der::asn1::{OctetString, UintRef};
+use const_oid::db::{rfc4519, rfc5280};
+use der::asn1::OctetString;
 use der::{Decode, Sequence};
-use x509_cert::ext::pkix::{BasicConstraints, ExtendedKeyUsage, KeyUsage as KeyUsageBits};
+use x509_cert::ext::pkix::BasicConstraints;
 use x509_cert::name::Name;
 
 use crate::asn1;
 use crate::digest::sha256;
+use read::{
+    check_extensions_once, key_kind, only, read, read_extended_key_usage, read_key_usage, texts,
+};
 
 /// id-pe-proxyCertInfo (RFC 3820 3.8).
 pub(crate) const PROXY_CERT_INFO: ObjectIdentifier =
@@ -125,12 +130,6 @@ pub(crate) struct ProxyPolicy {
     pub(crate) language: ObjectIdentifier,
     #[asn1(optional = "true")]
     pub(crate) policy: Option<OctetString>,
-}
-
-#[derive(Sequence)]
-struct RsaPublic<'a> {
-    modulus: UintRef<'a>,
-    exponent: UintRef<'a>,
 }
 
 impl Certificate {
@@ -365,97 +364,3 @@ impl From<ProxyCertInfo> for ProxyInfo {
 }
 
 const MISSING: CertificateError = CertificateError::Contradictory("a field is missing");
-
-fn check_extensions_once(parsed: &x509_cert::Certificate) -> Result<(), CertificateError> {
-    let Some(extensions) = parsed.tbs_certificate().extensions() else {
-        return Ok(());
-    };
-    for (n, extension) in extensions.iter().enumerate() {
-        if extensions
-            .iter()
-            .skip(n + 1)
-            .any(|e| e.extn_id == extension.extn_id)
-        {
-            return Err(CertificateError::Contradictory("the same extension twice"));
-        }
-    }
-    Ok(())
-}
-
-fn read<T: for<'a> Decode<'a, Error = der::Error>>(
-    parsed: &x509_cert::Certificate,
-    oid: ObjectIdentifier,
-) -> Result<Option<T>, CertificateError> {
-    let extensions = parsed.tbs_certificate().extensions();
-    let found = extensions
-        .into_iter()
-        .flatten()
-        .find(|e| e.extn_id == oid)
-        .map(|e| T::from_der(e.extn_value.as_bytes()));
-    Ok(found.transpose()?)
-}
-
-fn read_key_usage(parsed: &x509_cert::Certificate) -> Result<Option<KeyUsage>, CertificateError> {
-    let bits = read::<KeyUsageBits>(parsed, rfc5280::ID_CE_KEY_USAGE)?;
-    Ok(bits.map(|bits| KeyUsage {
-        digital_signature: bits.digital_signature(),
-        non_repudiation: bits.non_repudiation(),
-        key_encipherment: bits.key_encipherment(),
-        data_encipherment: bits.data_encipherment(),
-        key_agreement: bits.key_agreement(),
-        key_cert_sign: bits.key_cert_sign(),
-        crl_sign: bits.crl_sign(),
-    }))
-}
-
-fn read_extended_key_usage(
-    parsed: &x509_cert::Certificate,
-) -> Result<Option<Vec<String>>, CertificateError> {
-    let usage = read::<ExtendedKeyUsage>(parsed, rfc5280::ID_CE_EXT_KEY_USAGE)?;
-    Ok(usage.map(|u| u.0.iter().map(ToString::to_string).collect()))
-}
-
-fn texts(name: &Name, oid: ObjectIdentifier) -> Vec<String> {
-    name.iter()
-        .filter(|a| a.oid == oid)
-        .filter_map(|a| asn1::text(&a.value))
-        .collect()
-}
-
-/// Two values of what names a person name nobody.
-fn only(name: &Name, oid: ObjectIdentifier) -> Option<String> {
-    let count = name.iter().filter(|a| a.oid == oid).count();
-    if count == 1 {
-        texts(name, oid).pop()
-    } else {
-        None
-    }
-}
-
-fn key_kind(spki: &[u8]) -> KeyKind {
-    let Ok(spki) = spki::SubjectPublicKeyInfoRef::from_der(spki) else {
-        return KeyKind::Other;
-    };
-    match spki.algorithm.oid {
-        rfc5912::RSA_ENCRYPTION | rfc5912::ID_RSASSA_PSS => {
-            match RsaPublic::from_der(spki.subject_public_key.raw_bytes()) {
-                Ok(key) => KeyKind::Rsa(bits(key.modulus.as_bytes())),
-                Err(_) => KeyKind::Other,
-            }
-        }
-        rfc5912::ID_EC_PUBLIC_KEY => match spki.algorithm.parameters_oid() {
-            Ok(rfc5912::SECP_256_R_1) => KeyKind::P256,
-            Ok(rfc5912::SECP_384_R_1) => KeyKind::P384,
-            Ok(rfc5912::SECP_521_R_1) => KeyKind::P521,
-            _ => KeyKind::Other,
-        },
-        _ => KeyKind::Other,
-    }
-}
-
-fn bits(number: &[u8]) -> usize {
-    match number.first() {
-        Some(first) => number.len() * 8 - first.leading_zeros() as usize,
-        None => 0,
-    }
-}

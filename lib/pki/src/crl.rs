@@ -114,3 +114,54 @@ fn number(
     };
     Ok(Some(CrlNumber::from_der(der)?.0.as_bytes().to_vec()))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn list(this_update: i64, next_update: Option<i64>) -> Crl {
+        Crl {
+            der: Vec::new(),
+            issuer_der: Vec::new(),
+            this_update,
+            next_update,
+            issuer: Name::default(),
+            number: None,
+            base_number: None,
+            scope: None,
+            has_deltas: false,
+        }
+    }
+
+    #[test]
+    fn a_list_is_current_between_its_updates() {
+        let list = list(100, Some(200));
+        assert!(list.is_current(100, None) && list.is_current(200, None));
+        assert!(!list.is_current(99, None) && !list.is_current(201, None));
+    }
+
+    #[test]
+    fn age_limits_what_the_list_says_itself() {
+        let list = list(100, Some(200));
+        assert!(list.is_current(150, Some(50)));
+        assert!(!list.is_current(151, Some(50)));
+        assert!(!list.is_current(201, Some(1000)));
+    }
+
+    #[test]
+    fn without_a_next_update_only_age_helps() {
+        let list = list(100, None);
+        assert!(!list.is_current(101, None));
+        assert!(list.is_current(101, Some(10)));
+        assert!(!list.is_current(111, Some(10)));
+    }
+
+    #[test]
+    fn rubbish_is_no_list() {
+        assert!(matches!(parse_bundle(b""), Err(CrlError::Absent)));
+        assert!(matches!(
+            parse_bundle(&[0x30, 0x00]),
+            Err(CrlError::Damaged(_))
+        ));
+    }
+}

@@ -310,3 +310,74 @@ fn p521_verify(point: &[u8], hash: &[u8], signature: &[u8]) -> Result<(), Signat
     key.verify_prehash(&padded, &signature)
         .map_err(|_| SignatureError::Wrong)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ALGORITHMS: [Algorithm; 4] = [
+        Algorithm::RsaPkcs1Sha256,
+        Algorithm::RsaPssSha256,
+        Algorithm::EcdsaP256Sha256,
+        Algorithm::EcdsaP384Sha256,
+    ];
+
+    #[test]
+    fn what_signers_write_is_read() {
+        for algorithm in ALGORITHMS {
+            let scheme = Scheme::from_der(&algorithm.identifier_der()).unwrap();
+            assert_eq!(scheme, Scheme::of(algorithm));
+            assert_eq!(scheme.digest(), DigestAlgorithm::Sha256);
+        }
+    }
+
+    /// Changes one byte of the PSS identifier, counted from its end.
+    fn bent_pss(from_end: usize, byte: u8) -> Result<Scheme, SignatureError> {
+        let mut der = Algorithm::RsaPssSha256.identifier_der();
+        let place = der.len() - from_end;
+        der[place] = byte;
+        Scheme::from_der(&der)
+    }
+
+    #[test]
+    fn pss_parameters_count() {
+        let salted = bent_pss(1, 33).unwrap();
+        assert!(matches!(salted, Scheme::Pss { salt: 33, .. }));
+        // SHA-384 for the mask alone.
+        assert!(bent_pss(8, 2).is_err());
+        // A mask function that is not MGF1.
+        assert!(bent_pss(23, 9).is_err());
+        // No parameters at all would mean SHA-1.
+        let mut bare = vec![0x30, 0x0b];
+        bare.extend(&Algorithm::RsaPssSha256.identifier_der()[2..13]);
+        assert!(Scheme::from_der(&bare).is_err());
+    }
+
+    #[test]
+    fn other_algorithms_are_unsupported() {
+        let sha1_rsa = [
+            0x30, 0x0d, 0x06, 0x09, 0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x01, 0x05, 0x05,
+            0x00,
+        ];
+        assert!(Scheme::from_der(&sha1_rsa).is_err());
+        let mut ecdsa = Algorithm::EcdsaP256Sha256.identifier_der();
+        assert!(Scheme::from_der(&ecdsa).is_ok());
+        ecdsa[1] += 2;
+        ecdsa.extend([0x05, 0x00]);
+        assert!(Scheme::from_der(&ecdsa).is_err(), "NULL is not absence");
+        assert!(Scheme::from_der(&[]).is_err());
+    }
+
+    #[test]
+    fn a_key_of_another_kind_never_verifies() {
+        let (_, spki) = crate::signer::generate_p256().unwrap();
+        for algorithm in ALGORITHMS {
+            let outcome = verify_with(&spki, algorithm, b"m", &[0; 64]);
+            assert!(outcome.is_err(), "{algorithm:?}");
+        }
+        let rsa = verify_with(&spki, Algorithm::RsaPkcs1Sha256, b"m", &[0; 256]);
+        assert!(matches!(rsa, Err(SignatureError::Unsupported(_))));
+        let damaged = verify_with(b"", Algorithm::EcdsaP256Sha256, b"m", b"");
+        assert!(matches!(damaged, Err(SignatureError::Unsupported(_))));
+    }
+}

@@ -3,7 +3,7 @@
 //! Verifies nothing, and never shows a private key.
 
 use const_oid::db::rfc5912::{
-    ECDSA_WITH_SHA_256, ID_EC_PUBLIC_KEY, SECP_256_R_1, SHA_256_WITH_RSA_ENCRYPTION,
+    ECDSA_WITH_SHA_256, ID_EC_PUBLIC_KEY, ID_RSASSA_PSS, SECP_256_R_1, SHA_256_WITH_RSA_ENCRYPTION,
 };
 use der::asn1::{AnyRef, BitStringRef, OctetStringRef};
 use der::{Decode, Encode, Sequence};
@@ -159,11 +159,13 @@ impl SoftKey {
             KeyKind::P384 => p384_key(info.key.as_bytes(), public)?,
             _ => return Err(KeyError::Unusable),
         };
+        // A PSS-only key knows no other way (RFC 4055 1.2).
+        let pss = spki.algorithm.oid == ID_RSASSA_PSS;
         Ok(SoftKey {
             certificate,
             chain,
             key,
-            pss: false,
+            pss,
         })
     }
 
@@ -282,4 +284,26 @@ fn rsa_sign(key: &RsaKeyPair, pss: bool, message: &[u8]) -> Result<Vec<u8>, Sign
 
 fn failed() -> SignerError {
     SignerError(Box::new(KeyError::Random))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn algorithms_fit_their_keys() {
+        assert!(Algorithm::RsaPssSha256.fits(KeyKind::Rsa(2048)));
+        assert!(!Algorithm::RsaPssSha256.fits(KeyKind::Rsa(1024)));
+        assert!(!Algorithm::RsaPkcs1Sha256.fits(KeyKind::P256));
+        assert!(Algorithm::EcdsaP256Sha256.fits(KeyKind::P256));
+        assert!(!Algorithm::EcdsaP256Sha256.fits(KeyKind::P384));
+        assert!(!Algorithm::EcdsaP384Sha256.fits(KeyKind::P521));
+    }
+
+    #[test]
+    fn a_signer_error_says_what_the_token_said() {
+        let error = SignerError("the PIN is locked".into());
+        assert!(error.to_string().ends_with("the PIN is locked"));
+        assert!(std::error::Error::source(&error).is_some());
+    }
 }

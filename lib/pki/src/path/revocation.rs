@@ -185,3 +185,40 @@ fn continues(delta: &Crl, base: &Crl) -> bool {
     let no_later = (from.len(), from) <= (have.len(), have);
     no_later && delta.scope == base.scope
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn list(number: Option<&[u8]>, base: Option<&[u8]>, scope: Option<&[u8]>) -> Crl {
+        Crl {
+            der: Vec::new(),
+            issuer_der: Vec::new(),
+            this_update: 0,
+            next_update: None,
+            issuer: x509_cert::name::Name::default(),
+            number: number.map(<[u8]>::to_vec),
+            base_number: base.map(<[u8]>::to_vec),
+            scope: scope.map(<[u8]>::to_vec),
+            has_deltas: false,
+        }
+    }
+
+    #[test]
+    fn a_delta_continues_its_base_and_later_ones() {
+        let base = list(Some(&[1, 0]), None, None);
+        assert!(continues(&list(None, Some(&[1, 0]), None), &base));
+        assert!(continues(&list(None, Some(&[0xff]), None), &base));
+        assert!(!continues(&list(None, Some(&[1, 1]), None), &base));
+        assert!(!continues(&list(None, Some(&[1, 0, 0]), None), &base));
+    }
+
+    #[test]
+    fn a_delta_of_another_scope_continues_nothing() {
+        let base = list(Some(&[5]), None, Some(&[1]));
+        assert!(continues(&list(None, Some(&[5]), Some(&[1])), &base));
+        assert!(!continues(&list(None, Some(&[5]), Some(&[2])), &base));
+        assert!(!continues(&list(None, Some(&[5]), None), &base));
+        assert!(!continues(&list(None, None, Some(&[1])), &base));
+    }
+}

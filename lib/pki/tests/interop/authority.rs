@@ -104,8 +104,11 @@ impl Authority {
     }
 
     pub(crate) fn key(&self, name: &str, kind: &str) {
-        let options = match kind.strip_prefix("rsa:") {
-            Some(bits) => format!("-algorithm RSA -pkeyopt rsa_keygen_bits:{bits}"),
+        let options = match kind.split_once(':') {
+            Some(("rsa-pss", bits)) => {
+                format!("-algorithm RSA-PSS -pkeyopt rsa_keygen_bits:{bits}")
+            }
+            Some((_, bits)) => format!("-algorithm RSA -pkeyopt rsa_keygen_bits:{bits}"),
             None => format!(
                 "-algorithm EC -pkeyopt ec_paramgen_curve:{kind} -pkeyopt ec_param_enc:named_curve"
             ),

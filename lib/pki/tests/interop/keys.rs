@@ -170,6 +170,23 @@ fn a_key_must_be_its_certificates() {
     assert!(matches!(made, Err(KeyError::Unusable)));
 }
 
+/// A key bound to PSS, as `rsassaPss` in the certificate says.
+#[test]
+fn a_pss_key_signs_pss_only() {
+    let a = Authority::citizens();
+    a.issue("pss", "ca2", "rsa-pss:2048", "/CN=S", PERSON, 30);
+    let signer = a.signer("pss", &["ca2", "ca1"]);
+    assert_eq!(signer.algorithm(), Algorithm::RsaPssSha256);
+    let made = signer.sign(b"m").unwrap();
+    let spki = signer.certificate().spki_der();
+    signature::verify_with(spki, Algorithm::RsaPssSha256, b"m", &made).unwrap();
+    let other = signature::verify_with(spki, Algorithm::RsaPkcs1Sha256, b"m", &made);
+    assert!(matches!(
+        other,
+        Err(signature::SignatureError::Unsupported(_))
+    ));
+}
+
 #[test]
 fn openssl_reads_a_new_key() {
     let a = Authority::new();
