@@ -6,28 +6,23 @@
 use std::io::{self, Read, Write};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
-use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::io::Errno;
 use smr_channel::codec::CodecError;
-use smr_channel::local::{Answer, Ask, Frame, HEADER, Load, Loaded, Stanza, VERSION};
+use smr_channel::local::{Answer, Ask, Frame, Load, Loaded, VERSION};
 use smr_channel::reply::Reply;
 use smr_channel::request::Request;
-use smr_channel::session::MAX_CHUNK;
 use smr_channel::warrant::Warrant;
-use smr_evidence::envelope::{Unwrap, UnwrapError};
-use smr_evidence::trust::{Algorithm, Certificate, Signer, SignerError};
 use smr_name::{Address, Class};
 use smr_seal::FileKey;
-use zeroize::Zeroizing;
 
-// An agent that has just been started listens within this time, in seconds.
-const START: i64 = 20;
-// All stanzas of a large message do not fit one frame: they go in groups.
-const GROUP: usize = 512 * 1024;
+use talk::{answer, connect, groups, receive, send_body, write};
+
+pub use held::{AgentKeys, AgentSigner};
+pub use start::start;
+
+mod held;
+mod start;
+mod talk;
 
 /// Says why the agent could not help.
 #[derive(Debug, thiserror::Error)]
@@ -272,257 +267,238 @@ impl Connection {
     }
 }
 
-fn groups(stanzas: &[smr_seal::Stanza]) -> Vec<Vec<Stanza>> {
-    let mut groups = vec![Vec::new()];
-    let mut room = GROUP;
-    for stanza in stanzas {
-        let args: usize = stanza.args.iter().map(|arg| arg.len() + 2).sum();
-        let size = stanza.tag.len() + args + stanza.body.len() + 6;
-        if size > room {
-            groups.push(Vec::new());
-            room = GROUP;
-        }
-        room = room.saturating_sub(size);
-        if let Some(group) = groups.last_mut() {
-            group.push(Stanza {
-                tag: stanza.tag.clone(),
-                args: stanza.args.clone(),
-                body: stanza.body.clone(),
+#[cfg(test)]
+pub(crate) mod tests {
+    use std::os::unix::net::{UnixListener, UnixStream};
+    use std::thread::{self, JoinHandle};
+
+    use smr_channel::reply::Reply;
+
+    use super::talk::read;
+    use super::*;
+
+    /// An agent that greets, then does as it is told with each connection.
+    pub(crate) struct Fake {
+        pub(crate) socket: PathBuf,
+        _room: tempfile::TempDir,
+        life: JoinHandle<()>,
+    }
+
+    impl Fake {
+        pub(crate) fn start(acts: Vec<Box<dyn FnOnce(&mut UnixStream) + Send>>) -> Self {
+            let room = tempfile::tempdir().unwrap();
+            let socket = room.path().join("agent.sock");
+            let listener = UnixListener::bind(&socket).unwrap();
+            let life = thread::spawn(move || {
+                for act in acts {
+                    let mut tool = listener.accept().unwrap().0;
+                    let hello = Ask::Hello { version: VERSION };
+                    assert_eq!(head(&mut tool), hello);
+                    let (version, pid) = (VERSION, 7);
+                    say(&mut tool, &Answer::Hello { version, pid });
+                    act(&mut tool);
+                }
             });
-        }
-    }
-    groups
-}
-
-fn connect(socket: &Path) -> Result<UnixStream, AgentError> {
-    let missing = |source| AgentError::Missing {
-        socket: socket.to_owned(),
-        source,
-    };
-    let stream = UnixStream::connect(socket).map_err(missing)?;
-    let peer = rustix::net::sockopt::socket_peercred(&stream);
-    let peer = peer.map_err(|error| missing(error.into()))?;
-    // We are about to hand it secrets.
-    if peer.uid != rustix::process::geteuid() {
-        return Err(AgentError::Stranger(socket.to_owned()));
-    }
-    Ok(stream)
-}
-
-fn write(stream: &mut UnixStream, frame: &Frame) -> Result<(), AgentError> {
-    stream.write_all(&frame.encode()?).map_err(AgentError::Lost)
-}
-
-fn read(stream: &mut UnixStream) -> Result<Frame, AgentError> {
-    let mut header = [0; HEADER];
-    stream.read_exact(&mut header).map_err(AgentError::Lost)?;
-    let mut bytes = Zeroizing::new(vec![0; Frame::length(header)?]);
-    stream.read_exact(&mut bytes).map_err(AgentError::Lost)?;
-    Ok(Frame::decode(&bytes)?)
-}
-
-fn answer(stream: &mut UnixStream) -> Result<Answer, AgentError> {
-    match read(stream)? {
-        Frame::Head(bytes) => accepted(Answer::decode(&bytes)?),
-        _ => Err(AgentError::OutOfTurn),
-    }
-}
-
-fn accepted(answer: Answer) -> Result<Answer, AgentError> {
-    match answer {
-        Answer::Failed { class, text, hint } => Err(AgentError::Failed { class, text, hint }),
-        answer => Ok(answer),
-    }
-}
-
-// Ends early when the agent has something to say: that can only be a failure,
-// and it waits for the end of the request.
-fn send_body(stream: &mut UnixStream, body: &mut dyn Read) -> Result<(), AgentError> {
-    let mut part = vec![0; MAX_CHUNK];
-    while !is_readable(stream, 0)? {
-        let count = fill(body, &mut part)?;
-        let whole = part.get(..count).unwrap_or_default();
-        if whole.is_empty() {
-            return Ok(());
-        }
-        write(stream, &Frame::Body(whole.to_vec()))?;
-    }
-    Ok(())
-}
-
-fn fill(body: &mut dyn Read, part: &mut [u8]) -> Result<usize, AgentError> {
-    let mut filled = 0;
-    while let Some(room) = part.get_mut(filled..).filter(|room| !room.is_empty()) {
-        match body.read(room) {
-            Ok(0) => break,
-            Ok(count) => filled += count,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(AgentError::Body(error)),
-        }
-    }
-    Ok(filled)
-}
-
-fn receive(stream: &mut UnixStream, out: &mut dyn Write) -> Result<(Reply, Warrant), AgentError> {
-    let Answer::Reply { head } = answer(stream)? else {
-        return Err(AgentError::OutOfTurn);
-    };
-    loop {
-        match read(stream)? {
-            Frame::Body(part) => out.write_all(&part).map_err(AgentError::Output)?,
-            Frame::End(Some(warrant)) => return Ok((decode(&head)?, warrant)),
-            Frame::End(None) => return Err(AgentError::OutOfTurn),
-            Frame::Head(bytes) => {
-                accepted(Answer::decode(&bytes)?)?;
-                return Err(AgentError::OutOfTurn);
+            Fake {
+                socket,
+                _room: room,
+                life,
             }
         }
-    }
-}
 
-// Only after the warrant: what does not parse then is smrd's fault.
-fn decode(head: &[u8]) -> Result<Reply, AgentError> {
-    Reply::decode(head).map_err(|error| AgentError::Failed {
-        class: Class::Untrusted,
-        text: format!("smrd's answer cannot be read: {error}"),
-        hint: String::new(),
-    })
-}
-
-fn is_readable(fd: &impl std::os::fd::AsFd, seconds: i64) -> Result<bool, AgentError> {
-    let mut fds = [PollFd::new(fd, PollFlags::IN)];
-    let timeout = Timespec {
-        tv_sec: seconds,
-        tv_nsec: 0,
-    };
-    match poll(&mut fds, Some(&timeout)) {
-        Ok(count) => Ok(count > 0),
-        Err(Errno::INTR) => Ok(false),
-        Err(error) => Err(AgentError::Lost(error.into())),
-    }
-}
-
-/// Starts `program`, the agent, to listen at `socket`; returns when it does.
-///
-/// It detaches itself from the terminal and ends when its last account is
-/// gone.
-pub fn start(program: &Path, socket: &Path) -> Result<(), AgentError> {
-    let failed = |why: String| AgentError::Start {
-        program: program.to_owned(),
-        why,
-    };
-    let mut child = Command::new(program)
-        .args(["--detach", "--exit-when-empty", "--ready-fd", "1"])
-        .arg("--socket")
-        .arg(socket)
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .map_err(|error| failed(error.to_string()))?;
-    if is_ready(&mut child)? {
-        return Ok(());
-    }
-    // It may hang as well as have ended.
-    let _ = child.kill();
-    let output = child.wait_with_output();
-    let output = output.map_err(|error| failed(error.to_string()))?;
-    let said = String::from_utf8_lossy(&output.stderr);
-    let line = said.lines().find(|line| !line.trim().is_empty());
-    Err(failed(line.unwrap_or("it said nothing").to_owned()))
-}
-
-// Readiness is one line; the end of the stream before it is the end of the agent.
-fn is_ready(child: &mut Child) -> Result<bool, AgentError> {
-    let Some(stdout) = child.stdout.as_mut() else {
-        return Ok(false);
-    };
-    let until = std::time::Instant::now() + Duration::from_secs(START.unsigned_abs());
-    while std::time::Instant::now() < until {
-        if is_readable(stdout, START)? {
-            let mut line = [0; 64];
-            let count = stdout.read(&mut line).map_err(AgentError::Lost)?;
-            return Ok(line.get(..count).is_some_and(|l| l.ends_with(b"\n")));
+        /// Waits until it has done all it was told.
+        pub(crate) fn ended(self) {
+            self.life.join().unwrap();
         }
     }
-    Ok(false)
-}
 
-/// The device of an account as a signer; its key stays in the agent.
-pub struct AgentSigner {
-    connection: Mutex<Connection>,
-    account: Address,
-    certificate: Certificate,
-    chain: Vec<Certificate>,
-}
-
-impl AgentSigner {
-    /// Signs through a connection of its own to the agent at `socket`;
-    /// `certificate` is the device's, `chain` the card's and its issuers'.
-    pub fn open(
-        socket: &Path,
-        account: Address,
-        certificate: Certificate,
-        chain: Vec<Certificate>,
-    ) -> Result<Self, AgentError> {
-        Ok(AgentSigner {
-            connection: Mutex::new(Connection::open(socket)?),
-            account,
-            certificate,
-            chain,
-        })
-    }
-}
-
-impl Signer for AgentSigner {
-    fn certificate(&self) -> &Certificate {
-        &self.certificate
+    pub(crate) fn head(tool: &mut UnixStream) -> Ask {
+        match read(tool).unwrap() {
+            Frame::Head(bytes) => Ask::decode(&bytes).unwrap(),
+            other => panic!("{other:?}"),
+        }
     }
 
-    fn chain(&self) -> &[Certificate] {
-        &self.chain
+    pub(crate) fn say(tool: &mut UnixStream, answer: &Answer) {
+        write(tool, &Frame::Head(answer.encode().unwrap())).unwrap();
     }
 
-    fn algorithm(&self) -> Algorithm {
-        Algorithm::EcdsaP256Sha256
+    /// Reads a request to its end: the request, and how much body it had.
+    pub(crate) fn carried(tool: &mut UnixStream) -> (Request, usize) {
+        let Ask::Carry { head, .. } = head(tool) else {
+            panic!("not a request")
+        };
+        let mut size = 0;
+        while let Frame::Body(part) = read(tool).unwrap() {
+            size += part.len();
+        }
+        (Request::decode(&head).unwrap(), size)
     }
 
-    fn sign(&self, message: &[u8]) -> Result<Vec<u8>, SignerError> {
-        let mut connection = hold(&self.connection);
-        let signature = connection.sign(&self.account, message);
-        signature.map_err(|error| SignerError(Box::new(error)))
+    pub(crate) fn reply(tool: &mut UnixStream, reply: &Reply, body: &[u8]) {
+        let head = reply.encode().unwrap();
+        say(tool, &Answer::Reply { head });
+        for part in body.chunks(1000) {
+            write(tool, &Frame::Body(part.to_vec())).unwrap();
+        }
+        write(tool, &Frame::End(Some(warrant()))).unwrap();
     }
-}
 
-/// The age identities of an account; they stay in the agent.
-pub struct AgentKeys {
-    connection: Mutex<Connection>,
-    account: Address,
-}
-
-impl AgentKeys {
-    /// Opens sealed files through a connection of its own to the agent at
-    /// `socket`.
-    pub fn open(socket: &Path, account: Address) -> Result<Self, AgentError> {
-        Ok(AgentKeys {
-            connection: Mutex::new(Connection::open(socket)?),
-            account,
-        })
+    fn warrant() -> Warrant {
+        Warrant {
+            session: [1; 32],
+            number: 2,
+            request: [3; 32],
+            reply: [4; 32],
+            time: 5,
+            signature: [6; 64],
+        }
     }
-}
 
-impl Unwrap for AgentKeys {
-    fn unwrap(&self, stanzas: &[smr_seal::Stanza]) -> Result<Option<FileKey>, UnwrapError> {
-        let key = hold(&self.connection).unwrap(&self.account, stanzas);
-        key.map_err(|error| UnwrapError {
-            class: error.class(),
-            text: error.to_string(),
-            hint: error.hint().unwrap_or_default().to_owned(),
-        })
+    pub(crate) fn rui() -> Address {
+        "rui@repo.example".parse().unwrap()
     }
-}
 
-// A connection survives a panic of its user: it is opened anew where needed.
-fn hold<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+    fn busy() -> Answer {
+        Answer::Failed {
+            class: Class::Busy,
+            text: "cut".into(),
+            hint: String::new(),
+        }
+    }
+
+    #[test]
+    fn no_agent_points_to_login() {
+        let error = Connection::open("/nowhere/agent.sock".as_ref())
+            .err()
+            .unwrap();
+        assert_eq!(error.class(), Class::Unavailable);
+        assert_eq!(error.hint(), Some("smr-login"));
+    }
+
+    #[test]
+    fn bodies_go_and_come_whole() {
+        let fake = Fake::start(vec![Box::new(|tool| {
+            assert_eq!(carried(tool), (Request::Publish, 200_000));
+            reply(tool, &Reply::Done, &[9; 3500]);
+        })]);
+        let mut connection = Connection::open(&fake.socket).unwrap();
+        assert_eq!(connection.pid(), 7);
+        let (mut body, mut out) = (io::repeat(1).take(200_000), Vec::new());
+        let (reply, proof) = connection
+            .carry(&rui(), &Request::Publish, Some(&mut body), &mut out)
+            .unwrap();
+        assert_eq!((reply, proof, out), (Reply::Done, warrant(), vec![9; 3500]));
+        fake.ended();
+    }
+
+    #[test]
+    fn a_failure_stops_an_endless_body_and_the_connection_stays() {
+        let fake = Fake::start(vec![Box::new(|tool| {
+            assert!(matches!(head(tool), Ask::Carry { .. }));
+            assert!(matches!(read(tool).unwrap(), Frame::Body(_)));
+            say(tool, &busy());
+            while let Frame::Body(_) = read(tool).unwrap() {}
+            assert_eq!(carried(tool), (Request::Ping, 0));
+            reply(tool, &Reply::Done, &[]);
+        })]);
+        let mut connection = Connection::open(&fake.socket).unwrap();
+        let mut endless = io::repeat(1);
+        let failed = connection.carry(
+            &rui(),
+            &Request::Publish,
+            Some(&mut endless),
+            &mut io::sink(),
+        );
+        assert_eq!(failed.unwrap_err().class(), Class::Busy);
+        let again = connection.carry(&rui(), &Request::Ping, None, &mut io::sink());
+        assert_eq!(again.unwrap().0, Reply::Done);
+        fake.ended();
+    }
+
+    #[test]
+    fn a_reply_without_its_end_is_none() {
+        let cut = |tool: &mut UnixStream| {
+            carried(tool);
+            let head = Reply::Done.encode().unwrap();
+            say(tool, &Answer::Reply { head });
+        };
+        let fake = Fake::start(vec![
+            Box::new(move |tool| {
+                cut(tool);
+                say(tool, &busy());
+            }),
+            Box::new(move |tool| {
+                cut(tool);
+                write(tool, &Frame::End(None)).unwrap();
+            }),
+            Box::new(cut),
+        ]);
+        for class in [Class::Busy, Class::Broken, Class::Unavailable] {
+            let mut connection = Connection::open(&fake.socket).unwrap();
+            let failed = connection.carry(&rui(), &Request::Ping, None, &mut io::sink());
+            assert_eq!(failed.unwrap_err().class(), class);
+        }
+        fake.ended();
+    }
+
+    #[test]
+    fn a_lost_connection_is_opened_anew() {
+        let fake = Fake::start(vec![
+            Box::new(|tool| assert_eq!(head(tool), Ask::Status)),
+            Box::new(|tool| {
+                assert_eq!(head(tool), Ask::Status);
+                say(tool, &Answer::Status { accounts: vec![] });
+            }),
+        ]);
+        let mut connection = Connection::open(&fake.socket).unwrap();
+        assert!(matches!(connection.status(), Err(AgentError::Lost(_))));
+        assert_eq!(connection.status().unwrap(), vec![]);
+        fake.ended();
+    }
+
+    #[test]
+    fn answers_to_something_else_are_our_fault() {
+        let fake = Fake::start(vec![Box::new(|tool| {
+            head(tool);
+            say(tool, &Answer::Done);
+        })]);
+        let mut connection = Connection::open(&fake.socket).unwrap();
+        let error = connection.sign(&rui(), b"").unwrap_err();
+        assert_eq!(error.class(), Class::Broken);
+    }
+
+    #[test]
+    fn many_stanzas_go_in_groups_and_the_first_key_counts() {
+        let stanza = |_| smr_seal::Stanza {
+            tag: "mlkem768x25519".into(),
+            args: vec!["A".repeat(1500)],
+            body: vec![0; 32],
+        };
+        let stanzas: Vec<_> = (0..500).map(stanza).collect();
+        let fake = Fake::start(vec![Box::new(|tool| {
+            let mut seen = 0;
+            for key in [None, Some([5; 16].into())] {
+                let Ask::Unwrap { stanzas, .. } = head(tool) else {
+                    panic!("not stanzas")
+                };
+                seen += stanzas.len();
+                say(tool, &Answer::FileKey(key));
+            }
+            assert_eq!(seen, 500);
+        })]);
+        let mut connection = Connection::open(&fake.socket).unwrap();
+        let key = connection.unwrap(&rui(), &stanzas).unwrap().unwrap();
+        assert_eq!(*key, [5; 16]);
+        fake.ended();
+    }
+
+    #[test]
+    fn programs_that_do_not_listen_are_not_started() {
+        let socket = Path::new("/nowhere/agent.sock");
+        for program in ["/nowhere/smr-agent", "/bin/true"] {
+            let error = start(program.as_ref(), socket).unwrap_err();
+            assert_eq!(error.class(), Class::Unavailable, "{program}");
+        }
+    }
 }

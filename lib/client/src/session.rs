@@ -405,3 +405,209 @@ impl Write for Bounded<'_> {
         self.out.flush()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::net::UnixStream;
+
+    use smr_channel::reply::State;
+    use smr_name::EntryName;
+
+    use super::*;
+    use crate::agent::tests::{Fake, carried, reply, rui};
+
+    type Act = Box<dyn FnOnce(&mut UnixStream) + Send>;
+
+    /// Answers the next request so, whatever it is.
+    fn says(with: Reply, body: &'static [u8]) -> Act {
+        Box::new(move |tool| {
+            carried(tool);
+            reply(tool, &with, body);
+        })
+    }
+
+    fn session(acts: Vec<Act>) -> (Fake, Session) {
+        let all: Act = Box::new(move |tool| acts.into_iter().for_each(|act| act(tool)));
+        let fake = Fake::start(vec![all]);
+        let connection = Connection::open(&fake.socket).unwrap();
+        (fake, Session::new(connection, rui()))
+    }
+
+    fn name(text: &str) -> MailboxName {
+        text.parse().unwrap()
+    }
+
+    fn id() -> MessageId {
+        MessageId::from_bytes([7; 16])
+    }
+
+    fn entry(peek_len: u32) -> Entry {
+        Entry {
+            name: EntryName {
+                number: 1,
+                time: 1_800_000_000,
+                id: id(),
+                sender: name("ana"),
+                size: 4,
+                sha256: [1; 32],
+                cms: [2; 32],
+            },
+            state: State::New,
+            peek_len,
+        }
+    }
+
+    fn published(of: &str, record_len: u32, crls: &[u32]) -> Reply {
+        Reply::Account {
+            name: name(of),
+            record_len,
+            crls: crls.to_vec(),
+        }
+    }
+
+    fn listing(peeks: &[u32]) -> Reply {
+        Reply::Listing {
+            entries: peeks.iter().map(|&length| entry(length)).collect(),
+            more: false,
+            count: 2,
+            head: Head::default(),
+        }
+    }
+
+    fn users(names: &[&str], more: bool) -> Reply {
+        let line = |text: &&str| UserLine {
+            name: name(text),
+            person: String::new(),
+            online: false,
+        };
+        Reply::Users {
+            users: names.iter().map(line).collect(),
+            more,
+        }
+    }
+
+    #[test]
+    fn records_and_lists_are_cut_where_smrd_says() {
+        let (_fake, mut session) = session(vec![says(published("ana", 3, &[1, 2]), b"reclll")]);
+        let expected = Published {
+            record: b"rec".to_vec(),
+            crls: vec![b"l".to_vec(), b"ll".to_vec()],
+        };
+        assert_eq!(session.account(&name("ana")).unwrap(), expected);
+    }
+
+    #[test]
+    fn answers_that_do_not_fit_are_untrusted() {
+        for (with, body) in [
+            (published("eve", 3, &[]), &b"rec"[..]),
+            (published("ana", 4, &[]), b"rec"),
+            (published("ana", 2, &[]), b"rec"),
+            (published("ana", 3, &[u32::MAX]), b"rec"),
+            (Reply::Done, b""),
+        ] {
+            let (_fake, mut session) = session(vec![says(with, body)]);
+            let error = session.account(&name("ana")).unwrap_err();
+            assert_eq!(error.class(), Class::Untrusted);
+        }
+    }
+
+    #[test]
+    fn peeks_belong_to_their_entries() {
+        let (_fake, mut session) = session(vec![
+            says(listing(&[1, 2]), b"abb"),
+            says(listing(&[1, 2]), b"abbb"),
+            says(listing(&[1, 2]), b"ab"),
+            says(listing(&[1, 1]), b"ab"),
+        ]);
+        let mut list = |limit| session.list(Folder::Inbox, 0, limit, 10);
+        let page = list(2).unwrap();
+        let peeks: Vec<_> = page
+            .entries
+            .iter()
+            .map(|(_, peek)| peek.as_slice())
+            .collect();
+        assert_eq!(peeks, [&b"a"[..], b"bb"]);
+        for limit in [2, 2, 1] {
+            assert_eq!(list(limit).unwrap_err().class(), Class::Untrusted);
+        }
+    }
+
+    #[test]
+    fn users_come_page_by_page_and_never_in_circles() {
+        let (_fake, mut good) = session(vec![
+            says(users(&["ana", "eva"], true), b""),
+            says(users(&["rui"], false), b""),
+        ]);
+        let names: Vec<_> = good.users().unwrap().into_iter().map(|u| u.name).collect();
+        assert_eq!(names, ["ana", "eva", "rui"].map(name));
+        for second in [
+            users(&["ana"], true),
+            users(&[], true),
+            users(&["eva"], false),
+        ] {
+            let first = says(users(&["ana", "eva"], true), b"");
+            let (_fake, mut bad) = session(vec![first, says(second, b"")]);
+            assert_eq!(bad.users().unwrap_err().class(), Class::Untrusted);
+        }
+    }
+
+    #[test]
+    fn a_deposit_is_an_offer_and_then_a_body() {
+        let offer = Offer {
+            id: id(),
+            size: 4,
+            sha256: [1; 32],
+            cms: [2; 32],
+            mailboxes: vec![name("ana")],
+        };
+        let accepts: Act = Box::new(|tool| {
+            assert!(matches!(carried(tool), (Request::Offer { size: 4, .. }, 0)));
+            reply(tool, &Reply::Accepted { id: id() }, &[]);
+        });
+        let keeps: Act = Box::new(|tool| {
+            assert_eq!(carried(tool), (Request::Deposit { id: id() }, 4));
+            let postmarks = vec!["p".to_owned()];
+            reply(tool, &Reply::Postmarks { postmarks }, &[]);
+        });
+        let other = MessageId::from_bytes([8; 16]);
+        let (_fake, mut session) = session(vec![
+            accepts,
+            keeps,
+            says(Reply::Accepted { id: other }, b""),
+        ]);
+        let kept = session.deposit(&offer, &mut &b"seal"[..]).unwrap();
+        assert_eq!(kept, ["p"]);
+        let error = session.deposit(&offer, &mut &b"seal"[..]).unwrap_err();
+        assert_eq!(error.class(), Class::Untrusted);
+    }
+
+    #[test]
+    fn refusals_keep_their_class_and_hint() {
+        let refusal = Reply::Refused {
+            class: Class::NoMailbox,
+            text: "no mailbox \"ana\"".into(),
+            hint: "smr-ls users".into(),
+        };
+        let (_fake, mut session) = session(vec![says(refusal, b"")]);
+        let error = session.mark_read(id()).unwrap_err();
+        assert_eq!(
+            (error.class(), error.hint()),
+            (Class::NoMailbox, Some("smr-ls users"))
+        );
+    }
+
+    #[test]
+    fn files_over_the_limit_are_refused_and_so_are_others() {
+        let mut other = entry(0);
+        other.name.id = MessageId::from_bytes([9; 16]);
+        let fetch = |with: Entry, limit| {
+            let (_fake, mut session) = session(vec![says(Reply::Message { entry: with }, b"seal")]);
+            let mut out = Vec::new();
+            let entry = session.fetch(Folder::Inbox, id(), None, limit, &mut out);
+            entry.map(|entry| (entry, out))
+        };
+        assert_eq!(fetch(entry(0), 4).unwrap(), (entry(0), b"seal".to_vec()));
+        assert_eq!(fetch(entry(0), 3).unwrap_err().class(), Class::Denied);
+        assert_eq!(fetch(other, 4).unwrap_err().class(), Class::Untrusted);
+    }
+}
