@@ -102,6 +102,11 @@ pub(super) fn encrypted_parts(der: &[u8]) -> Option<(&[u8], &[u8])> {
     Some((algorithm.whole, data.contents))
 }
 
+/// Tells whether `der` is one SEQUENCE and nothing else.
+pub(super) fn is_sequence(der: &[u8]) -> bool {
+    take_tag(der, SEQUENCE).is_some_and(|element| element.rest.is_empty())
+}
+
 /// Returns the key bits of a SubjectPublicKeyInfo.
 pub(super) fn public_bits(spki: &[u8]) -> Option<&[u8]> {
     let sequence = take_tag(spki, SEQUENCE)?;
@@ -180,6 +185,14 @@ mod tests {
         let wrapped = pkcs8_of_ec(&curve).unwrap();
         assert_eq!(wrapped[2..5], [INTEGER, 1, 0]);
         assert!(wrapped.ends_with(&curve));
+    }
+
+    #[test]
+    fn one_sequence_is_told_from_other_bytes() {
+        assert!(is_sequence(&[0x30, 1, 5]));
+        for wrong in [&[][..], &[0x30, 1], &[0x31, 1, 5], &[0x30, 1, 5, 0]] {
+            assert!(!is_sequence(wrong), "{wrong:?}");
+        }
     }
 
     #[test]

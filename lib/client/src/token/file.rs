@@ -184,9 +184,16 @@ impl KeyFile<'_> {
             return Err(unread());
         }
         let password = self.password(ask)?;
-        match scheme.decrypt(password.as_bytes(), data) {
-            Ok(key) => Ok(Zeroizing::new(key)),
-            Err(pkcs5::Error::DecryptFailed) => Err(self.password_wrong()),
+        match scheme
+            .decrypt(password.as_bytes(), data)
+            .map(Zeroizing::new)
+        {
+            // A wrong password leaves right padding once in 256 times.
+            Ok(key) if der::is_sequence(&key) => Ok(key),
+            // pkcs5 0.7.1 calls wrong padding a failure to encrypt.
+            Ok(_) | Err(pkcs5::Error::DecryptFailed | pkcs5::Error::EncryptFailed) => {
+                Err(self.password_wrong())
+            }
             Err(_) => Err(unread()),
         }
     }
@@ -227,11 +234,9 @@ fn delimiter<'a>(line: &'a str, begin: &str) -> Option<&'a str> {
 }
 
 /// Returns the command that makes a key file we read.
-pub(super) fn hint(path: &Path) -> Option<String> {
+pub(super) fn hint(path: &Path) -> String {
     let path = path.display();
-    Some(format!(
-        "openssl pkcs12 -export -in \"{path}\" -out NEW.p12 makes a file that is read"
-    ))
+    format!("openssl pkcs12 -export -in \"{path}\" -out NEW.p12 makes a file that is read")
 }
 
 #[cfg(test)]

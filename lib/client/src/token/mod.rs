@@ -77,6 +77,8 @@ pub struct NoPin {
     pub text: String,
     /// What a script may conclude.
     pub class: Class,
+    /// A command or a question that helps, if there is one.
+    pub hint: Option<String>,
 }
 
 /// Asks for a PIN; called at most once for each login.
@@ -229,7 +231,8 @@ impl TokenError {
             }
             TokenError::PinLocked(_) => "unlock it with its PUK and its maker's software",
             TokenError::LastTry(_) => "run the command again in a terminal and type the PIN",
-            TokenError::FileForm { path, .. } => return file::hint(path),
+            TokenError::FileForm { path, .. } => return Some(file::hint(path)),
+            TokenError::NoPin(error) => return error.hint.clone(),
             _ => return None,
         };
         Some(fixed.to_owned())

@@ -412,7 +412,8 @@ fn present_pin(
     let pin = if asks_itself(look, &info) {
         None
     } else {
-        Some(entered(&name, &info, ask)?)
+        let tries = (info.user_pin_count_low(), info.user_pin_final_try());
+        Some(entered(&name, tries, ask)?)
     };
     let Err(error) = session.login(UserType::User, pin.as_ref()) else {
         return Ok(());
@@ -442,15 +443,17 @@ fn cancelled(name: &str) -> NoPin {
     NoPin {
         text: format!("the PIN entry for {name} was cancelled"),
         class: Class::Denied,
+        hint: None,
     }
 }
 
-fn entered(name: &str, info: &TokenInfo, ask: &mut AskPin) -> Result<AuthPin, TokenError> {
-    let last_try = info.user_pin_final_try();
+// `tries` says whether few are left, and whether one is.
+fn entered(name: &str, tries: (bool, bool), ask: &mut AskPin) -> Result<AuthPin, TokenError> {
+    let (few_tries, last_try) = tries;
     let pin = ask(&PinPrompt {
         of: name.to_owned(),
         is_file: false,
-        few_tries: info.user_pin_count_low(),
+        few_tries,
         last_try,
     })?;
     if last_try && !pin.by_hand {
@@ -626,5 +629,52 @@ fn entry(candidate: &Candidate, module: &Path) -> Listed {
         not_after: certificate.not_after(),
         authentication: fits(certificate, Purpose::Authentication),
         signature: usage.is_some_and(|usage| usage.non_repudiation),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use zeroize::Zeroizing;
+
+    use super::*;
+    use crate::token::Pin;
+
+    fn enter(tries: (bool, bool), text: &str, by_hand: bool) -> Result<AuthPin, TokenError> {
+        entered("token \"T\"", tries, &mut |prompt| {
+            assert_eq!((prompt.few_tries, prompt.last_try), tries);
+            Ok(Pin {
+                text: Zeroizing::new(text.to_owned()),
+                by_hand,
+            })
+        })
+    }
+
+    #[test]
+    fn the_last_try_is_taken_by_hand_only() {
+        assert!(enter((true, true), "1234", true).is_ok());
+        assert!(enter((true, false), "1234", false).is_ok());
+        let error = enter((true, true), "1234", false).err().unwrap();
+        assert!(matches!(error, TokenError::LastTry(_)));
+        assert_eq!(error.class(), Class::Denied);
+    }
+
+    #[test]
+    fn an_empty_pin_costs_no_try() {
+        let error = enter((false, false), "", true).err().unwrap();
+        assert!(matches!(error, TokenError::NoPin(_)));
+    }
+
+    #[test]
+    fn module_names_do_not_walk() {
+        for name in [
+            "../softhsm/libsofthsm2",
+            "/usr/lib/softhsm/libsofthsm2",
+            "no-such",
+        ] {
+            assert!(
+                matches!(by_name(name), Err(TokenError::NoModule(_))),
+                "{name}"
+            );
+        }
     }
 }
