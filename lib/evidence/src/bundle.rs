@@ -19,8 +19,8 @@ use crate::envelope::EnvelopeError;
 use crate::lines::LineError;
 use crate::postmark::PostmarkError;
 use crate::reading::ReadingError;
+use crate::receipt::ReceiptError;
 use crate::trust::{Certificate, CmsError, Crl, MaterialError};
-use smr_pki::ess::EssError;
 
 /// Holds everything of a bundle but the message itself.
 #[derive(Clone, Debug)]
@@ -110,21 +110,13 @@ pub enum BundleError {
     /// The sender is not who he should be.
     #[error("the sender: {0}")]
     Sender(#[source] ReadingError),
-    /// A receipt is not for the message.
+    /// A receipt is not for the message, or by someone else.
     #[error("the receipt of {by}: {source}")]
     Receipt {
         /// Who is said to have given it.
         by: String,
         /// What is wrong.
-        source: EssError,
-    },
-    /// A receipt is by someone else.
-    #[error("the receipt of {by}: {source}")]
-    Reader {
-        /// Who is said to have given it.
-        by: String,
-        /// What is wrong.
-        source: ReadingError,
+        source: ReceiptError,
     },
     /// A receipt is by nobody the message was sent to.
     #[error("a receipt by {0}, to whom the message was not sent")]

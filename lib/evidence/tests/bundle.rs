@@ -12,6 +12,7 @@ use smr_evidence::envelope::{self, Author, Emit, Part, ReceiptWanted};
 use smr_evidence::note;
 use smr_evidence::postmark::{self, Kind, Postmark};
 use smr_evidence::reading::Grade;
+use smr_evidence::receipt::ReceiptError;
 use smr_evidence::trust::{Crl, SignedData, SoftKey};
 use smr_name::{Address, Fingerprint, Head, MessageId};
 use smr_pki::cms::{ContentType, SignRequest};
@@ -67,7 +68,7 @@ fn scene() -> Scene {
     let laptop = device(&ana_card, &ana(), "laptop");
     let rui_laptop = device(&rui_card, &rui(), "laptop");
     let eva_laptop = device(&eva_card, &eva(), "laptop");
-    let message = message(&laptop);
+    let message = message(&laptop, ReceiptWanted::Read);
     let opened = envelope::verify_plain(message.as_slice()).unwrap();
     let receipt = receipt(&opened.signed, &rui_laptop);
     let bundle = Bundle {
@@ -109,7 +110,7 @@ fn crls(pki: &Pki) -> Vec<Crl> {
     pki.store().crls
 }
 
-fn message(signer: &SoftKey) -> Vec<u8> {
+fn message(signer: &SoftKey, wanted: ReceiptWanted) -> Vec<u8> {
     let mut rng = rand_core::OsRng;
     let ring = Ring(Identity::generate_pq(&mut rng));
     let draft = envelope::Draft {
@@ -123,7 +124,7 @@ fn message(signer: &SoftKey) -> Vec<u8> {
         subject: "Contract 42",
         id: id(),
         reply: None,
-        receipt: ReceiptWanted::Read,
+        receipt: wanted,
     };
     let text = "Please sign the contract.\nAna\n";
     let parts = vec![
@@ -197,9 +198,12 @@ impl Scene {
             Content::Redacted
         };
         let out = Cursor::new(Vec::new());
-        bundle::write(&self.bundle, content, out)
-            .unwrap()
-            .into_inner()
+        // Made now: after the latest card and list.
+        let bundle = Bundle {
+            time: now(),
+            ..self.bundle.clone()
+        };
+        bundle::write(&bundle, content, out).unwrap().into_inner()
     }
 
     fn ours(&self, zip: &[u8]) -> Result<Report, BundleError> {
@@ -342,6 +346,28 @@ fn cards_give_receipts_of_class_q() {
 }
 
 #[test]
+fn a_device_does_not_do_for_a_card() {
+    let mut scene = scene();
+    let laptop = device(&scene.pki.card("ANA", "BI1", "person"), &ana(), "desk");
+    scene.message = message(&laptop, ReceiptWanted::Card);
+    let opened = envelope::verify_plain(scene.message.as_slice()).unwrap();
+    scene.bundle.signature = opened.cms;
+    scene.bundle.accounts[0].1 = first_record(&ana(), &laptop);
+    scene.bundle.postmarks.clear();
+    scene.bundle.crls = crls(&scene.pki);
+    scene.set_receipt(rui(), receipt(&opened.signed, &scene.rui_laptop));
+    assert!(matches!(
+        scene.bad(true),
+        BundleError::Receipt {
+            source: ReceiptError::Grade,
+            ..
+        }
+    ));
+    scene.set_receipt(rui(), receipt(&opened.signed, &scene.rui_card));
+    scene.good(true);
+}
+
+#[test]
 fn altered_contents_are_bad() {
     let scene = scene();
     let zip = scene.zip(true);
@@ -370,7 +396,7 @@ fn altered_contents_are_bad() {
 fn other_signatures_and_missing_files_are_bad() {
     let scene = scene();
     let zip = scene.zip(true);
-    let other = envelope::verify_plain(message(&scene.eva_laptop).as_slice())
+    let other = envelope::verify_plain(message(&scene.eva_laptop, ReceiptWanted::Read).as_slice())
         .unwrap()
         .cms;
     let swapped = repack(&zip, |name, bytes| {
@@ -434,21 +460,22 @@ fn receipts_of_strangers_are_bad() {
     }
     // The same receipt under the name of one it was sent to.
     scene.set_receipt(rui(), der);
-    assert!(matches!(scene.bad(true), BundleError::Reader { .. }));
+    assert!(matches!(scene.bad(true), BundleError::Receipt { .. }));
     // Eva's receipt under Rui's name.
     let der = receipt(&scene.original, &scene.eva_laptop);
     scene.set_receipt(rui(), der);
-    assert!(matches!(scene.bad(true), BundleError::Reader { .. }));
+    assert!(matches!(scene.bad(true), BundleError::Receipt { .. }));
     // An unlisted device of Rui himself.
     let der = receipt(&scene.original, &device(&scene.rui_card, &rui(), "tablet"));
     scene.set_receipt(rui(), der);
-    assert!(matches!(scene.bad(false), BundleError::Reader { .. }));
+    assert!(matches!(scene.bad(false), BundleError::Receipt { .. }));
 }
 
 #[test]
 fn receipts_for_other_messages_are_bad() {
     let mut scene = scene();
-    let other = envelope::verify_plain(message(&scene.eva_laptop).as_slice()).unwrap();
+    let other =
+        envelope::verify_plain(message(&scene.eva_laptop, ReceiptWanted::Read).as_slice()).unwrap();
     let der = receipt(&other.signed, &scene.rui_laptop);
     scene.set_receipt(rui(), der);
     assert!(matches!(scene.bad(true), BundleError::Receipt { .. }));
@@ -468,7 +495,7 @@ fn removed_devices_need_a_postmark_of_before() {
     scene.bundle.accounts[1].1 = account::build(&draft, &new, now()).unwrap();
     let der = scene.bundle.receipts[0].der.clone();
     scene.bundle.postmarks[1] = mark(Kind::Receipt, "ana", "rui", &der, now() + 60);
-    assert!(matches!(scene.bad(true), BundleError::Reader { .. }));
+    assert!(matches!(scene.bad(true), BundleError::Receipt { .. }));
 
     // Removed tomorrow: what it signed today stands.
     let mut draft = Draft::after(&account);

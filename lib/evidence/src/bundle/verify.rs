@@ -8,15 +8,15 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use smr_name::{Address, Fingerprint, MailboxName, MessageId, RepositoryName};
 use smr_pki::cms::ContentType;
-use smr_pki::ess::verify_receipt;
 use zip::ZipArchive;
 
 use super::archive::{MESSAGE, read};
 use super::{Bundle, BundleError, Given, identity_fingerprint};
 use crate::account::{self, Account};
-use crate::envelope::verify_plain;
+use crate::envelope::{ReceiptWanted, verify_plain};
 use crate::postmark::{self, Kind, Postmark};
-use crate::reading::{Grounds, Verified, verify_sender, verify_signer};
+use crate::reading::{Grounds, Verified, verify_sender};
+use crate::receipt;
 use crate::trust::{Rules, SignedData, TrustStore};
 
 /// Says what a bundle proves.
@@ -68,7 +68,7 @@ pub fn verify<R: Read + Seek>(
         .intermediates
         .extend(bundle.intermediates.iter().cloned());
     store.crls.extend(bundle.crls.iter().cloned());
-    let (original, addressees) = match whole {
+    let original = match whole {
         true => check_message(&mut zip, &bundle)?,
         false => check_redacted(&bundle)?,
     };
@@ -79,10 +79,10 @@ pub fn verify<R: Read + Seek>(
         store: &store,
         rules,
     };
-    let sender = judge.sender(&original)?;
+    let sender = judge.sender(&original.signed)?;
     let receipts = bundle.receipts.iter();
     let receipts: Vec<Received> = receipts
-        .map(|given| judge.receipt(given, &original, &addressees))
+        .map(|given| judge.receipt(given, &original))
         .collect::<Result<_, _>>()?;
     let read_by = |a: &&Address| receipts.iter().any(|r| r.by.address == **a);
     Ok(Report {
@@ -90,19 +90,28 @@ pub fn verify<R: Read + Seek>(
         time: bundle.time,
         redacted: !whole,
         sender,
-        missing: addressees.iter().filter(|a| !read_by(a)).cloned().collect(),
-        addressees,
+        missing: original
+            .addressees
+            .iter()
+            .filter(|a| !read_by(a))
+            .cloned()
+            .collect(),
+        addressees: original.addressees,
         receipts,
         postmarks: judge.postmarks,
         identity: bundle.identity.as_deref().map(identity_fingerprint),
     })
 }
 
-/// Verifies the message; returns its signature and its addressees.
-fn check_message<R: Read + Seek>(
-    zip: R,
-    bundle: &Bundle,
-) -> Result<(SignedData, Vec<Address>), BundleError> {
+/// What the message says for itself.
+struct Original {
+    signed: SignedData,
+    addressees: Vec<Address>,
+    wanted: ReceiptWanted,
+}
+
+/// Verifies the message.
+fn check_message<R: Read + Seek>(zip: R, bundle: &Bundle) -> Result<Original, BundleError> {
     let mut zip = ZipArchive::new(zip).map_err(|e| BundleError::Zip(e.to_string()))?;
     let message = zip
         .by_name(MESSAGE)
@@ -118,8 +127,11 @@ fn check_message<R: Read + Seek>(
         headers.from.address == bundle.sender,
         "it is from someone else",
     )?;
-    let addressees = headers.addressees().cloned().collect();
-    Ok((opened.signed, addressees))
+    Ok(Original {
+        addressees: headers.addressees().cloned().collect(),
+        wanted: headers.receipt,
+        signed: opened.signed,
+    })
 }
 
 fn same(held: bool, why: &'static str) -> Result<(), BundleError> {
@@ -128,7 +140,7 @@ fn same(held: bool, why: &'static str) -> Result<(), BundleError> {
 
 /// Verifies what is left of a redacted message: the signature over a digest,
 /// and the request for receipts, which says which message it is and to whom.
-fn check_redacted(bundle: &Bundle) -> Result<(SignedData, Vec<Address>), BundleError> {
+fn check_redacted(bundle: &Bundle) -> Result<Original, BundleError> {
     let original = SignedData::parse(&bundle.signature).map_err(BundleError::Signature)?;
     let left = original.verify_detached(original.message_digest());
     left.map_err(BundleError::Signature)?;
@@ -155,7 +167,12 @@ fn check_redacted(bundle: &Bundle) -> Result<(SignedData, Vec<Address>), BundleE
         .iter()
         .map(parse)
         .collect::<Result<_, _>>()?;
-    Ok((original, addressees))
+    Ok(Original {
+        addressees,
+        // The wish for a card stands in the content, which is not here.
+        wanted: ReceiptWanted::Read,
+        signed: original,
+    })
 }
 
 fn open_accounts(
@@ -267,26 +284,16 @@ impl Judge<'_> {
         verify_sender(&self.bundle.sender, original, &grounds).map_err(BundleError::Sender)
     }
 
-    fn receipt(
-        &self,
-        given: &Given,
-        original: &SignedData,
-        addressees: &[Address],
-    ) -> Result<Received, BundleError> {
+    fn receipt(&self, given: &Given, original: &Original) -> Result<Received, BundleError> {
         let by = given.by.to_string();
-        if !addressees.contains(&given.by) {
+        if !original.addressees.contains(&given.by) {
             return Err(BundleError::NotAddressed(by));
         }
-        let wrong = |source| BundleError::Receipt {
-            by: given.by.to_string(),
-            source,
-        };
-        let receipt = SignedData::parse(&given.der).map_err(|e| wrong(e.into()))?;
-        verify_receipt(original, &receipt).map_err(wrong)?;
         let deposited = self.deposited(&given.der);
-        let verified = verify_signer(&receipt, &self.grounds(&given.by, deposited)?);
+        let grounds = self.grounds(&given.by, deposited)?;
+        let verified = receipt::check(&original.signed, original.wanted, &given.der, &grounds);
         Ok(Received {
-            by: verified.map_err(|source| BundleError::Reader { by, source })?,
+            by: verified.map_err(|source| BundleError::Receipt { by, source })?,
             deposited,
         })
     }

@@ -145,6 +145,7 @@ done
 taken() { awk -v cms="$(sha256 "$1")" '$1 == cms { print $2; exit }' "$tmp/times"; }
 
 # The message.
+card=
 if [ -e message.eml ]; then
     if openssl cms -verify -inform SMIME -in message.eml "$@" -out "$tmp/part" -signer "$tmp/by" 2>"$tmp/why"; then
         good "message.eml is signed by $(subject "$tmp/by")"
@@ -156,9 +157,10 @@ if [ -e message.eml ]; then
     # The signed header, unfolded.
     tr -d '\r' < "$tmp/part" | awk '/^$/ { exit } /^[ \t]/ { held = held $0; next } { if (held != "") print held; held = $0 } END { print held }' > "$tmp/header"
     grep -iq "^message-id: *<$message@" "$tmp/header" || fail 'message.eml has another id'
-    addresses() { grep -Ei "^($1):" "$tmp/header" | sed 's/"[^"]*"//g' | tr ',<>;: \t' '\n\n\n\n\n\n\n'; }
+    addresses() { grep -Ei "^($1):" "$tmp/header" | sed 's/"[^"]*"//g' | tr -s ',<>;: \t' '[\n*]'; }
     addresses from | grep -Fxq "$sender" || fail 'message.eml is from someone else'
     addresses 'to|cc' > "$tmp/addressees"
+    card=$(grep -i '^smr-receipt: *card$' "$tmp/header")
     addressed() { grep -Fxq "$1" "$tmp/addressees"; }
 else
     note 'the content is left out: only its digest is proved'
@@ -194,11 +196,13 @@ for receipt in receipts/*.p7s; do
     elif ! openssl cms -verify_receipt "$receipt" -rctform DER -inform DER -in message.p7s "$@" >/dev/null 2>"$tmp/why" ||
         ! openssl cms -verify -inform DER -in "$receipt" "$@" -out /dev/null -signer "$tmp/by" 2>"$tmp/why"; then
         fail "$receipt: not a receipt for this message $(grep -m1 -o 'Verify error:.*' "$tmp/why")"
-    elif belongs "$tmp/by" "$by" "$(taken "$receipt")"; then
+    elif ! belongs "$tmp/by" "$by" "$(taken "$receipt")"; then
+        fail "$receipt: $why"
+    elif [ -n "$card" ] && is_proxy "$tmp/by"; then
+        fail "$receipt: by a device, but the sender asked for the card's own signature"
+    else
         when=$(openssl cms -cmsout -print -inform DER -in "$receipt" | awk '/signingTime/ { found = 1 } found && /TIME:/ { sub(/.*TIME:/, ""); print; exit }')
         good "read by $by, $when: $who"
-    else
-        fail "$receipt: $why"
     fi
 done
 
