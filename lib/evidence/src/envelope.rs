@@ -26,7 +26,9 @@ use smr_seal::SealError;
 
 pub use draft::{Author, Draft, Part, ReceiptWanted};
 pub use message::{Headers, PartInfo};
-pub use read::{Emit, Opened, check_addressed, emit, emit_plain, peek, verify, verify_plain};
+pub use read::{
+    Emit, Opened, check_addressed, check_author, emit, emit_plain, peek, verify, verify_plain,
+};
 pub use unseal::{Unwrap, UnwrapError};
 pub use write::{Sealed, seal};
 

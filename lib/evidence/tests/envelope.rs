@@ -10,6 +10,7 @@ use pki::{Pki, device, now};
 use rand_core::OsRng;
 use smr_evidence::envelope::{
     self, Author, Draft, Emit, EnvelopeError, Opened, Part, ReceiptWanted, check_addressed,
+    check_author,
 };
 use smr_evidence::trust::{Signer, SoftKey};
 use smr_name::{Address, Class, MessageId};
@@ -68,14 +69,14 @@ fn seal_raw(plain: &[u8], keys: &[Identity]) -> Vec<u8> {
     out
 }
 
-fn verify(sealed: &[u8], keys: &Vec<Identity>) -> Result<Opened, EnvelopeError> {
-    envelope::verify(Cursor::new(sealed), keys)
+fn verify(sealed: &[u8], keys: &[Identity]) -> Result<Opened, EnvelopeError> {
+    envelope::verify(Cursor::new(sealed), &keys)
 }
 
-fn emit(sealed: &[u8], keys: &Vec<Identity>, what: Emit) -> Vec<u8> {
+fn emit(sealed: &[u8], keys: &[Identity], what: Emit) -> Vec<u8> {
     let opened = verify(sealed, keys).unwrap();
     let mut out = Vec::new();
-    envelope::emit(Cursor::new(sealed), keys, &opened, what, &mut out).unwrap();
+    envelope::emit(Cursor::new(sealed), &keys, &opened, what, &mut out).unwrap();
     out
 }
 
@@ -252,7 +253,7 @@ fn every_recipient_opens_and_no_other() {
     let all: Vec<_> = (0..3).map(|_| Identity::generate_pq(&mut OsRng)).collect();
     let sealed = seal(&draft("x"), vec![text(b"hello")], &signer, &all);
     for key in all {
-        assert!(verify(&sealed, &vec![key]).is_ok());
+        assert!(verify(&sealed, &[key]).is_ok());
     }
     let error = verify(&sealed, &new_keys()).unwrap_err();
     assert!(matches!(error, EnvelopeError::NotForUs));
@@ -342,6 +343,20 @@ fn messages_for_others_and_under_other_ids_are_refused() {
     assert_eq!(refused.class(), Class::Forged);
     let elsewhere: Address = "ana@other.example".parse().unwrap();
     assert!(check_addressed(&opened, &elsewhere, &id).is_err());
+}
+
+#[test]
+fn a_sender_may_not_take_another_name() {
+    let pki = Pki::new();
+    let keys = new_keys();
+    let card = pki.card("RUI", "BI1", "person");
+    let person = smr_evidence::trust::Person::of_card(card.certificate(), "test");
+    for (display, right) in [("RUI", true), ("", true), ("The Auditor", false)] {
+        let mut draft = draft("x");
+        draft.from.display = display.into();
+        let opened = verify(&seal(&draft, vec![], &card, &keys), &keys).unwrap();
+        assert_eq!(check_author(&opened, &person).is_ok(), right, "{display}");
+    }
 }
 
 #[test]

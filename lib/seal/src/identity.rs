@@ -6,11 +6,13 @@ use bech32::Hrp;
 use rand_core::CryptoRngCore;
 use zeroize::Zeroizing;
 
-use crate::{PqIdentity, Recipient, SealError, Stanza, bech, pq};
+use crate::{MAX_RECIPIENTS, PqIdentity, Recipient, SealError, Stanza, bech, pq};
 
 /// The key of one sealed file, 16 bytes, wiped on drop.
 pub type FileKey = Zeroizing<[u8; 16]>;
 
+/// Stanzas of one header; age adds one of its own to the recipients'.
+const MAX_STANZAS: usize = MAX_RECIPIENTS + 1;
 const CLASSIC_TAG: &str = "X25519";
 const CLASSIC_PREFIX: Hrp = Hrp::parse_unchecked("age-secret-key-");
 
@@ -83,10 +85,14 @@ impl age::Identity for Identity {
 }
 
 /// Finds the file key in the stanzas of one file's header: none where no
-/// identity fits. A malformed stanza of a kind we know, or both kinds in one
+/// identity fits. More than 1001 stanzas, a malformed stanza of a kind we know, or both kinds in one
 /// header, is an error whatever else the header holds.
 pub fn unwrap(identities: &[Identity], stanzas: &[Stanza]) -> Result<Option<FileKey>, SealError> {
     let has = |tag: &str| stanzas.iter().any(|s| s.tag == tag);
+    // Each of ours tries each stanza: a stranger must not make that hours.
+    if stanzas.len() > MAX_STANZAS {
+        return Err(SealError::TooMany);
+    }
     if has(pq::TAG) && has(CLASSIC_TAG) {
         return Err(SealError::Mixed);
     }
@@ -160,6 +166,16 @@ mod tests {
             },
         );
         assert!(unwrap(&keys, &stanzas).unwrap().is_some());
+        let grease = |_| Stanza {
+            tag: "x-grease".into(),
+            args: vec![],
+            body: vec![],
+        };
+        let mut crowd: Vec<Stanza> = (0..1000).map(grease).collect();
+        crowd.extend(wrapped(&keys[0]));
+        assert!(unwrap(&keys, &crowd).unwrap().is_some());
+        crowd.insert(0, grease(0));
+        assert_eq!(unwrap(&keys, &crowd), Err(SealError::TooMany));
         stanzas[1].body.pop();
         assert_eq!(unwrap(&keys, &stanzas), Err(SealError::Stanza));
     }

@@ -14,7 +14,7 @@ mod xwing;
 pub use age_core::format::Stanza;
 pub use identity::{FileKey, Identity, unwrap};
 pub use pq::{PqIdentity, PqRecipient};
-pub use recipient::{Recipient, check_unmixed};
+pub use recipient::{MAX_RECIPIENTS, Recipient, check_unmixed};
 
 /// Says why a key, or the header of a sealed file, cannot be used.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
@@ -31,6 +31,9 @@ pub enum SealError {
     /// Post-quantum and classic recipients together: the weaker kind decides.
     #[error("post-quantum and classic recipients in one sealed file")]
     Mixed,
+    /// More recipients than one sealed file takes.
+    #[error("more than 1000 recipients in one sealed file")]
+    TooMany,
     /// A stanza of a known kind that no correct program writes.
     #[error("malformed recipient stanza")]
     Stanza,

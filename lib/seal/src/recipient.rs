@@ -9,6 +9,9 @@ use age_core::format::FileKey;
 
 use crate::{PqRecipient, SealError, Stanza};
 
+/// The most recipients of one sealed file: whoever opens it tries each.
+pub const MAX_RECIPIENTS: usize = 1000;
+
 /// Somebody to seal to: a public key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Recipient {
@@ -66,9 +69,13 @@ impl age::Recipient for Recipient {
     }
 }
 
-/// Checks that there is someone to seal to, and that all are of one kind.
+/// Checks that there is someone to seal to, that all are of one kind, and at
+/// most [`MAX_RECIPIENTS`].
 pub fn check_unmixed(recipients: &[Recipient]) -> Result<(), SealError> {
     let first = recipients.first().ok_or(SealError::NoRecipients)?;
+    if recipients.len() > MAX_RECIPIENTS {
+        return Err(SealError::TooMany);
+    }
     let same = |r: &Recipient| r.is_post_quantum() == first.is_post_quantum();
     recipients
         .iter()
@@ -79,7 +86,7 @@ pub fn check_unmixed(recipients: &[Recipient]) -> Result<(), SealError> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Recipient, check_unmixed};
+    use super::{MAX_RECIPIENTS, Recipient, check_unmixed};
     use crate::{Identity, SealError};
     use rand_core::OsRng;
 
@@ -101,6 +108,14 @@ mod tests {
         for text in ["", "age1", "age1pq1", "ssh-ed25519 AAAA", &upper] {
             assert_eq!(Recipient::parse(text), Err(SealError::Recipient), "{text}");
         }
+    }
+
+    #[test]
+    fn crowds_are_refused() {
+        let one = Identity::generate_classic(&mut OsRng).to_recipient();
+        assert_eq!(check_unmixed(&vec![one.clone(); MAX_RECIPIENTS]), Ok(()));
+        let crowd = vec![one; MAX_RECIPIENTS + 1];
+        assert_eq!(check_unmixed(&crowd), Err(SealError::TooMany));
     }
 
     #[test]

@@ -12,6 +12,7 @@ use super::draft::ReceiptWanted;
 use super::message::{Headers, PartInfo};
 use super::scan::{Blind, Scanned, Watch, scan, scan_headers};
 use super::unseal::{Unwrap, unseal};
+use crate::trust::Person;
 
 /// One chunk of age and its tag: less of it than that does not decrypt.
 const CHUNK: usize = 64 * 1024 + 16;
@@ -166,6 +167,18 @@ pub fn check_addressed(
         ));
     }
     Ok(())
+}
+
+/// Checks that the name beside the sender's address is the one his
+/// certificate gives him, or none; `person` is who the signer proved to be.
+pub fn check_author(opened: &Opened, person: &Person) -> Result<(), EnvelopeError> {
+    let display = &opened.headers.from.display;
+    match display.is_empty() || *display == person.display {
+        true => Ok(()),
+        false => Err(EnvelopeError::Headers(
+            "the sender gives himself another name than his certificate",
+        )),
+    }
 }
 
 /// Passes what was asked for on to a writer.

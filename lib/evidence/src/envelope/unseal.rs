@@ -40,7 +40,7 @@ impl From<SealError> for UnwrapError {
     }
 }
 
-impl Unwrap for [Identity] {
+impl Unwrap for &[Identity] {
     fn unwrap(&self, stanzas: &[Stanza]) -> Result<Option<FileKey>, UnwrapError> {
         Ok(smr_seal::unwrap(self, stanzas)?)
     }
@@ -48,7 +48,7 @@ impl Unwrap for [Identity] {
 
 impl Unwrap for Vec<Identity> {
     fn unwrap(&self, stanzas: &[Stanza]) -> Result<Option<FileKey>, UnwrapError> {
-        self.as_slice().unwrap(stanzas)
+        Unwrap::unwrap(&self.as_slice(), stanzas)
     }
 }
 
@@ -291,7 +291,7 @@ mod tests {
         let file = format!("age-encryption.org/v1\n{stanzas}--- {mac}\n0123456789abcdef");
         let begun = std::time::Instant::now();
         let error = unseal_bytes(file.as_bytes(), &keys, 5).unwrap_err();
-        assert!(matches!(error, EnvelopeError::NotForUs), "{error}");
+        assert!(matches!(error, EnvelopeError::Keys(_)), "{error}");
         // Quadratic parsing would take hours.
         assert!(begun.elapsed().as_secs() < 60);
     }
