@@ -12,7 +12,7 @@ use smr_channel::request::Request;
 use smr_channel::session::{Event, MAX_CHUNK, Session, SessionError};
 
 use crate::config::Level;
-use crate::handle::{self, Answer, Body, Broken, Intake, Visit};
+use crate::handle::{self, After, Answer, Body, Broken, Intake, Visit};
 use crate::house::{House, now};
 use crate::permit::{self, Phase};
 use crate::refusal::Refusal;
@@ -188,9 +188,7 @@ impl<'a> Conn<'a> {
         self.log(Level::Debug, kind)
             .with("account", &visit.who)
             .send();
-        let after = answer.after.clone();
         self.answer(answer, STEP)?;
-        handle::after(self.house, visit, after);
         Ok(turn)
     }
 
@@ -244,11 +242,17 @@ impl<'a> Conn<'a> {
         handle::act(self.house, visit, request, intake, now())
     }
 
+    /// Sends an answer; what is to be done once its body was sent is done
+    /// before its close: whoever has the whole answer can rely on it.
     fn answer(&mut self, answer: Answer<'_>, patience: Patience) -> Result<(), ConnError> {
         let head = answer.reply.encode()?;
         let frame = self.session.send_head(&head)?;
         self.wire.put(&frame, patience)?;
         self.send_body(answer.body, patience)?;
+        if let After::Fetched(who, id) = answer.after {
+            self.wire.flush(patience)?;
+            handle::fetched(self.house, &who, id);
+        }
         let frame = self.session.close_reply(&self.house.keys, now())?;
         self.wire.put(&frame, patience)?;
         Ok(self.wire.flush(patience)?)

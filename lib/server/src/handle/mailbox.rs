@@ -146,7 +146,7 @@ pub(super) fn fetch<'a>(
         reply: Reply::Message { entry },
         body,
         after: match folder {
-            Folder::Inbox => After::Fetched(*id),
+            Folder::Inbox => After::Fetched(visit.who.clone(), *id),
             Folder::Sent | Folder::Receipts => After::Nothing,
         },
     })

@@ -58,12 +58,11 @@ pub(crate) struct Answer<'a> {
     pub(crate) after: After,
 }
 
-/// What is to be done once the reply was sent whole.
-#[derive(Clone, Debug, PartialEq)]
+/// What is to be done once the body was sent whole.
 pub(crate) enum After {
     Nothing,
-    /// The message of the inbox counts as fetched.
-    Fetched(MessageId),
+    /// The message of this reader's inbox counts as fetched.
+    Fetched(MailboxName, MessageId),
 }
 
 impl Answer<'_> {
@@ -165,13 +164,11 @@ pub(crate) fn act<'a>(
     }
 }
 
-/// Does what was to wait until the reply was out.
-pub(crate) fn after(house: &House, visit: &Visit, after: After) {
-    if let After::Fetched(id) = after
-        && let Err(error) = house.store.mark_fetched(&visit.who, id)
-    {
+/// Records that a message of the inbox has been sent to its reader.
+pub(crate) fn fetched(house: &House, who: &MailboxName, id: MessageId) {
+    if let Err(error) = house.store.mark_fetched(who, id) {
         // The reader has the message; that it still counts as new is for the
-        // operator to know.
+        // operator to know, and `disk` logs it.
         house.disk(error);
     }
 }

@@ -28,6 +28,7 @@ pub fn connect(address: SocketAddr, ask: u8) -> TcpStream {
     stream
         .set_read_timeout(Some(Duration::from_secs(20)))
         .unwrap();
+    stream.set_nodelay(true).unwrap();
     stream.write_all(MAGIC).unwrap();
     stream.write_all(&[ask]).unwrap();
     stream

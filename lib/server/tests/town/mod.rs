@@ -14,6 +14,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use smr_channel::identity::Identity;
+use smr_name::Class;
 use smr_server::config::Config;
 use smr_server::{Log, Server};
 use tempfile::TempDir;
@@ -33,6 +34,21 @@ pub fn now() -> i64 {
     i64::try_from(since.as_secs()).unwrap()
 }
 
+/// Tries until the store's lock is free: a program that another test starts
+/// holds it from its fork to its exec.
+fn when_free<T, E: std::fmt::Display>(
+    run: impl Fn() -> Result<T, E>,
+    class: impl Fn(&E) -> Class,
+) -> T {
+    loop {
+        match run() {
+            Ok(value) => return value,
+            Err(error) => assert_eq!(class(&error), Class::Busy, "{error}"),
+        }
+        std::thread::yield_now();
+    }
+}
+
 impl Town {
     /// A town with a running smrd and nobody registered.
     pub fn new() -> Town {
@@ -50,7 +66,7 @@ impl Town {
             server: None,
             lines: Arc::default(),
         };
-        smr_server::init(&town.config()).unwrap();
+        when_free(|| smr_server::init(&town.config()), |e| e.class());
         town.start();
         town
     }
@@ -79,7 +95,8 @@ impl Town {
         let mut config = self.config();
         config.log = smr_server::config::Level::Debug;
         let log = Log::new(config.log, Arc::new(sink));
-        self.server = Some(Server::start(config, log).unwrap());
+        let start = || Server::start(config.clone(), log.clone());
+        self.server = Some(when_free(start, |e| e.class()));
     }
 
     pub fn server(&self) -> &Server {

@@ -1,0 +1,379 @@
+//! Who is let in, who is not, and what hostile peers can do: nothing.
+
+mod town;
+
+use std::io::{Read, Write};
+use std::net::{Shutdown, TcpStream};
+use std::time::{Duration, Instant};
+
+use rand_core::{OsRng, RngCore};
+use smr_channel::frame::{ASK_SESSION, MAGIC};
+use smr_channel::handshake::{Initiator, Introduction, Suite};
+use smr_channel::reply::Reply;
+use smr_channel::request::Request;
+use smr_name::Class;
+use town::Town;
+use town::client::{Client, connect, name, read_frame, refused, write_frame};
+use town::people::{person, print_of};
+
+fn publish(client: &mut Client, record: &[u8]) -> Reply {
+    client.ask_with(&Request::Publish, record).0
+}
+
+#[test]
+fn the_identity_is_what_fingerprint_says() {
+    let town = Town::new();
+    let expected = smr_server::fingerprint(&town.config()).unwrap();
+    assert_eq!(town.identity().fingerprint(), expected);
+    assert_eq!(town.server().fingerprint(), expected);
+    // A second --init must not replace keys that people have pinned.
+    assert!(smr_server::init(&town.config()).is_err());
+    assert_eq!(smr_server::fingerprint(&town.config()).unwrap(), expected);
+}
+
+#[test]
+fn people_enrol_once_and_log_in_again() {
+    let town = Town::new();
+    let card = town.ca.card("ana");
+    let ana = person(&card, "ana");
+    ana.enrol(&town);
+    // The reply was lost: the same enrolment again.
+    ana.enrol(&town);
+    ana.login(&town);
+    // The same card, another name: another account.
+    person(&card, "ana.work").enrol(&town);
+    // Another first record of the same person does not replace the account.
+    assert_eq!(
+        refused(&person(&card, "ana").try_enrol(&town).1),
+        Class::Denied
+    );
+    let taken = person(&town.ca.card("eve"), "ana").try_enrol(&town).1;
+    assert_eq!(refused(&taken), Class::Denied);
+    let Reply::Refused { text, .. } = taken else {
+        unreachable!()
+    };
+    assert_eq!(text, "the name \"ana\" is taken");
+}
+
+#[test]
+fn strangers_do_not_get_in() {
+    let town = Town::new();
+    let ana = person(&town.ca.card("ana"), "ana");
+    ana.enrol(&town);
+    let eve = person(&town.ca.card("eve"), "eve");
+    let as_ana = Client::open(&town, |hash| eve.login_as(&name("ana"), hash)).1;
+    let unknown = eve.try_login(&town).1;
+    assert_eq!(refused(&as_ana), Class::Denied);
+    assert_eq!(as_ana, unknown, "who is known is no stranger's business");
+    // The right device, a signature over another handshake.
+    let replayed = Client::open(&town, |_| ana.login_as(&ana.name, &[7; 32])).1;
+    assert_eq!(replayed, unknown);
+    let replayed = Client::open(&town, |_| ana.enrolment(&[7; 32])).1;
+    assert_eq!(refused(&replayed), Class::Denied);
+    let unsigned = Client::open(&town, |_| Introduction::Enrol {
+        record: eve.record.clone(),
+        signature: Vec::new(),
+    });
+    assert_eq!(refused(&unsigned.1), Class::Denied);
+    assert_eq!(
+        eve.try_login(&town).1,
+        unknown,
+        "a refused enrolment leaves nothing"
+    );
+    let damaged = Client::open(&town, |_| Introduction::Enrol {
+        record: vec![0x30; 1000],
+        signature: Vec::new(),
+    });
+    assert_eq!(refused(&damaged.1), Class::Forged);
+    // A refused client has no session.
+    let (mut client, _) = eve.try_login(&town);
+    let head = client.session.send_head(&Request::Ping.encode().unwrap());
+    if let Ok(frame) = head {
+        let length = u16::try_from(frame.len()).unwrap().to_be_bytes();
+        // smrd may have closed already.
+        let _ = client
+            .stream
+            .write_all(&length)
+            .and_then(|()| client.stream.write_all(&frame));
+    }
+    assert_eq!(read_frame(&mut client.stream), None);
+}
+
+#[test]
+fn cards_that_do_not_verify_are_denied() {
+    let mut town = Town::new();
+    let own = person(&town.ca.own_card("mallory"), "mallory");
+    assert_eq!(refused(&own.try_enrol(&town).1), Class::Denied);
+    let card = town.ca.card("ana");
+    let ana = person(&card, "ana");
+    let mut session = ana.enrol(&town);
+    town.ca.revoke("ana");
+    assert_eq!(session.ask(&Request::Ping), Reply::Done, "not read yet");
+    town.server().reload(&town.config()).unwrap();
+    assert_eq!(
+        refused(&session.ask(&Request::Ping)),
+        Class::Denied,
+        "an open session"
+    );
+    assert_eq!(refused(&ana.try_login(&town).1), Class::Denied);
+    assert_eq!(
+        refused(&person(&card, "ana2").try_enrol(&town).1),
+        Class::Denied
+    );
+    town.stop();
+    town.start();
+    assert_eq!(refused(&ana.try_login(&town).1), Class::Denied);
+}
+
+#[test]
+fn without_a_crl_the_certificate_is_queued() {
+    let town = Town::new();
+    let ana = person(&town.ca.card("ana"), "ana");
+    town.ca.lose_list();
+    town.server().reload(&town.config()).unwrap();
+    for _ in 0..2 {
+        let reply = ana.try_enrol(&town).1;
+        assert_eq!(refused(&reply), Class::Busy);
+        let Reply::Refused { text, .. } = reply else {
+            unreachable!()
+        };
+        assert!(text.contains("queued"), "{text}");
+    }
+    let queue = std::fs::read_to_string(town.path("deep/store/cache/revocation-queue")).unwrap();
+    assert_eq!(queue.lines().count(), 1, "{queue}");
+    assert!(queue.contains("ANA"), "{queue}");
+    town.ca.list();
+    town.server().reload(&town.config()).unwrap();
+    ana.enrol(&town);
+}
+
+#[test]
+fn broken_grounds_leave_the_old_in_force() {
+    let town = Town::new();
+    let crl = town.path("ca/crls/root.pem");
+    std::fs::write(&crl, "damaged").unwrap();
+    assert!(town.server().reload(&town.config()).is_err());
+    person(&town.ca.card("ana"), "ana").enrol(&town);
+    assert!(
+        smr_server::check(&town.config())
+            .iter()
+            .any(|f| !f.good && f.text.contains("root.pem"))
+    );
+}
+
+#[test]
+fn records_change_only_step_by_step() {
+    let town = Town::with("[enrol]\nmax_devices = 2");
+    let card = town.ca.card("ana");
+    let laptop = person(&card, "ana");
+    let mut at_laptop = laptop.enrol(&town);
+    let phone = laptop.with_device(&town.ca, &card, "phone");
+    let mut at_phone = phone.enrol(&town);
+    // The old record again is a rollback.
+    assert_eq!(
+        refused(&publish(&mut at_phone, &laptop.record)),
+        Class::Denied
+    );
+    // A third device is one too many here.
+    let third = phone.with_device(&town.ca, &card, "third");
+    assert_eq!(
+        refused(&publish(&mut at_phone, &third.record)),
+        Class::Denied
+    );
+    // Another account's record is not ours to publish.
+    let eve = person(&town.ca.card("eve"), "eve");
+    eve.enrol(&town);
+    assert_eq!(refused(&publish(&mut at_phone, &eve.record)), Class::Denied);
+    assert_eq!(refused(&publish(&mut at_phone, b"damaged")), Class::Forged);
+    // The phone removes the laptop: its open session ends, its logins too.
+    let without = phone.next(&town.ca, |draft| {
+        draft
+            .remove(&print_of(&laptop.device), town::now())
+            .unwrap();
+    });
+    assert_eq!(at_laptop.ask(&Request::Ping), Reply::Done);
+    assert_eq!(publish(&mut at_phone, &without), Reply::Done);
+    assert_eq!(refused(&at_laptop.ask(&Request::Ping)), Class::Denied);
+    assert_eq!(refused(&laptop.try_login(&town).1), Class::Denied);
+    assert_eq!(at_phone.ask(&Request::Ping), Reply::Done);
+    let (reply, body) = at_phone.ask_with(&Request::Account { name: name("ana") }, &[]);
+    let Reply::Account {
+        record_len, crls, ..
+    } = reply
+    else {
+        panic!("{reply:?}");
+    };
+    assert_eq!(&body[..record_len as usize], without);
+    assert_eq!(crls.len(), 1, "the CRL of the card's issuer comes along");
+    assert_eq!(body.len(), record_len as usize + crls[0] as usize);
+    let unknown = at_phone.ask(&Request::Account {
+        name: name("nobody"),
+    });
+    assert_eq!(refused(&unknown), Class::NoMailbox);
+}
+
+#[test]
+fn policies_say_who_may_enrol() {
+    let list = "[enrol]\npolicy = './allow'";
+    let dir = tempfile::tempdir().unwrap();
+    let allow = dir.path().join("allow");
+    std::fs::write(&allow, "rui\nana CN=ANA,*\n").unwrap();
+    let town = Town::with(&list.replace("./allow", &allow.display().to_string()));
+    let (ana, eve) = (town.ca.card("ana"), town.ca.card("eve"));
+    person(&eve, "rui").enrol(&town);
+    person(&ana, "ana").enrol(&town);
+    assert_eq!(
+        refused(&person(&eve, "eve").try_enrol(&town).1),
+        Class::Denied
+    );
+    let closed = Town::with("[enrol]\npolicy = 'closed'");
+    let reply = person(&closed.ca.card("ana"), "ana").try_enrol(&closed).1;
+    assert_eq!(refused(&reply), Class::Denied);
+}
+
+#[test]
+fn nothing_is_served_without_a_session() {
+    let town = Town::new();
+    let ping = Request::Ping.encode().unwrap();
+    let users = Request::Users {
+        after: None,
+        limit: 9,
+    }
+    .encode()
+    .unwrap();
+    for request in [ping, users] {
+        let mut stream = connect(town.address(), ASK_SESSION);
+        write_frame(&mut stream, &request);
+        assert_eq!(read_frame(&mut stream), None);
+        // The same in the place of the introduction.
+        let mut stream = connect(town.address(), ASK_SESSION);
+        let (_, first) = Initiator::start(&town.identity(), &Suite::ALL, &mut OsRng).unwrap();
+        write_frame(&mut stream, &first);
+        assert!(read_frame(&mut stream).is_some());
+        write_frame(&mut stream, &request);
+        assert_eq!(read_frame(&mut stream), None);
+    }
+}
+
+/// Sends bytes, closes, and returns what smrd said.
+fn throw(town: &Town, bytes: &[u8]) -> Vec<u8> {
+    let mut stream = TcpStream::connect(town.address()).unwrap();
+    stream
+        .set_read_timeout(Some(Duration::from_secs(20)))
+        .unwrap();
+    // smrd may hang up in the middle.
+    let _ = stream.write_all(bytes);
+    let _ = stream.shutdown(Shutdown::Write);
+    let mut said = Vec::new();
+    let _ = stream.read_to_end(&mut said);
+    said
+}
+
+#[test]
+fn garbage_ends_its_own_connection_only() {
+    let town = Town::new();
+    let ana = person(&town.ca.card("ana"), "ana");
+    let mut session = ana.enrol(&town);
+    let mut garbage = vec![0; 70_000];
+    OsRng.fill_bytes(&mut garbage);
+    let session_ask = [MAGIC.as_slice(), &[ASK_SESSION]].concat();
+    for size in [0, 1, 6, 7, 100, 70_000] {
+        assert_eq!(throw(&town, &garbage[..size]), b"", "{size}");
+        assert_eq!(
+            throw(&town, &[&session_ask, &garbage[..size]].concat()),
+            b"",
+            "{size}"
+        );
+    }
+    assert_eq!(throw(&town, b"GET / HTTP/1.1\r\n\r\n"), b"");
+    assert_eq!(throw(&town, &[&session_ask[..], &[0, 0]].concat()), b"");
+    assert_eq!(throw(&town, b"smr/1\nX"), b"");
+    assert_eq!(session.ask(&Request::Ping), Reply::Done);
+
+    let mut broken = ana.login(&town);
+    let mut frame = broken
+        .session
+        .send_head(&Request::Ping.encode().unwrap())
+        .unwrap();
+    frame[3] ^= 1;
+    write_frame(&mut broken.stream, &frame);
+    assert_eq!(read_frame(&mut broken.stream), None, "a flipped bit");
+    let mut broken = ana.login(&town);
+    let frame = broken.session.send_head(b"\xffno request").unwrap();
+    write_frame(&mut broken.stream, &frame);
+    assert_eq!(read_frame(&mut broken.stream), None, "no request");
+    assert_eq!(session.ask(&Request::Ping), Reply::Done);
+    assert!(!town.log().contains("panic"), "{}", town.log());
+}
+
+#[test]
+fn one_peer_cannot_take_every_seat() {
+    let town = Town::new();
+    let mut ana = person(&town.ca.card("ana"), "ana").enrol(&town);
+    let idle: Vec<TcpStream> = (0..40)
+        .map(|_| TcpStream::connect(town.address()).unwrap())
+        .collect();
+    let mut last = idle.last().unwrap();
+    last.set_read_timeout(Some(Duration::from_secs(20)))
+        .unwrap();
+    // smrd closed it: end of file or a reset, no timeout.
+    let mut byte = [0];
+    let closed = last.read(&mut byte).map_or_else(
+        |e| e.kind() == std::io::ErrorKind::ConnectionReset,
+        |n| n == 0,
+    );
+    assert!(closed);
+    assert_eq!(ana.ask(&Request::Ping), Reply::Done);
+    assert!(town.log().contains("event=full"));
+}
+
+#[test]
+fn stopping_ends_idle_sessions_at_once() {
+    let mut town = Town::new();
+    let ana = person(&town.ca.card("ana"), "ana");
+    let mut session = ana.enrol(&town);
+    let begin = Instant::now();
+    assert!(town.stop());
+    assert!(begin.elapsed() < Duration::from_secs(2));
+    assert_eq!(read_frame(&mut session.stream), None);
+}
+
+#[test]
+fn the_log_tells_no_secrets_and_no_bodies() {
+    let town = Town::new();
+    let mut ana = person(&town.ca.card("ana"), "ana").enrol(&town);
+    ana.send(town::client::id(1), b"a body nobody may log", &["ana"]);
+    drop(ana);
+    let log = town.log();
+    assert!(
+        log.contains("event=deposit sender=ana id=01010101"),
+        "{log}"
+    );
+    assert!(!log.contains("nobody may log"), "{log}");
+    let key = std::fs::read_to_string(town.path("deep/store/server.key")).unwrap();
+    let secrets = key
+        .lines()
+        .skip(2)
+        .filter_map(|line| line.split(' ').nth(1));
+    assert!(secrets.clone().count() == 4);
+    for secret in secrets {
+        assert!(!log.contains(secret));
+    }
+}
+
+#[test]
+fn cards_are_judged_beforehand_as_registration_does() {
+    let town = Town::new();
+    town.ca.card("ana");
+    town.ca.own_card("mallory");
+    let judge =
+        |who: &str, at| smr_server::check_card(&town.config(), &town.ca.pem(who), at).unwrap();
+    assert_eq!(judge("ana", None).code, 0, "{}", judge("ana", None).text);
+    assert!(judge("ana", None).text.contains("realm default"));
+    assert_eq!(judge("mallory", None).code, 77);
+    assert_eq!(judge("ana", Some(town::now() + 1000 * 86_400)).code, 77);
+    town.ca.revoke("ana");
+    assert_eq!(judge("ana", None).code, 77);
+    assert!(smr_server::check_card(&town.config(), b"no certificate", None).is_err());
+    assert!(smr_server::check(&town.config()).iter().all(|f| f.good));
+}
