@@ -111,6 +111,11 @@ impl Account {
         self.lend(&Entrance::Login)
     }
 
+    /// Forgets idle sessions that smrd has given up.
+    pub(crate) fn prune(&self) {
+        self.pool.prune();
+    }
+
     /// Wipes the secrets and ends the sessions, those in use too.
     pub(crate) fn wipe(&self) {
         hold(&self.keys).take();

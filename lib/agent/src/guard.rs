@@ -47,3 +47,19 @@ fn lock_memory() -> Result<(), String> {
     }
     Err("keys may be swapped to disk: RLIMIT_MEMLOCK allows no locked memory".to_owned())
 }
+
+#[cfg(test)]
+mod tests {
+    use rustix::process::{self, DumpableBehavior, Resource};
+
+    use super::harden;
+
+    #[test]
+    fn nothing_of_the_process_is_left_to_dump() {
+        let refused = harden();
+        let dumpable = process::dumpable_behavior().unwrap();
+        assert_eq!(dumpable, DumpableBehavior::NotDumpable);
+        assert_eq!(process::getrlimit(Resource::Core).maximum, Some(0));
+        assert!(refused.iter().all(|text| text.contains("swapped")));
+    }
+}

@@ -106,6 +106,11 @@ impl Pool {
         !slots.lent.is_empty() || slots.idle.iter().any(|slot| is_fresh(slot))
     }
 
+    /// Forgets idle sessions that smrd has given up.
+    pub(crate) fn prune(&self) {
+        hold(&self.slots).idle.retain(|slot| is_fresh(slot));
+    }
+
     /// Ends every session and wipes its keys; lends no more.
     pub(crate) fn close(&self) {
         let mut slots = hold(&self.slots);

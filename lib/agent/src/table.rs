@@ -84,8 +84,10 @@ impl Table {
         let uptime = clock::uptime();
         let mut places = hold(&self.places);
         for place in places.values_mut() {
-            if matches!(place, Place::Open(a) if a.deadline() <= uptime) {
-                lock(place);
+            match place {
+                Place::Open(account) if account.deadline() <= uptime => lock(place),
+                Place::Open(account) => account.prune(),
+                Place::Locked { .. } => {}
             }
         }
         places.retain(|_, place| match place {

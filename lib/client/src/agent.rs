@@ -277,6 +277,8 @@ pub(crate) mod tests {
     use super::talk::read;
     use super::*;
 
+    pub(crate) type Act = Box<dyn FnOnce(&mut UnixStream) + Send>;
+
     /// An agent that greets, then does as it is told with each connection.
     pub(crate) struct Fake {
         pub(crate) socket: PathBuf,
@@ -285,7 +287,7 @@ pub(crate) mod tests {
     }
 
     impl Fake {
-        pub(crate) fn start(acts: Vec<Box<dyn FnOnce(&mut UnixStream) + Send>>) -> Self {
+        pub(crate) fn start(acts: Vec<Act>) -> Self {
             let room = tempfile::tempdir().unwrap();
             let socket = room.path().join("agent.sock");
             let listener = UnixListener::bind(&socket).unwrap();

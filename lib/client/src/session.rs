@@ -408,15 +408,11 @@ impl Write for Bounded<'_> {
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::net::UnixStream;
-
     use smr_channel::reply::State;
     use smr_name::EntryName;
 
     use super::*;
-    use crate::agent::tests::{Fake, carried, reply, rui};
-
-    type Act = Box<dyn FnOnce(&mut UnixStream) + Send>;
+    use crate::agent::tests::{Act, Fake, carried, reply, rui};
 
     /// Answers the next request so, whatever it is.
     fn says(with: Reply, body: &'static [u8]) -> Act {
