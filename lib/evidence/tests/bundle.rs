@@ -240,14 +240,16 @@ impl Scene {
         self.ours(&zip).unwrap()
     }
 
-    /// Both verdicts must be no; returns ours.
-    fn bad(&self, whole: bool) -> BundleError {
-        self.bad_zip(&self.zip(whole))
+    /// Both verdicts must be no, the script's for this reason; returns ours.
+    fn bad(&self, whole: bool, why: &str) -> BundleError {
+        self.bad_zip(&self.zip(whole), why)
     }
 
-    fn bad_zip(&self, zip: &[u8]) -> BundleError {
+    fn bad_zip(&self, zip: &[u8], why: &str) -> BundleError {
         let (content, said) = self.theirs(zip);
-        assert!(!content && said.contains("NOT GOOD"), "{said}");
+        let reasons: Vec<&str> = said.lines().filter(|l| l.starts_with("NOT GOOD")).collect();
+        let found = reasons.iter().any(|l| l.contains(why));
+        assert!(!content && found, "{why:?} is not among {said}");
         self.ours(zip).unwrap_err()
     }
 
@@ -357,7 +359,7 @@ fn a_device_does_not_do_for_a_card() {
     scene.bundle.crls = crls(&scene.pki);
     scene.set_receipt(rui(), receipt(&opened.signed, &scene.rui_laptop));
     assert!(matches!(
-        scene.bad(true),
+        scene.bad(true, "asked for the card's own signature"),
         BundleError::Receipt {
             source: ReceiptError::Grade,
             ..
@@ -371,7 +373,7 @@ fn a_device_does_not_do_for_a_card() {
 fn altered_contents_are_bad() {
     let scene = scene();
     let zip = scene.zip(true);
-    let change = |file: &'static str, from: &'static str, to: &'static str| {
+    let change = |file: &'static str, from: &'static str, to: &'static str, why: &str| {
         let changed = repack(&zip, |name, bytes| {
             Some(if name == file {
                 replace(&bytes, from, to)
@@ -379,17 +381,27 @@ fn altered_contents_are_bad() {
                 bytes
             })
         });
-        scene.bad_zip(&changed)
+        scene.bad_zip(&changed, why)
     };
     assert!(matches!(
-        change("message.eml", "Please sign", "Please burn"),
+        change("message.eml", "Please sign", "Please burn", "message.eml: "),
         BundleError::Message(_)
     ));
-    change("message.eml", "Contract 42", "Contract 43");
-    change("bundle.txt", "message 00", "message 10");
-    change("bundle.txt", "sender ana", "sender eva");
-    change("postmarks/1.txt", "number 1", "number 2");
-    change("identity.txt", "name repo", "name ripo");
+    change("message.eml", "Contract 42", "Contract 43", "message.eml: ");
+    change(
+        "bundle.txt",
+        "message 00",
+        "message 10",
+        "message.eml has another id",
+    );
+    change(
+        "bundle.txt",
+        "sender ana",
+        "sender eva",
+        "message.eml is from someone else",
+    );
+    change("postmarks/1.txt", "number 1", "number 2", "postmarks/1.txt");
+    change("identity.txt", "name repo", "name ripo", "postmarks/1.txt");
 }
 
 #[test]
@@ -406,13 +418,16 @@ fn other_signatures_and_missing_files_are_bad() {
             bytes
         })
     });
-    scene.bad_zip(&swapped);
+    scene.bad_zip(&swapped, "message.p7s is not the signature in message.eml");
     for file in [
         "accounts/ana@repo.example.p7s",
         "accounts/rui@repo.example.p7s",
     ] {
         let without = repack(&zip, |name, bytes| (name != file).then_some(bytes));
-        assert!(matches!(scene.bad_zip(&without), BundleError::NoAccount(_)));
+        assert!(matches!(
+            scene.bad_zip(&without, "no account record of"),
+            BundleError::NoAccount(_)
+        ));
     }
     for file in ["bundle.txt", "message.p7s", "message.eml"] {
         let without = repack(&zip, |name, bytes| (name != file).then_some(bytes));
@@ -456,19 +471,31 @@ fn receipts_of_strangers_are_bad() {
     let der = receipt(&scene.original, &laptop);
     scene.set_receipt(zoe, der.clone());
     for whole in [true, false] {
-        assert!(matches!(scene.bad(whole), BundleError::NotAddressed(_)));
+        assert!(matches!(
+            scene.bad(whole, "was not sent to zoe@repo.example"),
+            BundleError::NotAddressed(_)
+        ));
     }
     // The same receipt under the name of one it was sent to.
     scene.set_receipt(rui(), der);
-    assert!(matches!(scene.bad(true), BundleError::Receipt { .. }));
+    assert!(matches!(
+        scene.bad(true, "not the person"),
+        BundleError::Receipt { .. }
+    ));
     // Eva's receipt under Rui's name.
     let der = receipt(&scene.original, &scene.eva_laptop);
     scene.set_receipt(rui(), der);
-    assert!(matches!(scene.bad(true), BundleError::Receipt { .. }));
+    assert!(matches!(
+        scene.bad(true, "not the person"),
+        BundleError::Receipt { .. }
+    ));
     // An unlisted device of Rui himself.
     let der = receipt(&scene.original, &device(&scene.rui_card, &rui(), "tablet"));
     scene.set_receipt(rui(), der);
-    assert!(matches!(scene.bad(false), BundleError::Receipt { .. }));
+    assert!(matches!(
+        scene.bad(false, "does not list"),
+        BundleError::Receipt { .. }
+    ));
 }
 
 #[test]
@@ -478,8 +505,14 @@ fn receipts_for_other_messages_are_bad() {
         envelope::verify_plain(message(&scene.eva_laptop, ReceiptWanted::Read).as_slice()).unwrap();
     let der = receipt(&other.signed, &scene.rui_laptop);
     scene.set_receipt(rui(), der);
-    assert!(matches!(scene.bad(true), BundleError::Receipt { .. }));
-    assert!(matches!(scene.bad(false), BundleError::Receipt { .. }));
+    assert!(matches!(
+        scene.bad(true, "not a receipt for this"),
+        BundleError::Receipt { .. }
+    ));
+    assert!(matches!(
+        scene.bad(false, "not a receipt for this"),
+        BundleError::Receipt { .. }
+    ));
 }
 
 #[test]
@@ -495,7 +528,10 @@ fn removed_devices_need_a_postmark_of_before() {
     scene.bundle.accounts[1].1 = account::build(&draft, &new, now()).unwrap();
     let der = scene.bundle.receipts[0].der.clone();
     scene.bundle.postmarks[1] = mark(Kind::Receipt, "ana", "rui", &der, now() + 60);
-    assert!(matches!(scene.bad(true), BundleError::Receipt { .. }));
+    assert!(matches!(
+        scene.bad(true, "device that was removed"),
+        BundleError::Receipt { .. }
+    ));
 
     // Removed tomorrow: what it signed today stands.
     let mut draft = Draft::after(&account);
@@ -526,13 +562,18 @@ fn postmarks_must_fit() {
     ] {
         scene.bundle.postmarks[0] = wrong;
         assert!(matches!(
-            scene.bad(true),
+            scene.bad(true, "postmarks/1.txt"),
             BundleError::Postmark(_) | BundleError::OtherPostmark(_)
         ));
     }
     scene.bundle.postmarks.remove(0);
     scene.bundle.identity = None;
-    assert!(scene.bad(true).to_string().contains("identity.txt"));
+    assert!(
+        scene
+            .bad(true, "postmarks/1.txt")
+            .to_string()
+            .contains("identity.txt")
+    );
 }
 
 #[test]
@@ -540,7 +581,7 @@ fn revoked_cards_are_seen_where_lists_are_there() {
     let mut scene = scene();
     scene.pki.revoke("RUI");
     scene.bundle.crls = crls(&scene.pki);
-    scene.bad(true);
+    scene.bad(true, "certificate revoked");
     scene.bundle.crls.clear();
     let zip = scene.zip(true);
     let (content, said) = scene.theirs(&zip);
