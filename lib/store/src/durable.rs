@@ -282,7 +282,12 @@ impl Disk {
     fn sync_opened(&self, directory: &OwnedFd, path: &str) -> Result<(), DiskError> {
         fs::fsync(directory).map_err(|errno| {
             self.fail();
-            self.error("sync", path, errno)
+            // Of no class `Busy`, even for a full disk: the store has failed.
+            DiskError::Io {
+                operation: "sync",
+                path: self.path.join(path),
+                source: errno.into(),
+            }
         })
     }
 

@@ -89,13 +89,16 @@ fn child_meets_a_failed_sync() {
 #[test]
 fn after_a_failed_sync_nothing_is_taken_until_reopened() {
     // Three syncs a deposit: the file, inbox/new, sent/cur.
-    for nth in 1..=9 {
+    let broken = (1..=9).map(|nth| ("EIO", nth));
+    // On a directory even a full disk is a failure: what was linked is lost.
+    let full = [("ENOSPC", 2), ("ENOSPC", 6)];
+    for (error, nth) in broken.chain(full) {
         let room = tempfile::tempdir().unwrap();
         drop(store_of(room.path(), &["ana", "rui"]));
         run(
             "child_meets_a_failed_sync",
             "fsync",
-            "EIO",
+            error,
             nth,
             room.path(),
         );
