@@ -10,7 +10,8 @@
 //! [ID]                      a message id: kept the first time, compared afterwards
 //! ! smr-send: error: ...    a line on stderr
 //! [..]                      stands for any text within a line
-//! ...                       stands for any lines
+//! |                         an empty line
+//! ...                       stands for any lines; `! ...` on stderr
 //! [65]                      the exit code, where it is not 0
 //! # a remark
 //! ```
@@ -61,7 +62,10 @@ fn parse(text: &str) -> Result<Vec<Item>, String> {
             match (line.strip_prefix("! "), exit_code(line)) {
                 (Some(said), _) => step.stderr.push(said.to_owned()),
                 (None, Some(code)) => step.code = code,
-                (None, None) => step.stdout.push(line.strip_prefix("| ").unwrap_or(line).to_owned()),
+                (None, None) => step.stdout.push(match line {
+                    "|" => String::new(),
+                    other => other.to_owned(),
+                }),
             }
         } else if line.is_empty() {
             items.push(Item::With(Vec::new())); // ends the expectations of the command before

@@ -1,2 +1,104 @@
-//! smr-login
-fn main() {}
+//! smr-login: opens a session with the repository, by way of the agent.
+
+mod edge;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use edge::{Edge, Stop};
+use smr_cli::args::{Common, SecretArgs};
+use smr_cli::json::Line;
+use smr_cli::out::Out;
+use smr_cli::prompt::{Asker, Kind, Question, Sources};
+use smr_cli::time;
+use smr_client::login;
+
+const TOOL: &str = "smr-login";
+
+/// Open a session with the repository.
+#[derive(Parser)]
+#[command(name = TOOL, version)]
+struct Args {
+    /// How long the agent keeps the secrets: 90s, 10m, 8h, 7d
+    #[arg(short = 't', value_name = "LIFETIME", value_parser = time::duration)]
+    lifetime: Option<u64>,
+    /// Say which sessions there are
+    #[arg(long, conflicts_with_all = ["lock", "unlock", "logout", "lifetime"])]
+    status: bool,
+    /// Wipe the secrets from the agent, keep the account
+    #[arg(long, conflicts_with_all = ["unlock", "logout", "lifetime"])]
+    lock: bool,
+    /// Ask for the passphrase and go on
+    #[arg(long, conflicts_with = "logout")]
+    unlock: bool,
+    /// Wipe everything and close the session
+    #[arg(long, conflicts_with = "lifetime")]
+    logout: bool,
+    #[command(flatten)]
+    secrets: SecretArgs,
+    #[command(flatten)]
+    common: Common,
+}
+
+fn main() -> ExitCode {
+    edge::main(TOOL, |args: &Args| &args.common, run)
+}
+
+fn run(edge: &Edge, args: Args) -> Result<u8, Stop> {
+    if args.status {
+        return status(edge);
+    }
+    let account = login::account(&edge.home, &edge.settings)?;
+    if args.lock {
+        login::lock(&edge.home, &account)?;
+        return Ok(0);
+    }
+    if args.logout {
+        login::logout(&edge.home, &account)?;
+        return Ok(0);
+    }
+    let mut settings = edge.settings.clone();
+    settings.lifetime = args.lifetime.unwrap_or(settings.lifetime);
+    let of = format!("the key ring of {account}");
+    let question = Question {
+        kind: Kind::Passphrase,
+        of: &of,
+        warning: None,
+        new: false,
+        by_hand: false,
+    };
+    let sources = Sources::from_env(edge.common.no_input);
+    let passphrase =
+        Asker::new(TOOL, &args.secrets, sources).ask(&question).map_err(Stop::Prompt)?;
+    login::login(&edge.home, &settings, &account, &passphrase.text)?;
+    Ok(0)
+}
+
+fn status(edge: &Edge) -> Result<u8, Stop> {
+    let accounts = login::status(&edge.home)?;
+    let socket = edge.home.agent_socket();
+    let mut out = Out::stdout();
+    for loaded in &accounts {
+        let told = match edge.common.json {
+            true => out.json(
+                Line::new("session")
+                    .with("account", loaded.account.to_string())
+                    .with("server", loaded.server.clone())
+                    .time("until", loaded.until)
+                    .with("locked", loaded.locked)
+                    .with("connected", loaded.online)
+                    .with("agent", socket.display().to_string()),
+            ),
+            false => {
+                let until = time::short(loaded.until, edge.now);
+                let locked = if loaded.locked { " (locked)" } else { "" };
+                let path = socket.display();
+                out.line(&format!("{} until {until} via {path}{locked}", loaded.account))
+            }
+        };
+        told.map_err(Stop::Out)?;
+    }
+    out.finish().map_err(Stop::Out)?;
+    let open = accounts.iter().any(|loaded| !loaded.locked);
+    Ok(if open { 0 } else { 1 })
+}

@@ -1,2 +1,286 @@
-//! smr-receipt
-fn main() {}
+//! smr-receipt: gives receipts, checks them, exports evidence.
+
+mod edge;
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use clap::Parser;
+use edge::{Edge, Stop};
+use smr_cli::args::Common;
+use smr_cli::json::Line;
+use smr_cli::out::Out;
+use smr_cli::report::Outcome;
+use smr_cli::table::{Table, terminal_width};
+use smr_cli::time;
+use smr_client::failure::Failure;
+use smr_client::fetch::{self, Folder};
+use smr_client::grounds;
+use smr_client::receipts::{self, Progress, Report, Standing};
+use smr_client::user::User;
+use smr_name::{Class, MessageId};
+
+const TOOL: &str = "smr-receipt";
+const FIRST_PAUSE: Duration = Duration::from_millis(200);
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+
+/// Give receipts for messages that were read, or check and export evidence.
+#[derive(Parser)]
+#[command(name = TOOL, version)]
+struct Args {
+    /// Say how what I sent stands with its addressees
+    #[arg(long, conflicts_with_all = ["wait", "export", "verify"])]
+    status: bool,
+    /// Wait until every addressee's receipt is there and good
+    #[arg(long, value_name = "DURATION", value_parser = time::duration, conflicts_with_all = ["export", "verify"])]
+    wait: Option<u64>,
+    /// Write an evidence bundle, a zip file
+    #[arg(long, value_name = "FILE", conflicts_with = "verify")]
+    export: Option<PathBuf>,
+    /// Verify an evidence bundle, offline
+    #[arg(long, value_name = "FILE", conflicts_with = "ids")]
+    verify: Option<PathBuf>,
+    /// Trust anchors for --verify instead of trust.d
+    #[arg(long, value_name = "DIR", requires = "verify")]
+    anchors: Option<PathBuf>,
+    /// Verify as of this time
+    #[arg(long, value_name = "TIME", requires = "verify")]
+    at: Option<String>,
+    /// Ids in standard input end with NUL
+    #[arg(short = '0')]
+    zero: bool,
+    /// Messages, by id or prefix; "-" reads ids from standard input
+    #[arg(value_name = "ID")]
+    ids: Vec<String>,
+    #[command(flatten)]
+    common: Common,
+}
+
+fn main() -> ExitCode {
+    edge::main(TOOL, |args: &Args| &args.common, run)
+}
+
+fn run(edge: &Edge, args: Args) -> Result<u8, Stop> {
+    if let Some(file) = &args.verify {
+        return verify(edge, &args, file);
+    }
+    if !args.status && args.ids.is_empty() {
+        return Err(edge::wrong_call(edge, "which message? name its id"));
+    }
+    if args.wait.is_some() || args.export.is_some() {
+        return one(edge, &args);
+    }
+    let mut user = edge.user()?;
+    let folder = if args.status { Folder::Sent } else { Folder::Inbox };
+    let mut outcome = Outcome::default();
+    let ids = match args.status && args.ids.is_empty() {
+        true => receipts::sent(&mut user)?,
+        false => named(edge, &args, &mut user, folder, &mut outcome)?,
+    };
+    match args.status {
+        true => status(edge, &mut user, &ids, &mut outcome)?,
+        false => ids.iter().for_each(|id| {
+            if let Err(failure) = receipts::give(&mut user, *id) {
+                outcome.note(Stop::Failure(failure).tell(&edge.report));
+            }
+        }),
+    }
+    Ok(outcome.code())
+}
+
+/// Finds the messages named; those that are not there are told and counted.
+fn named(
+    edge: &Edge,
+    args: &Args,
+    user: &mut User,
+    folder: Folder,
+    outcome: &mut Outcome,
+) -> Result<Vec<MessageId>, Stop> {
+    let mut ids = Vec::new();
+    for prefix in edge::ids(edge, &args.ids, args.zero)? {
+        match fetch::find_in(user, folder, &prefix) {
+            Ok(id) => ids.push(id),
+            Err(failure) => outcome.note(Stop::Failure(failure).tell(&edge.report)),
+        }
+    }
+    Ok(ids)
+}
+
+/// Does what is done for one message at a time.
+fn one(edge: &Edge, args: &Args) -> Result<u8, Stop> {
+    let prefixes = edge::ids(edge, &args.ids, args.zero)?;
+    let [prefix] = &prefixes[..] else {
+        return Err(edge::wrong_call(edge, "one message at a time"));
+    };
+    let mut user = edge.user()?;
+    let id = fetch::find_in(&mut user, Folder::Sent, prefix)?;
+    match (&args.export, args.wait) {
+        (Some(file), _) => receipts::export(&mut user, id, file)?,
+        (None, seconds) => return wait(&mut user, id, Duration::from_secs(seconds.unwrap_or(0))),
+    }
+    Ok(0)
+}
+
+fn wait(user: &mut User, id: MessageId, limit: Duration) -> Result<u8, Stop> {
+    let (began, mut pause) = (Instant::now(), FIRST_PAUSE);
+    loop {
+        let standings = receipts::standings(user, &[id])?;
+        if standings.iter().flatten().all(Standing::is_good) {
+            return Ok(0);
+        }
+        let left = limit.saturating_sub(began.elapsed());
+        if left.is_zero() {
+            return Ok(1);
+        }
+        std::thread::sleep(pause.min(left));
+        pause = (pause * 2).min(LONGEST_PAUSE);
+    }
+}
+
+fn status(
+    edge: &Edge,
+    user: &mut User,
+    ids: &[MessageId],
+    outcome: &mut Outcome,
+) -> Result<(), Stop> {
+    let mut out = Out::stdout();
+    let standings = receipts::standings(user, ids)?;
+    let mut table = Table::new(&[]);
+    for standing in standings.iter().flatten() {
+        let told = Told::of(standing);
+        if matches!(standing.receipt, Some(Err(_))) {
+            outcome.note(Class::Forged.code());
+        }
+        match edge.common.json {
+            true => out.json(told.json(standing)).map_err(Stop::Out)?,
+            false => {
+                let short = out.is_terminal();
+                table.row(told.row(standing, short.then_some(edge.now)));
+            }
+        }
+    }
+    table.write(&mut out, terminal_width()).and_then(|()| out.finish()).map_err(Stop::Out)
+}
+
+/// A standing, in words.
+struct Told {
+    state: &'static str,
+    class: Option<String>,
+    verdict: Option<String>,
+}
+
+impl Told {
+    fn of(standing: &Standing) -> Told {
+        let good = standing.is_good();
+        Told {
+            state: match standing.progress {
+                _ if good => "read",
+                Progress::Unknown => "unknown",
+                Progress::Deposited => "deposited",
+                // Only a receipt proves that it was read.
+                Progress::Fetched | Progress::Read => "fetched",
+            },
+            class: standing.grade().map(|grade| grade.to_string()),
+            verdict: standing.receipt.as_ref().map(|receipt| match receipt {
+                Ok(_) => "good".to_owned(),
+                Err(failure) => failure.to_string(),
+            }),
+        }
+    }
+
+    fn row(self, standing: &Standing, now: Option<i64>) -> Vec<String> {
+        let none = || "-".to_owned();
+        let time = standing.time.map(|seconds| match now {
+            Some(now) => time::short(seconds, now),
+            None => time::rfc3339(seconds),
+        });
+        vec![
+            standing.id.to_string(),
+            standing.recipient.to_string(),
+            self.state.to_owned(),
+            time.unwrap_or_else(none),
+            self.class.unwrap_or_else(none),
+            self.verdict.unwrap_or_else(none),
+        ]
+    }
+
+    fn json(self, standing: &Standing) -> Line {
+        Line::new("status")
+            .with("id", standing.id.to_string())
+            .with("recipient", standing.recipient.to_string())
+            .with("state", self.state)
+            .with("time", standing.time.map(time::rfc3339))
+            .with("class", self.class)
+            .with("verdict", self.verdict)
+    }
+}
+
+fn verify(edge: &Edge, args: &Args, path: &Path) -> Result<u8, Stop> {
+    let open = || {
+        File::open(path).map_err(|error| {
+            let class = match error.kind() {
+                std::io::ErrorKind::NotFound => Class::Missing,
+                _ => Class::Io,
+            };
+            Failure::new(class, format!("cannot open \"{}\": {error}", path.display()))
+        })
+    };
+    let about = |failure: Failure| failure.about(&format!("\"{}\"", path.display()));
+    let at = match &args.at {
+        Some(text) => time::parse(text, edge.now)
+            .map_err(|error| edge::wrong_call(edge, &format!("--at: {error}")))?,
+        // Lists and certificates are those of the day the bundle was made;
+        // a day to come is not believed.
+        None => receipts::made_at(open()?).map_err(|e| about(e.into()))?.min(edge.now),
+    };
+    let store = grounds::load(&edge.home, &edge.settings, args.anchors.as_deref())?;
+    let rules = grounds::rules(&edge.settings, at);
+    let report = receipts::verify(open()?, &store, &rules).map_err(|e| about(e.into()))?;
+    let mut out = Out::stdout();
+    match edge.common.json {
+        true => out.json(verdict_json(&report, at)),
+        false => verdict(&report, at).iter().try_for_each(|line| {
+            out.line(&smr_cli::text::visible(line))
+        }),
+    }
+    .and_then(|()| out.finish())
+    .map_err(Stop::Out)?;
+    Ok(0)
+}
+
+fn verdict(report: &Report, at: i64) -> Vec<String> {
+    let mut lines = vec![
+        format!("message {} is good as of {}", report.id, time::rfc3339(at)),
+        report.sender.line(),
+    ];
+    for receipt in &report.receipts {
+        lines.push(format!("read by {}: {}", receipt.by.address, receipt.by.line()));
+    }
+    lines.extend(report.missing.iter().map(|address| format!("no receipt by {address}")));
+    for mark in &report.postmarks {
+        let place = format!("{} number {}", mark.mailbox, mark.number);
+        lines.push(format!("postmark: {} in {place}, {}", mark.kind.as_str(), time::rfc3339(mark.time)));
+    }
+    if let Some(identity) = &report.identity {
+        lines.push(format!("postmarks by the repository with key {identity}"));
+    }
+    lines
+}
+
+fn verdict_json(report: &Report, at: i64) -> Line {
+    let readers: Vec<String> = report.receipts.iter().map(|r| r.by.address.to_string()).collect();
+    let missing: Vec<String> = report.missing.iter().map(ToString::to_string).collect();
+    Line::new("evidence")
+        .with("id", report.id.to_string())
+        .with("verdict", "good")
+        .time("at", at)
+        .with("sender", report.sender.address.to_string())
+        .with("class", report.sender.grade.to_string())
+        .with("person", report.sender.person.display.as_str())
+        .with("read_by", readers)
+        .with("missing", missing)
+        .with("postmarks", report.postmarks.len())
+        .with("repository_key", report.identity.map(|key| key.to_string()))
+}

@@ -1,2 +1,283 @@
-//! smr-recv
-fn main() {}
+//! smr-recv: fetches, verifies and shows messages.
+
+mod edge;
+
+use std::io::Write;
+use std::process::ExitCode;
+
+use clap::{Parser, ValueEnum};
+use edge::{Edge, Stop, Watched};
+use smr_cli::args::Common;
+use smr_cli::json::Line;
+use smr_cli::out::Out;
+use smr_cli::report::Outcome;
+use smr_cli::{prompt, size, text, time};
+use smr_client::config::Consent;
+use smr_client::failure::Failure;
+use smr_client::fetch::{self, Emit, Folder, Message, PartInfo, ReceiptWanted, State};
+use smr_client::receipts;
+use smr_client::user::User;
+use smr_name::{Class, MessageId};
+
+const TOOL: &str = "smr-recv";
+// A person reads so much of a text at once; a script asks for the part.
+const MAX_SHOWN: u64 = 1 << 20;
+
+/// Whether a receipt is given.
+#[derive(Clone, Copy, ValueEnum)]
+enum Give {
+    /// Ask, on a terminal
+    Ask,
+    /// Never
+    Never,
+    /// Always, before anything is shown
+    Always,
+}
+
+/// Fetch, verify and show messages.
+#[derive(Parser)]
+#[command(name = TOOL, version)]
+struct Args {
+    /// The oldest N unread
+    #[arg(short = 'n', value_name = "N", conflicts_with = "ids")]
+    count: Option<usize>,
+    /// Leave it unread
+    #[arg(long)]
+    peek: bool,
+    /// Write the signed S/MIME message
+    #[arg(long, conflicts_with_all = ["sealed", "part", "json"])]
+    raw: bool,
+    /// Write the age file as it was deposited
+    #[arg(long, conflicts_with_all = ["part", "json"])]
+    sealed: bool,
+    /// Write one part, by number or by a pattern for its name, decoded
+    #[arg(short = 'O', value_name = "PART", conflicts_with = "json")]
+    part: Option<String>,
+    /// Whether to give a receipt
+    #[arg(long, value_name = "WHEN")]
+    receipt: Option<Give>,
+    /// Ids in standard input end with NUL
+    #[arg(short = '0')]
+    zero: bool,
+    /// Messages, by id or prefix; "-" reads ids from standard input
+    #[arg(value_name = "ID")]
+    ids: Vec<String>,
+    #[command(flatten)]
+    common: Common,
+}
+
+fn main() -> ExitCode {
+    edge::main(TOOL, |args: &Args| &args.common, run)
+}
+
+fn run(edge: &Edge, args: Args) -> Result<u8, Stop> {
+    let named = edge::ids(edge, &args.ids, args.zero)?;
+    let mut user = edge.user()?;
+    let mut outcome = Outcome::default();
+    let mut wanted: Vec<(Folder, MessageId)> = Vec::new();
+    if args.ids.is_empty() {
+        let unread = fetch::oldest_unread(&mut user, args.count.unwrap_or(1))?;
+        wanted.extend(unread.into_iter().map(|id| (Folder::Inbox, id)));
+    }
+    for prefix in &named {
+        match fetch::find(&mut user, prefix) {
+            Ok(found) => wanted.push(found),
+            Err(failure) => outcome.note(Stop::Failure(failure).tell(&edge.report)),
+        }
+    }
+    let mut out = Out::stdout();
+    if wanted.len() > 1 && !edge.common.json && !out.is_terminal() {
+        return Err(edge::wrong_call(edge, "several messages into a pipe need --json"));
+    }
+    for (folder, id) in wanted {
+        let shown = show(edge, &args, &mut user, folder, id, &mut out);
+        if let Err(stop) = shown {
+            let gone = matches!(stop, Stop::Out(_));
+            outcome.note(stop.tell(&edge.report));
+            if gone {
+                break;
+            }
+        }
+    }
+    Ok(outcome.code())
+}
+
+fn show(
+    edge: &Edge,
+    args: &Args,
+    user: &mut User,
+    folder: Folder,
+    id: MessageId,
+    out: &mut Out,
+) -> Result<(), Stop> {
+    if args.sealed {
+        let (_, spool) = fetch::fetch_sealed(user, folder, id)?;
+        let mut watched = Watched::new(out);
+        let copied = fetch::copy_sealed(&spool, &mut watched);
+        watched.end(copied)?;
+        return out.finish().map_err(Stop::Out);
+    }
+    let message = fetch::fetch(user, folder, id)?;
+    let consent = consent(edge, args.receipt, &message);
+    if consent == Consent::Always && !args.peek {
+        // The receipt is on its way before the first word is shown.
+        user.session.mark_read(id)?;
+        receipts::give_for(user, &message)?;
+    }
+    write(edge, args, user, &message, out)?;
+    out.finish().map_err(Stop::Out)?;
+    if !args.peek && folder == Folder::Inbox && message.entry.state != State::Read {
+        user.session.mark_read(id)?;
+    }
+    if consent == Consent::Ask && !args.peek && out.is_terminal() {
+        ask_receipt(edge, user, &message)?;
+    }
+    Ok(())
+}
+
+/// Says whether to give a receipt; where none is wanted, never.
+fn consent(edge: &Edge, flag: Option<Give>, message: &Message) -> Consent {
+    let wanted = message.opened.headers.receipt != ReceiptWanted::None;
+    match flag {
+        _ if !wanted || message.folder != Folder::Inbox => Consent::Never,
+        Some(Give::Ask) => Consent::Ask,
+        Some(Give::Never) => Consent::Never,
+        Some(Give::Always) => Consent::Always,
+        None => edge.settings.consent,
+    }
+}
+
+fn ask_receipt(edge: &Edge, user: &mut User, message: &Message) -> Result<(), Stop> {
+    let question = format!("{} asks for a receipt; give it?", message.verified.address);
+    // Without a person to answer, ask means never.
+    if prompt::confirm(&question, edge.common.no_input).unwrap_or(false) {
+        receipts::give_for(user, message)?;
+    }
+    Ok(())
+}
+
+fn write(
+    edge: &Edge,
+    args: &Args,
+    user: &User,
+    message: &Message,
+    out: &mut Out,
+) -> Result<(), Stop> {
+    if edge.common.json {
+        let line = json(user, message)?;
+        return out.json(line).map_err(Stop::Out);
+    }
+    let part;
+    let what = match (&args.part, args.raw) {
+        (Some(wanted), _) => {
+            part = message.part(wanted)?;
+            Emit::Part(part)
+        }
+        (None, true) => Emit::Raw,
+        (None, false) if out.is_terminal() => return person(edge, user, message, out),
+        (None, false) => Emit::Message,
+    };
+    let mut watched = Watched::new(out);
+    let emitted = message.emit(user, what, &mut watched);
+    watched.end(emitted)
+}
+
+/// Returns the text a person reads: the first part, where it is text.
+fn body<'a>(message: &'a Message) -> Option<&'a PartInfo> {
+    message.opened.parts.first().filter(|part| part.content_type.starts_with("text/"))
+}
+
+fn text_of(user: &User, message: &Message, part: &PartInfo) -> Result<Vec<u8>, Stop> {
+    if part.size > MAX_SHOWN {
+        return Err(Failure::new(
+            Class::Usage,
+            format!("the text of message \"{}\" is {}", message.id, size::short(part.size)),
+        )
+        .hint(format!("{TOOL} -O {} {}", part.number, message.id))
+        .into());
+    }
+    let mut bytes = Vec::new();
+    message.emit(user, Emit::Part(&part.number), &mut bytes)?;
+    Ok(bytes)
+}
+
+/// Shows a message to a person: nothing from outside reaches the terminal as it is.
+fn person(edge: &Edge, user: &User, message: &Message, out: &mut Out) -> Result<(), Stop> {
+    let headers = &message.opened.headers;
+    let list = |addresses: &[smr_name::Address]| {
+        addresses.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+    };
+    let mut lines = vec![
+        ("From", format!("{} <{}>", headers.from.display, headers.from.address)),
+        ("To", list(&headers.to)),
+    ];
+    if !headers.cc.is_empty() {
+        lines.push(("Cc", list(&headers.cc)));
+    }
+    lines.push(("Date", time::short(headers.date, edge.now)));
+    lines.push(("Subject", headers.subject.clone()));
+    lines.push(("Id", message.id.to_string()));
+    for (name, value) in lines {
+        out.line(&format!("{name}: {}", text::visible(&value))).map_err(Stop::Out)?;
+    }
+    out.line(&format!("[{}]", text::visible(&message.verified.line()))).map_err(Stop::Out)?;
+    out.line("").map_err(Stop::Out)?;
+    let shown = body(message);
+    if let Some(part) = shown {
+        let bytes = text_of(user, message, part)?;
+        let words = text::visible_bytes(&bytes);
+        out.write_all(words.as_bytes()).map_err(|e| Stop::Out(e.into()))?;
+        if !words.ends_with('\n') && !words.is_empty() {
+            out.line("").map_err(Stop::Out)?;
+        }
+    }
+    for part in message.opened.parts.iter().skip(usize::from(shown.is_some())) {
+        let name = part.name.as_deref().unwrap_or("(no name)");
+        let told = format!("{} {} {}", name, part.content_type, size::short(part.size));
+        out.line(&format!("[part {}: {}]", part.number, text::visible(&told))).map_err(Stop::Out)?;
+    }
+    Ok(())
+}
+
+fn json(user: &User, message: &Message) -> Result<Line, Stop> {
+    let (headers, verified) = (&message.opened.headers, &message.verified);
+    let list = |addresses: &[smr_name::Address]| {
+        addresses.iter().map(ToString::to_string).collect::<Vec<_>>()
+    };
+    let parts: Vec<_> = message
+        .opened
+        .parts
+        .iter()
+        .map(|part| {
+            smr_cli::json::Value::from_iter([
+                ("number", smr_cli::json::Value::from(part.number.as_str())),
+                ("content_type", part.content_type.as_str().into()),
+                ("name", part.name.as_deref().into()),
+                ("size", part.size.into()),
+            ])
+        })
+        .collect();
+    let words = match body(message) {
+        Some(part) => {
+            Some(String::from_utf8_lossy(&text_of(user, message, part)?).into_owned())
+        }
+        None => None,
+    };
+    let folder = if message.folder == Folder::Sent { "sent" } else { "inbox" };
+    Ok(Line::new("message")
+        .with("id", message.id.to_string())
+        .with("folder", folder)
+        .with("from", headers.from.address.to_string())
+        .with("to", list(&headers.to))
+        .with("cc", list(&headers.cc))
+        .time("date", headers.date)
+        .with("subject", headers.subject.as_str())
+        .with("class", verified.grade.to_string())
+        .with("person", verified.person.display.as_str())
+        .with("device", verified.device.as_deref())
+        .time("signed", verified.time)
+        .with("verified", verified.line())
+        .with("receipt_wanted", headers.receipt != ReceiptWanted::None)
+        .with("parts", parts)
+        .with("text", words))
+}

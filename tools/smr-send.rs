@@ -1,2 +1,131 @@
-//! smr-send
-fn main() {}
+//! smr-send: seals, signs and deposits a message.
+
+mod edge;
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, ValueEnum};
+use edge::{Edge, Stop};
+use smr_cli::args::Common;
+use smr_cli::json::Line;
+use smr_cli::out::Out;
+use smr_client::config::Ask;
+use smr_client::deposit::{self, Letter, Part, ReceiptWanted};
+use smr_client::failure::Failure;
+use smr_client::fetch;
+use smr_client::user::User;
+use smr_name::{Address, Class, IdPrefix};
+
+const TOOL: &str = "smr-send";
+
+/// Which receipt is asked for.
+#[derive(Clone, Copy, ValueEnum)]
+enum Wanted {
+    /// None
+    None,
+    /// One when the message was read
+    Read,
+}
+
+/// Send a sealed, signed message; its text comes from standard input.
+#[derive(Parser)]
+#[command(name = TOOL, version)]
+struct Args {
+    /// The subject; it is inside the seal
+    #[arg(short, long, value_name = "SUBJECT", default_value = "")]
+    subject: String,
+    /// Attach FILE; "-" is standard input, and then there is no text
+    #[arg(short, long, value_name = "FILE")]
+    attach: Vec<PathBuf>,
+    /// A further addressee, named in Cc
+    #[arg(short, long, value_name = "MAILBOX")]
+    cc: Vec<Address>,
+    /// The receipt to ask for
+    #[arg(long, value_name = "KIND")]
+    receipt: Option<Wanted>,
+    /// The message this one answers
+    #[arg(long, value_name = "ID")]
+    reply: Option<IdPrefix>,
+    /// The addressees
+    #[arg(value_name = "MAILBOX", required = true)]
+    to: Vec<Address>,
+    #[command(flatten)]
+    common: Common,
+}
+
+fn main() -> ExitCode {
+    edge::main(TOOL, |args: &Args| &args.common, run)
+}
+
+fn run(edge: &Edge, args: Args) -> Result<u8, Stop> {
+    let receipt = wanted(edge, args.receipt)?;
+    let parts = parts(edge, &args.attach)?;
+    let mut user = edge.user()?;
+    let reply = match &args.reply {
+        Some(prefix) => Some(fetch::find(&mut user, prefix)?.1),
+        None => None,
+    };
+    let letter =
+        Letter { to: args.to, cc: args.cc, subject: args.subject, parts, receipt, reply };
+    deliver(edge, &mut user, letter)
+}
+
+fn deliver(edge: &Edge, user: &mut User, letter: Letter) -> Result<u8, Stop> {
+    let id = deposit::new_id();
+    let mailboxes = deposit::send(user, letter, id)?;
+    let mut out = Out::stdout();
+    let told = match edge.common.json {
+        true => {
+            let names: Vec<String> = mailboxes.iter().map(ToString::to_string).collect();
+            out.json(Line::new("sent").with("id", id.to_string()).with("mailboxes", names))
+        }
+        false => out.line(&id.to_string()),
+    };
+    told.and_then(|()| out.finish()).map_err(Stop::Out)?;
+    Ok(0)
+}
+
+fn wanted(edge: &Edge, flag: Option<Wanted>) -> Result<ReceiptWanted, Stop> {
+    match (flag, edge.settings.ask) {
+        (Some(Wanted::None), _) | (None, Ask::None) => Ok(ReceiptWanted::None),
+        (Some(Wanted::Read), _) | (None, Ask::Read) => Ok(ReceiptWanted::Read),
+        (None, Ask::Card) => Err(Failure::new(
+            Class::Config,
+            "\"send.receipt\" is \"card\", but no reader can give such a receipt yet",
+        )
+        .hint("--receipt read")
+        .into()),
+    }
+}
+
+/// Opens everything before anything is sent. Part 1 is the text, even an
+/// empty one, so that attachments are counted from 2.
+fn parts(edge: &Edge, attach: &[PathBuf]) -> Result<Vec<Part<'static>>, Stop> {
+    let stdin = |path: &&PathBuf| path.as_os_str() == "-";
+    let text: Box<dyn Read> = match attach.iter().filter(stdin).count() {
+        0 => Box::new(io::stdin().lock()),
+        1 => Box::new(io::empty()),
+        _ => return Err(edge::wrong_call(edge, "standard input can be attached once only")),
+    };
+    let mut parts = vec![Part::Text(text)];
+    for path in attach {
+        parts.push(match path.as_os_str() == "-" {
+            true => Part::Attachment { name: "stdin".to_owned(), read: Box::new(io::stdin().lock()) },
+            false => deposit::attachment(path, Box::new(open(path)?)),
+        });
+    }
+    Ok(parts)
+}
+
+fn open(path: &PathBuf) -> Result<File, Stop> {
+    File::open(path).map_err(|error| {
+        let class = match error.kind() {
+            io::ErrorKind::NotFound => Class::Missing,
+            _ => Class::Io,
+        };
+        Failure::new(class, format!("cannot open \"{}\": {error}", path.display())).into()
+    })
+}

@@ -16,7 +16,7 @@ const PASSPHRASE: &str = "correct horse";
 
 /// One repository with its people; all processes end and all files go when it
 /// is dropped.
-pub struct House {
+pub(crate) struct House {
     dir: tempfile::TempDir,
     smrd: Option<Child>,
     server: String,
@@ -26,21 +26,21 @@ pub struct House {
 
 /// What a program said and how it ended.
 #[derive(Debug)]
-pub struct Said {
-    pub stdout: Vec<u8>,
-    pub stderr: String,
-    pub code: i32,
+pub(crate) struct Said {
+    pub(crate) stdout: Vec<u8>,
+    pub(crate) stderr: String,
+    pub(crate) code: i32,
 }
 
 impl Said {
     /// Returns stdout as text without its last line end.
-    pub fn text(&self) -> String {
+    pub(crate) fn text(&self) -> String {
         String::from_utf8_lossy(&self.stdout).trim_end_matches('\n').to_owned()
     }
 
     /// Fails the test unless the exit code is `code`.
     #[track_caller]
-    pub fn expect(self, code: i32) -> Self {
+    pub(crate) fn expect(self, code: i32) -> Self {
         assert_eq!(self.code, code, "stdout: {}\nstderr: {}", self.text(), self.stderr);
         self
     }
@@ -74,7 +74,7 @@ fn pki_source() -> &'static Path {
 }
 
 /// Makes a PKI of its own in `dir`, for tests that revoke.
-pub fn make_pki(dir: &Path) {
+pub(crate) fn make_pki(dir: &Path) {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts/playground-pki");
     let status = Command::new(script).arg(dir).status().expect("playground-pki runs");
     assert!(status.success(), "playground-pki failed");
@@ -82,12 +82,12 @@ pub fn make_pki(dir: &Path) {
 
 impl House {
     /// Builds a house with a running smrd and nobody registered.
-    pub fn build() -> House {
+    pub(crate) fn build() -> House {
         Self::with_pki(pki_source(), "")
     }
 
     /// Builds a house over a PKI of its own, with more lines for smrd.toml.
-    pub fn with_pki(pki: &Path, config: &str) -> House {
+    pub(crate) fn with_pki(pki: &Path, config: &str) -> House {
         let dir = tempfile::Builder::new().prefix("smr-house-").tempdir().expect("temp folder");
         let at = |name: &str| dir.path().join(name);
         fs::write(at("passphrase"), PASSPHRASE).unwrap();
@@ -109,37 +109,37 @@ impl House {
     }
 
     /// Builds a house in which these people are registered and logged in.
-    pub fn with(people: &[&str]) -> House {
+    pub(crate) fn with(people: &[&str]) -> House {
         let mut house = House::build();
         people.iter().for_each(|name| house.move_in(name));
         house
     }
 
     /// Registers and logs in a person of the playground.
-    pub fn move_in(&mut self, name: &str) {
+    pub(crate) fn move_in(&mut self, name: &str) {
         self.sh(name, "smr-register --server $SERVER --server-key $KEY --token \"$TOKEN\" --no-backup $WHO")
             .expect(0);
         self.sh(name, "smr-login").expect(0);
     }
 
     /// Returns a path inside the house.
-    pub fn path(&self, name: &str) -> PathBuf {
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.dir.path().join(name)
     }
 
     /// Returns the address smrd listens on.
-    pub fn server(&self) -> &str {
+    pub(crate) fn server(&self) -> &str {
         &self.server
     }
 
     /// Runs smrd with more arguments, to its end.
-    pub fn smrd_says(&self, args: &[&str]) -> Said {
+    pub(crate) fn smrd_says(&self, args: &[&str]) -> Said {
         let mut smrd = Command::new(env!("CARGO_BIN_EXE_smrd"));
         smrd.arg("--config").arg(self.path("smrd.toml")).args(args).output().expect("smrd runs").into()
     }
 
     /// Starts smrd and waits until it says that it listens.
-    pub fn start(&mut self) {
+    pub(crate) fn start(&mut self) {
         assert!(self.smrd.is_none(), "smrd runs already");
         let log = fs::File::options().create(true).append(true).open(self.path("smrd.log")).unwrap();
         let mut child = Command::new("sh")
@@ -170,12 +170,12 @@ impl House {
     }
 
     /// Stops smrd in the orderly way and returns its exit code.
-    pub fn stop(&mut self) -> Option<i32> {
+    pub(crate) fn stop(&mut self) -> Option<i32> {
         self.end_smrd("TERM")
     }
 
     /// Kills smrd without a word.
-    pub fn kill(&mut self) {
+    pub(crate) fn kill(&mut self) {
         self.end_smrd("KILL");
     }
 
@@ -187,17 +187,17 @@ impl House {
     }
 
     /// Returns what smrd has logged.
-    pub fn log(&self) -> String {
+    pub(crate) fn log(&self) -> String {
         fs::read_to_string(self.path("smrd.log")).unwrap_or_default()
     }
 
     /// Runs a shell command as a person, with nothing on stdin.
-    pub fn sh(&mut self, who: &str, command: &str) -> Said {
+    pub(crate) fn sh(&mut self, who: &str, command: &str) -> Said {
         self.sh_with(who, command, b"")
     }
 
     /// Runs a shell command as a person, with `input` on stdin.
-    pub fn sh_with(&mut self, who: &str, command: &str, input: &[u8]) -> Said {
+    pub(crate) fn sh_with(&mut self, who: &str, command: &str, input: &[u8]) -> Said {
         let mut child = self.command(who, command).spawn().expect("sh runs");
         let mut stdin = child.stdin.take().expect("stdin is a pipe");
         let input = input.to_vec();
@@ -278,7 +278,7 @@ impl Drop for House {
 }
 
 /// Returns `bytes` pseudo-random bytes, the same each time.
-pub fn noise(bytes: usize) -> Vec<u8> {
+pub(crate) fn noise(bytes: usize) -> Vec<u8> {
     let mut state = 0x9e37_79b9_7f4a_7c15u64;
     let mut next = || {
         state ^= state << 13;
@@ -290,7 +290,7 @@ pub fn noise(bytes: usize) -> Vec<u8> {
 }
 
 /// Reads all of a stream, for tests that hold one open.
-pub fn read_all(mut from: impl Read) -> Vec<u8> {
+pub(crate) fn read_all(mut from: impl Read) -> Vec<u8> {
     let mut all = Vec::new();
     from.read_to_end(&mut all).expect("stream reads");
     all

@@ -5,7 +5,7 @@ $ smr-register --server $SERVER --server-key $KEY --token "$TOKEN" --device lapt
 alice@repo.example [FP]
 
 $ smr-login --status
-! smr-login: error: no agent answers at "[..]/agent.sock"
+! smr-login: error: no agent at "[..]/agent.sock": [..]
 ! smr-login: hint: smr-login
 [69]
 
@@ -40,15 +40,15 @@ $ smr-login --status
 [69]
 
 $ smr-ls
-! smr-ls: error: no agent answers at "[..]/agent.sock"
+! smr-ls: error: no agent at "[..]/agent.sock": [..]
 ! smr-ls: hint: smr-login
 [69]
 
 # the name is taken: another person does not get it
 as bob
 $ smr-register --server $SERVER --server-key $KEY --token "$TOKEN" --no-backup alice
-! smr-register: error: [..]taken[..]
-...
+! smr-register: error: the name "alice" is taken
+! smr-register: hint: choose another name
 [77]
 
 # a server whose key is not known is not believed without a person

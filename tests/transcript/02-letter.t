@@ -23,7 +23,7 @@ $ smr-ls | cut -f1,2,4,5,7
 $ smr-ls -q -u
 $ smr-recv --peek -O 1 [ID]
 Dear all,
-
+|
 the deed is enclosed.
 
 $ smr-ls -u -1
@@ -78,6 +78,6 @@ $ smr-recv ffffffffffffffff
 [66]
 
 $ smr-recv abc
-! smr-recv: error: [..]
-...
+! smr-recv: error: "abc": not a message id or prefix, expected 8 to 32 hexadecimal digits
+! smr-recv: hint: smr-recv --help
 [64]

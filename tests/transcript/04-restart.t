@@ -8,7 +8,7 @@ $ echo one | smr-send -s First bob
 smrd stop
 $ echo two | smr-send -s Second bob
 ! smr-send: error: [..]
-...
+! ...
 [75]
 
 smrd start

@@ -2,15 +2,15 @@
 
 with alice bob
 as alice
-$ printf 'tab\there\n' | smr-send --json -s "$(printf 'a\tb')" bob | jq -c '{v,type,keys:(keys|length>2)}'
+$ printf 'tab\there\n' | smr-send --json -s 'back\slash' bob | jq -c '{v,type,keys:(keys|length>2)}'
 {"v":1,"type":"sent","keys":true}
 
 as bob
 $ smr-ls --json | jq -c '[.v,.type,.from,.subject,.state]'
-[1,"message","alice","a\tb","new"]
+[1,"message","alice","back\\slash","new"]
 
 $ smr-ls | cut -f7
-a\tb
+back\\slash
 
 $ smr-ls --json users | jq -c '[.type,.name,.person]'
 ["user","alice","ALICE MARTINS"]

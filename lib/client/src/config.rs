@@ -3,6 +3,8 @@
 //!
 //! Decides nothing about flags: the tools lay theirs over what this returns.
 
+mod first;
+mod read;
 mod section;
 pub mod units;
 
@@ -13,11 +15,10 @@ use std::path::{Path, PathBuf};
 use smr_evidence::trust::Revocation;
 use smr_name::{Address, Class, Fingerprint};
 
-use self::section::Section;
+pub use self::first::{FirstAccount, write_first};
+use self::read::read_file;
 use crate::home::{Home, SYSTEM_CONFIG, SYSTEM_TRUST};
-use crate::private::{self, PrivateError};
-
-const LIMIT: u64 = 1 << 20;
+use crate::private::PrivateError;
 
 /// Says what is wrong in which file; always class 78, except for failed I/O.
 #[derive(Debug, thiserror::Error)]
@@ -109,41 +110,6 @@ pub enum Consent {
     Always,
 }
 
-fn by(text: &str) -> Option<By> {
-    Some(match text {
-        "device" => By::Device,
-        "card" => By::Card,
-        _ => return None,
-    })
-}
-
-fn ask(text: &str) -> Option<Ask> {
-    Some(match text {
-        "none" => Ask::None,
-        "read" => Ask::Read,
-        "card" => Ask::Card,
-        _ => return None,
-    })
-}
-
-fn consent(text: &str) -> Option<Consent> {
-    Some(match text {
-        "ask" => Consent::Ask,
-        "never" => Consent::Never,
-        "always" => Consent::Always,
-        _ => return None,
-    })
-}
-
-fn revocation(text: &str) -> Option<Revocation> {
-    Some(match text {
-        "require" => Revocation::Require,
-        "prefer" => Revocation::Prefer,
-        "off" => Revocation::Off,
-        _ => return None,
-    })
-}
-
 macro_rules! settings {
     (set { $($(#[$so:meta])* $o:ident: $ot:ty,)* } default { $($(#[$sd:meta])* $d:ident: $dt:ty = $value:expr,)* }) => {
         /// What holds for one account, after every source was asked.
@@ -224,91 +190,6 @@ settings! {
         /// Seconds after which new encryption keys are made.
         epoch: u64 = 7 * 86_400,
     }
-}
-
-const TOP: [&str; 10] = [
-    "server",
-    "server_key",
-    "mailbox",
-    "token",
-    "session",
-    "send",
-    "recv",
-    "trust",
-    "keys",
-    "account",
-];
-
-fn read_layer(top: &Section, accounts: bool) -> Result<Layer, ConfigError> {
-    top.only(if accounts { &TOP } else { &TOP[..9] })?;
-    let mut layer = Layer {
-        server: top.text("server")?.map(str::to_owned),
-        server_key: top.parsed(
-            "server_key",
-            "a fingerprint, \"SHA256:\" and 43 characters",
-            |t| t.parse().ok(),
-        )?,
-        mailbox: top.parsed("mailbox", "NAME or NAME@REPOSITORY", |t| t.parse().ok())?,
-        ..Layer::default()
-    };
-    if let Some(token) = top.table("token")? {
-        token.only(&["profile", "uri", "module", "wait"])?;
-        let profile = token.text("profile")?;
-        layer.token = token.text("uri")?.or(profile).map(str::to_owned);
-        layer.module = token.path("module")?;
-        layer.wait = token.duration("wait")?;
-    }
-    if let Some(session) = top.table("session")? {
-        session.only(&["lifetime", "idle", "suites"])?;
-        layer.lifetime = session.duration("lifetime")?;
-        layer.idle = session.duration("idle")?;
-        layer.suites = session.texts("suites")?;
-    }
-    read_mail(top, &mut layer)?;
-    read_trust(top, &mut layer)?;
-    Ok(layer)
-}
-
-fn read_mail(top: &Section, layer: &mut Layer) -> Result<(), ConfigError> {
-    if let Some(send) = top.table("send")? {
-        send.only(&["by", "receipt"])?;
-        layer.by = send.parsed("by", "\"device\" or \"card\"", by)?;
-        layer.ask = send.parsed("receipt", "\"none\", \"read\" or \"card\"", ask)?;
-    }
-    if let Some(recv) = top.table("recv")? {
-        recv.only(&["receipt", "maildir", "max_message"])?;
-        layer.consent = recv.parsed("receipt", "\"ask\", \"never\" or \"always\"", consent)?;
-        layer.maildir = recv.path("maildir")?;
-        layer.max_message = recv.size("max_message")?;
-    }
-    if let Some(keys) = top.table("keys")? {
-        keys.only(&["epoch"])?;
-        layer.epoch = keys.duration("epoch")?;
-    }
-    Ok(())
-}
-
-fn read_trust(top: &Section, layer: &mut Layer) -> Result<(), ConfigError> {
-    let Some(trust) = top.table("trust")? else {
-        return Ok(());
-    };
-    trust.only(&[
-        "anchors",
-        "intermediates",
-        "revocation",
-        "revocation_age",
-        "clock_skew",
-    ])?;
-    layer.anchors = trust.paths("anchors")?;
-    layer.intermediates = trust.paths("intermediates")?;
-    layer.revocation = trust.parsed(
-        "revocation",
-        "\"require\", \"prefer\" or \"off\"",
-        revocation,
-    )?;
-    layer.revocation_age = trust.duration("revocation_age")?;
-    layer.clock_skew = trust.duration("clock_skew")?;
-    Ok(())
 }
 
 /// What the environment says: `SMR_SERVER`, `SMR_SERVER_KEY`, `SMR_TOKEN`,
@@ -477,49 +358,6 @@ fn meets(wanted: &Address, found: &Address) -> bool {
         && (wanted.repository.is_none() || wanted.repository == found.repository)
 }
 
-type File = (Layer, BTreeMap<String, Layer>);
-
-fn read_file(path: &Path) -> Result<Option<File>, ConfigError> {
-    let wrap = |problem| ConfigError {
-        file: path.to_owned(),
-        problem,
-    };
-    let Some(bytes) = private::read(path, LIMIT).map_err(|e| wrap(Problem::Private(e)))? else {
-        return Ok(None);
-    };
-    let text = String::from_utf8(bytes).map_err(|_| {
-        wrap(Problem::Syntax {
-            line: 1,
-            text: "the file is not UTF-8".into(),
-        })
-    })?;
-    read_text(path, &text).map(Some)
-}
-
-fn read_text(path: &Path, text: &str) -> Result<File, ConfigError> {
-    let table: toml::Table = text.parse().map_err(|e: toml::de::Error| {
-        let before = e.span().and_then(|span| text.get(..span.start));
-        ConfigError {
-            file: path.to_owned(),
-            problem: Problem::Syntax {
-                line: before.map_or(1, |b| b.matches('\n').count() + 1),
-                text: e.message().to_owned(),
-            },
-        }
-    })?;
-    let top = Section::new(path, &table);
-    let base = read_layer(&top, true)?;
-    let mut accounts = BTreeMap::new();
-    if let Some(tables) = top.table("account")? {
-        for name in tables.keys() {
-            if let Some(section) = tables.table(name)? {
-                accounts.insert(name.clone(), read_layer(&section, false)?);
-            }
-        }
-    }
-    Ok((base, accounts))
-}
-
 impl Settings {
     /// Returns the anchor files and folders: those named, else `trust.d`
     /// beside client.toml, else /etc/smr/trust.d.
@@ -532,62 +370,11 @@ impl Settings {
     }
 }
 
-/// What smr-register learnt and client.toml should keep.
-#[derive(Clone, Debug)]
-pub struct FirstAccount<'a> {
-    /// `HOST:PORT`.
-    pub server: &'a str,
-    /// Fingerprint of smrd's identity document.
-    pub server_key: &'a Fingerprint,
-    /// The account, with its repository.
-    pub mailbox: &'a Address,
-    /// TOKEN, where one was named.
-    pub token: Option<&'a str>,
-    /// Anchors, where they were named.
-    pub anchors: &'a [PathBuf],
-}
-
-/// Writes client.toml if there is none; tells whether it did.
-pub fn write_first(home: &Home, account: &FirstAccount) -> Result<bool, ConfigError> {
-    match private::create(home.config_file(), first_text(account).as_bytes()) {
-        Ok(()) => Ok(true),
-        Err(PrivateError::Exists(_)) => Ok(false),
-        Err(error) => Err(ConfigError {
-            file: home.config_file().to_owned(),
-            problem: Problem::Private(error),
-        }),
-    }
-}
-
-fn quoted(text: &str) -> String {
-    toml::Value::from(text).to_string()
-}
-
-fn first_text(account: &FirstAccount) -> String {
-    let mut text = format!(
-        "# smr-client.toml(5) says what else may stand here\n\
-         server = {}\nserver_key = {}\nmailbox = {}\n",
-        quoted(account.server),
-        quoted(&account.server_key.to_string()),
-        quoted(&account.mailbox.to_string()),
-    );
-    if let Some(token) = account.token {
-        text += &format!("\n[token]\nuri = {}\n", quoted(token));
-    }
-    let anchors: Vec<String> = account
-        .anchors
-        .iter()
-        .map(|path| quoted(&path.to_string_lossy()))
-        .collect();
-    if !anchors.is_empty() {
-        text += &format!("\n[trust]\nanchors = [{}]\n", anchors.join(", "));
-    }
-    text
-}
-
 #[cfg(test)]
 mod tests {
+    use super::read::read_text;
     use super::*;
+    use crate::private;
 
     fn config(text: &str) -> Result<Config, ConfigError> {
         let (base, accounts) = read_text(Path::new("/c/client.toml"), text)?;

@@ -6,10 +6,11 @@
 use std::io::{Read, Seek, SeekFrom, Write};
 use std::rc::Rc;
 
-use rand_core::CryptoRngCore;
+use rand_core::{OsRng, RngCore};
 use sha2::{Digest, Sha256};
 use smr_evidence::account::Account;
-use smr_evidence::envelope::{self, Author, Part, ReceiptWanted};
+use smr_evidence::envelope::{self, Author};
+pub use smr_evidence::envelope::{Part, ReceiptWanted};
 use smr_evidence::postmark::{self, Kind};
 use smr_name::{Address, Class, MailboxName, MessageId};
 use smr_seal::Recipient;
@@ -35,13 +36,15 @@ pub struct Letter {
     pub reply: Option<MessageId>,
 }
 
+/// Draws a new message id.
+pub fn new_id() -> MessageId {
+    let mut bytes = [0; 16];
+    OsRng.fill_bytes(&mut bytes);
+    MessageId::from_bytes(bytes)
+}
+
 /// Sends a letter under `id` and returns the mailboxes it is in.
-pub fn send(
-    user: &mut User,
-    letter: Letter,
-    id: MessageId,
-    rng: &mut dyn CryptoRngCore,
-) -> Result<Vec<MailboxName>, Failure> {
+pub fn send(user: &mut User, letter: Letter, id: MessageId) -> Result<Vec<MailboxName>, Failure> {
     let to = full(user, &letter.to)?;
     let cc = full(user, &letter.cc)?;
     let mailboxes = addressees(&to, &cc);
@@ -65,7 +68,14 @@ pub fn send(
     };
     let mut spool = Hashing::new(Spool::create(&user.home)?);
     let device = user.device()?;
-    let sealed = envelope::seal(&draft, letter.parts, &recipients, &device, &mut spool, rng)?;
+    let sealed = envelope::seal(
+        &draft,
+        letter.parts,
+        &recipients,
+        &device,
+        &mut spool,
+        &mut OsRng,
+    )?;
     let (spool, size, sha256) = spool.finish();
     let offer = Offer {
         id,
@@ -86,18 +96,18 @@ fn deposit(user: &mut User, spool: Spool, offer: Offer) -> Result<Vec<MailboxNam
             .map_err(|e| spool_failed(&e))?;
         Ok(user.session.deposit(&offer, &mut spool.file())?)
     })?;
-    let mut expected = offer.mailboxes.clone();
-    expected.push(user.address.mailbox.clone());
+    let own = user.address.mailbox.clone();
+    let copies = offer.mailboxes.iter().map(|name| (Kind::Message, name));
+    let expected: Vec<_> = copies.chain([(Kind::Copy, &own)]).collect();
     if notes.len() != expected.len() {
-        return Err(unkept(&format!(
-            "{} postmarks for {} copies",
-            notes.len(),
-            expected.len()
-        )));
+        return Err(unkept(&format!("{} postmarks for {} copies", notes.len(), expected.len())));
     }
-    for (mailbox, note) in expected.iter().zip(&notes) {
-        check_postmark(user, mailbox, note, &offer)?;
-        user.known.keep_postmark(&offer.id, mailbox, note)?;
+    for ((kind, mailbox), note) in expected.into_iter().zip(&notes) {
+        check_postmark(user, kind, mailbox, note, &offer)?;
+        // Of a message to oneself, the postmark of its arrival says it all.
+        if kind == Kind::Message || !offer.mailboxes.contains(&own) {
+            user.known.keep_postmark(&offer.id, mailbox, note)?;
+        }
     }
     Ok(offer.mailboxes)
 }
@@ -113,13 +123,14 @@ fn retry<T>(mut run: impl FnMut() -> Result<T, Failure>) -> Result<T, Failure> {
 
 fn check_postmark(
     user: &User,
+    kind: Kind,
     mailbox: &MailboxName,
     note: &str,
     offer: &Offer,
 ) -> Result<(), Failure> {
     let mark = postmark::open(note, &user.server.postmark, &user.repository)
         .map_err(|error| unkept(&error.to_string()))?;
-    let holds = mark.kind == Kind::Message
+    let holds = mark.kind == kind
         && mark.mailbox == *mailbox
         && mark.sender == user.address.mailbox
         && mark.id == offer.id

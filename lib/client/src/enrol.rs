@@ -7,7 +7,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use rand_core::CryptoRngCore;
+use rand_core::{CryptoRngCore, OsRng};
 use smr_channel::identity::Identity as ServerIdentity;
 use smr_channel::local::Entrance;
 use smr_evidence::account::{Draft, build, keys_statement};
@@ -32,6 +32,23 @@ use crate::token::{NoPin, Pin, PinPrompt, Token};
 const DEVICE_YEARS: i64 = 3 * 365 * 86_400;
 /// Clocks differ: the certificate begins a little before it is made.
 const BACKDATE: i64 = 300;
+
+/// Returns what to call this device where nobody says: the host's name, in
+/// letters, digits and hyphens.
+pub fn default_label() -> String {
+    let name = rustix::system::uname()
+        .nodename()
+        .to_string_lossy()
+        .into_owned();
+    let plain = |c: char| if c.is_ascii_alphanumeric() { c } else { '-' };
+    let label: String = name.chars().map(plain).take(16).collect();
+    let label = label.trim_matches('-');
+    if label.is_empty() {
+        "device".to_owned()
+    } else {
+        label.to_owned()
+    }
+}
 
 /// What a person wants enrolled.
 pub struct Wish {
@@ -74,7 +91,6 @@ pub fn enrol(
     settings: &Settings,
     wish: &Wish,
     answers: &mut dyn Answers,
-    rng: &mut dyn CryptoRngCore,
     now: i64,
 ) -> Result<(Address, Fingerprint), Failure> {
     let server = meet(home, wish, answers)?;
@@ -84,11 +100,11 @@ pub fn enrol(
 
     let card = crate::token::open(&wish.token, &mut |prompt| answers.pin(prompt))?;
     check_own_card(home, settings, wish, card.as_ref(), now)?;
-    let made = Made::draw(card.as_ref(), &address, &wish.label, rng, now)?;
+    let made = Made::draw(card.as_ref(), &address, &wish.label, &mut OsRng, now)?;
     drop(card); // the reader is free again
 
     let passphrase = answers.new_passphrase()?;
-    let ring = made.ring(address.clone(), &wish.label, rng, now);
+    let ring = made.ring(address.clone(), &wish.label, &mut OsRng, now);
     ring.save(&path, &passphrase)?;
     let published = publish(home, settings, wish, &server, &ring, made.record);
     if let Err(failure) = published {

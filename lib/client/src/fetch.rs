@@ -6,9 +6,10 @@
 use std::fs::File;
 use std::io::{Seek, SeekFrom, Write};
 
-use smr_channel::reply::{Entry, State};
-use smr_channel::request::Folder;
-use smr_evidence::envelope::{self, Emit, Opened};
+pub use smr_channel::reply::{Entry, State};
+pub use smr_channel::request::Folder;
+use smr_evidence::envelope;
+pub use smr_evidence::envelope::{Emit, Opened, PartInfo, ReceiptWanted};
 use smr_evidence::reading::{Grounds, Verified, verify_sender};
 use smr_name::{Class, IdPrefix, MessageId};
 
@@ -33,31 +34,42 @@ pub struct Message {
     spool: Spool,
 }
 
-/// Finds the message that a person named by id or prefix.
+/// Finds the message that a person named by id or prefix, in inbox or sent.
 pub fn find(user: &mut User, prefix: &IdPrefix) -> Result<(Folder, MessageId), Failure> {
-    let matches = user.session.find(prefix)?;
-    if matches.iter().any(|(_, id)| !prefix.matches(id)) {
-        return Err(Failure::new(
-            Class::Untrusted,
-            "smrd found a message nobody asked for",
-        ));
-    }
-    let first = *matches.first().ok_or_else(|| {
-        Failure::new(Class::Missing, format!("no message \"{prefix}\"")).hint("smr-ls")
-    })?;
+    let matches = matches(user, prefix)?;
+    let (first, id) = *matches.first().ok_or_else(|| no_message(prefix))?;
     // A message to oneself is in both folders under one id: the inbox counts.
-    let one = matches.iter().all(|(_, id)| *id == first.1);
-    match one {
-        true => Ok(matches
-            .into_iter()
-            .find(|(f, _)| *f == Folder::Inbox)
-            .unwrap_or(first)),
-        false => Err(Failure::new(
-            Class::Usage,
-            format!("several messages begin with \"{prefix}\""),
-        )
-        .hint("smr-ls -1")),
+    match matches.iter().all(|(_, other)| *other == id) {
+        true if matches.contains(&(Folder::Inbox, id)) => Ok((Folder::Inbox, id)),
+        true => Ok((first, id)),
+        false => Err(ambiguous(prefix)),
     }
+}
+
+/// Finds the message that a person named by id or prefix, in one folder.
+pub fn find_in(user: &mut User, folder: Folder, prefix: &IdPrefix) -> Result<MessageId, Failure> {
+    let mut here = matches(user, prefix)?.into_iter().filter(|(f, _)| *f == folder);
+    match (here.next(), here.next()) {
+        (Some((_, id)), None) => Ok(id),
+        (None, _) => Err(no_message(prefix)),
+        (Some(_), Some(_)) => Err(ambiguous(prefix)),
+    }
+}
+
+fn matches(user: &mut User, prefix: &IdPrefix) -> Result<Vec<(Folder, MessageId)>, Failure> {
+    let matches = user.session.find(prefix)?;
+    match matches.iter().all(|(_, id)| prefix.matches(id)) {
+        true => Ok(matches),
+        false => Err(Failure::new(Class::Untrusted, "smrd found a message nobody asked for")),
+    }
+}
+
+fn no_message(prefix: &IdPrefix) -> Failure {
+    Failure::new(Class::Missing, format!("no message \"{prefix}\"")).hint("smr-ls")
+}
+
+fn ambiguous(prefix: &IdPrefix) -> Failure {
+    Failure::new(Class::Usage, format!("several messages begin with \"{prefix}\"")).hint("smr-ls -1")
 }
 
 /// Returns the ids of the oldest unread messages, `count` at most.

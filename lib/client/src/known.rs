@@ -3,16 +3,16 @@
 //!
 //! Verifies no signature: callers bring what has verified already.
 
-use std::path::{Path, PathBuf};
+mod form;
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD_NO_PAD;
-use serde::de::DeserializeOwned;
+use std::path::PathBuf;
+
 use serde::{Deserialize, Serialize};
 use smr_channel::request::Folder;
 use smr_evidence::trust::Person;
 use smr_name::{Class, Fingerprint, Head, MailboxName, MessageId, RepositoryName};
 
+use self::form::{ContactFile, MarkFile, digest_of, digest_text, load, save};
 use crate::home::Home;
 use crate::private::{self, Lock, PrivateError};
 
@@ -145,66 +145,6 @@ pub struct Mark {
     pub head: Head,
 }
 
-// The forms on disk.
-
-#[derive(Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct ContactFile {
-    realm: String,
-    country: Option<String>,
-    serial: Option<String>,
-    subject: String,
-    display: String,
-    number: u64,
-    digest: String,
-}
-
-#[derive(Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct MarkFile {
-    number: u64,
-    head: String,
-}
-
-fn digest_text(digest: &[u8; 32]) -> String {
-    STANDARD_NO_PAD.encode(digest)
-}
-
-fn digest_of(text: &str) -> Option<[u8; 32]> {
-    STANDARD_NO_PAD.decode(text).ok()?.try_into().ok()
-}
-
-impl From<&Contact> for ContactFile {
-    fn from(contact: &Contact) -> Self {
-        let person = contact.person.clone();
-        ContactFile {
-            realm: person.realm,
-            country: person.country,
-            serial: person.serial,
-            subject: person.subject,
-            display: person.display,
-            number: contact.number,
-            digest: digest_text(&contact.digest),
-        }
-    }
-}
-
-impl ContactFile {
-    fn into_contact(self) -> Option<Contact> {
-        Some(Contact {
-            person: Person {
-                realm: self.realm,
-                country: self.country,
-                serial: self.serial,
-                subject: self.subject,
-                display: self.display,
-            },
-            number: self.number,
-            digest: digest_of(&self.digest)?,
-        })
-    }
-}
-
 /// The folder of what is known.
 #[derive(Clone, Debug)]
 pub struct Known {
@@ -217,22 +157,6 @@ fn folder_name(folder: Folder) -> &'static str {
         Folder::Sent => "sent",
         Folder::Receipts => "receipts",
     }
-}
-
-fn load<T: DeserializeOwned>(path: &Path) -> Result<Option<T>, KnownError> {
-    let Some(bytes) = private::read(path, LIMIT)? else {
-        return Ok(None);
-    };
-    std::str::from_utf8(&bytes)
-        .ok()
-        .and_then(|text| toml::from_str(text).ok())
-        .map(Some)
-        .ok_or_else(|| KnownError::Damaged(path.to_owned()))
-}
-
-fn save<T: Serialize>(path: &Path, value: &T) -> Result<(), KnownError> {
-    let text = toml::to_string(value).map_err(|_| KnownError::Damaged(path.to_owned()))?;
-    Ok(private::replace(path, text.as_bytes())?)
 }
 
 // Numbers only rise, and one number means one digest.

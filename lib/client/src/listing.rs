@@ -4,8 +4,8 @@
 //! The headers it shows are opened from the first bytes of each message and
 //! are not verified: whoever shows them says so.
 
-use smr_channel::reply::{Entry, Progress, UserLine};
-use smr_channel::request::Folder;
+pub use smr_channel::reply::{Entry, Progress, State, UserLine};
+pub use smr_channel::request::Folder;
 use smr_evidence::envelope::{self, Headers};
 use smr_name::{Class, Head, MailboxName};
 

@@ -7,9 +7,11 @@ use std::fs::File;
 use std::io::{Cursor, Read, Seek};
 use std::path::Path;
 
-use smr_channel::reply::{Entry, Progress, State};
+pub use smr_channel::reply::Progress;
+use smr_channel::reply::{Entry, State};
 use smr_channel::request::Folder;
-use smr_evidence::bundle::{self, Bundle, BundleError, Content, Given, Report};
+use smr_evidence::bundle::{self, Bundle, BundleError, Content, Given};
+pub use smr_evidence::bundle::Report;
 use smr_evidence::envelope::{Emit, Opened, ReceiptWanted};
 use smr_evidence::postmark::{self, Kind};
 use smr_evidence::reading::{Grade, Grounds, Verified};
@@ -288,4 +290,10 @@ pub fn verify(
     rules: &Rules,
 ) -> Result<Report, BundleError> {
     bundle::verify(zip, store, rules)
+}
+
+/// Returns the time a bundle says it was made at, unix seconds; nothing of it
+/// is verified.
+pub fn made_at(zip: impl Read + Seek) -> Result<i64, BundleError> {
+    Ok(bundle::read(zip)?.0.time)
 }

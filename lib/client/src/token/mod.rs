@@ -34,7 +34,7 @@ pub struct Token {
 #[derive(Clone, Debug)]
 enum Place {
     File(PathBuf),
-    Uri(Uri),
+    Uri(Box<Uri>),
     Profile(&'static Profile),
     Auto,
 }
@@ -251,7 +251,7 @@ impl FromStr for Token {
                 text: text.to_owned(),
                 source,
             })?;
-            Some(Place::Uri(uri))
+            Some(Place::Uri(Box::new(uri)))
         } else if text == AUTO {
             Some(Place::Auto)
         } else {

@@ -1,0 +1,204 @@
+//! What every tool does first and last: finds home and settings, and tells how
+//! it ended.
+//!
+//! No logic of mail; the flows of lib/client have that.
+
+#![allow(dead_code)] // each tool uses its own part of the edge
+
+use std::io::{self, BufRead, Write};
+use std::process::ExitCode;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use clap::Parser;
+use smr_cli::args::{self, Common};
+use smr_cli::out::OutError;
+use smr_cli::prompt::PromptError;
+use smr_cli::report::Report;
+use smr_client::config::{Config, Settings};
+use smr_client::failure::Failure;
+use smr_client::home::Home;
+use smr_client::user::User;
+use smr_name::{Class, IdPrefix, MessageId};
+
+/// Why a tool stops before its end.
+pub(crate) enum Stop {
+    /// A flow failed.
+    Failure(Failure),
+    /// Results could not be written.
+    Out(OutError),
+    /// Nobody gave a secret or an answer.
+    Prompt(PromptError),
+    /// All has been said; this is the exit code.
+    Code(u8),
+}
+
+impl<E: Into<Failure>> From<E> for Stop {
+    fn from(error: E) -> Self {
+        Stop::Failure(error.into())
+    }
+}
+
+impl Stop {
+    /// Tells the user, and returns the exit code.
+    pub(crate) fn tell(&self, report: &Report) -> u8 {
+        match self {
+            Stop::Failure(failure) => {
+                report.error(failure);
+                if let Some(hint) = &failure.hint {
+                    report.hint(hint);
+                }
+                failure.class.code()
+            }
+            Stop::Out(error) => report.out(error),
+            Stop::Prompt(error) => {
+                report.error(error);
+                if let Some(hint) = error.hint() {
+                    report.hint(&hint);
+                }
+                error.code()
+            }
+            Stop::Code(code) => *code,
+        }
+    }
+}
+
+/// What a tool works with.
+pub(crate) struct Edge {
+    /// Speaks to the user.
+    pub(crate) report: Report,
+    /// The user's files.
+    pub(crate) home: Home,
+    /// What is configured for the account.
+    pub(crate) settings: Settings,
+    /// The flags that all tools share.
+    pub(crate) common: Common,
+    /// The time of the call, unix seconds.
+    pub(crate) now: i64,
+}
+
+impl Edge {
+    fn find(report: Report, common: &Common) -> Result<Edge, Stop> {
+        let home = Home::find(common.config.as_deref())?;
+        let config = Config::load(&home, common.config.is_some())?;
+        let settings = config.settings(common.as_account.as_deref())?;
+        Ok(Edge { report, home, settings, common: common.clone(), now: now() })
+    }
+
+    /// Returns the logged-in user.
+    pub(crate) fn user(&self) -> Result<User, Stop> {
+        Ok(User::open(&self.home, &self.settings, self.now)?)
+    }
+}
+
+/// Runs a tool: reads its flags, finds its edge, tells how it ended.
+pub(crate) fn main<A: Parser>(
+    tool: &str,
+    common: impl Fn(&A) -> &Common,
+    run: impl Fn(&Edge, A) -> Result<u8, Stop>,
+) -> ExitCode {
+    let args: A = match args::parse(tool) {
+        Ok(args) => args,
+        Err(code) => return ExitCode::from(code),
+    };
+    let report = common(&args).report(tool);
+    let ended = Edge::find(report.clone(), common(&args)).and_then(|edge| run(&edge, args));
+    ExitCode::from(ended.unwrap_or_else(|stop| stop.tell(&report)))
+}
+
+/// Returns the time, unix seconds.
+pub(crate) fn now() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH);
+    since.ok().and_then(|d| i64::try_from(d.as_secs()).ok()).unwrap_or(0)
+}
+
+/// Says that the call makes no sense, in a way clap cannot see.
+pub(crate) fn wrong_call(edge: &Edge, text: &str) -> Stop {
+    Stop::Code(args::wrong_call(&edge.report, text))
+}
+
+/// Returns the ids a person named; `-` stands for those on stdin, the first
+/// word of each line, or with `zero` each NUL-ended.
+pub(crate) fn ids(edge: &Edge, named: &[String], zero: bool) -> Result<Vec<IdPrefix>, Stop> {
+    let mut found = Vec::new();
+    for text in named {
+        match text.as_str() {
+            "-" => {
+                for word in words(zero)? {
+                    found.push(id(edge, &word)?);
+                }
+            }
+            text => found.push(id(edge, text)?),
+        }
+    }
+    Ok(found)
+}
+
+fn id(edge: &Edge, text: &str) -> Result<IdPrefix, Stop> {
+    text.parse().map_err(|error| wrong_call(edge, &format!("\"{text}\": {error}")))
+}
+
+fn words(zero: bool) -> Result<Vec<String>, Stop> {
+    let end = if zero { b'\0' } else { b'\n' };
+    let mut words = Vec::new();
+    for piece in io::stdin().lock().split(end) {
+        let piece = piece.map_err(|e| Failure::new(Class::Io, format!("cannot read stdin: {e}")))?;
+        let text = String::from_utf8_lossy(&piece);
+        words.extend(text.split_whitespace().next().map(str::to_owned));
+    }
+    Ok(words)
+}
+
+/// Writes through, and remembers that the reader went away, which the flows
+/// cannot tell from other failures.
+pub(crate) struct Watched<'a, W> {
+    to: &'a mut W,
+    error: Option<io::Error>,
+}
+
+impl<'a, W: Write> Watched<'a, W> {
+    /// Watches a writer.
+    pub(crate) fn new(to: &'a mut W) -> Self {
+        Watched { to, error: None }
+    }
+
+    /// Returns how the writing ended: its own failure counts before the flow's.
+    pub(crate) fn end(self, flow: Result<(), Failure>) -> Result<(), Stop> {
+        match self.error {
+            Some(error) => Err(Stop::Out(error.into())),
+            None => Ok(flow?),
+        }
+    }
+
+    fn remember<T>(&mut self, result: io::Result<T>) -> io::Result<T> {
+        result.map_err(|error| {
+            let kind = error.kind();
+            if kind != io::ErrorKind::Interrupted {
+                self.error = Some(error);
+            }
+            kind.into()
+        })
+    }
+}
+
+impl<W: Write> Write for Watched<'_, W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let result = self.to.write(bytes);
+        self.remember(result)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        let result = self.to.flush();
+        self.remember(result)
+    }
+}
+
+/// Returns as many digits as tell the ids apart, 8 at least.
+pub(crate) fn short_ids(ids: &[MessageId]) -> usize {
+    let texts: Vec<String> = ids.iter().map(ToString::to_string).collect();
+    let apart = |digits: usize| {
+        let mut heads: Vec<&str> = texts.iter().map(|t| &t[..digits]).collect();
+        heads.sort_unstable();
+        heads.windows(2).all(|pair| pair[0] != pair[1])
+    };
+    (8..32).find(|digits| apart(*digits)).unwrap_or(32)
+}
