@@ -4,21 +4,22 @@
 //! `/dev/tty` (smr(7)). Never from arguments or plain variables, and never
 //! kept longer than the answer.
 
+mod confirm;
+mod read;
+
 use std::env;
 use std::ffi::OsString;
-use std::fs::{File, OpenOptions};
-use std::io::{self, Read, Write};
+use std::fs::OpenOptions;
+use std::io;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
 
 use zeroize::Zeroizing;
 
+pub use self::confirm::confirm;
+use self::read::{askpass, read_file};
 use crate::args::SecretArgs;
 use crate::pinentry::{self, Pinentry};
 use crate::text::visible;
-
-/// The longest secret, in bytes.
-const LONGEST: usize = 4096;
 
 /// What is asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -376,124 +377,6 @@ fn terminal(words: &Words) -> Result<Zeroizing<String>, Entry> {
     }
 }
 
-fn read_file(path: &Path, kind: Kind) -> Result<Zeroizing<String>, PromptError> {
-    let from = format!("\"{}\"", path.display());
-    let read = File::open(path).and_then(|mut file| read_bounded(&mut file));
-    let bytes = read.map_err(|source| PromptError::Read {
-        kind: kind.word(),
-        from: from.clone(),
-        source,
-    })?;
-    text_of(&bytes, kind, &from)
-}
-
-/// Bytes in memory of a fixed size, wiped on drop.
-struct Bounded {
-    bytes: Zeroizing<[u8; LONGEST + 1]>,
-    length: usize,
-}
-
-impl Bounded {
-    fn filled(&self) -> &[u8] {
-        self.bytes.get(..self.length).unwrap_or(&[])
-    }
-}
-
-fn read_bounded(from: &mut impl Read) -> io::Result<Bounded> {
-    let mut read = Bounded {
-        bytes: Zeroizing::new([0; LONGEST + 1]),
-        length: 0,
-    };
-    while let Some(rest) = read.bytes.get_mut(read.length..).filter(|r| !r.is_empty()) {
-        match from.read(rest) {
-            Ok(0) => break,
-            Ok(count) => read.length += count,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(read)
-}
-
-// One line end is stripped, no more: spaces and further ones may be meant.
-fn text_of(bytes: &Bounded, kind: Kind, from: &str) -> Result<Zeroizing<String>, PromptError> {
-    let wrong = |what| PromptError::Form {
-        kind: kind.word(),
-        from: from.to_owned(),
-        what,
-    };
-    if bytes.length > LONGEST {
-        return Err(wrong("longer than 4096 bytes"));
-    }
-    let text = std::str::from_utf8(bytes.filled()).map_err(|_| wrong("not UTF-8"))?;
-    let text = text
-        .strip_suffix("\r\n")
-        .or_else(|| text.strip_suffix('\n'))
-        .unwrap_or(text);
-    Ok(Zeroizing::new(text.to_owned()))
-}
-
-// The program gets the question as its argument and answers on stdout, as
-// ssh's does.
-fn askpass(program: &Path, question: &Question) -> Result<Zeroizing<String>, PromptError> {
-    let word = question.kind.word();
-    let failed = |source| PromptError::Program {
-        program: program.to_owned(),
-        source,
-    };
-    let mut child = Command::new(program)
-        .arg(format!("{word} of {}: ", question.of))
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .spawn()
-        .map_err(failed)?;
-    let read = match &mut child.stdout {
-        Some(stdout) => read_bounded(stdout).map_err(failed),
-        None => Err(PromptError::Cancelled(word)),
-    };
-    // Its end of the pipe closes here, so a talkative program ends too.
-    drop(child.stdout.take());
-    let status = child.wait().map_err(failed)?;
-    let bytes = read?;
-    if !status.success() {
-        return Err(PromptError::Cancelled(word));
-    }
-    text_of(&bytes, question.kind, "SMR_ASKPASS")
-}
-
-/// Asks yes or no on `/dev/tty`; anything but `y` or `yes` is no.
-///
-/// # Errors
-///
-/// [`PromptError::NobodyAnswers`] with `no_input` or without a terminal.
-pub fn confirm(question: &str, no_input: bool) -> Result<bool, PromptError> {
-    let nobody = || PromptError::NobodyAnswers(question.to_owned());
-    if no_input {
-        return Err(nobody());
-    }
-    let mut tty = OpenOptions::new()
-        .read(true)
-        .write(true)
-        .open("/dev/tty")
-        .map_err(|_| nobody())?;
-    write!(tty, "{} [y/N] ", visible(question))
-        .and_then(|()| tty.flush())
-        .map_err(|_| nobody())?;
-    Ok(is_yes(&answer_line(&mut tty)))
-}
-
-fn is_yes(answer: &[u8]) -> bool {
-    let answer = answer.trim_ascii().to_ascii_lowercase();
-    matches!(answer.as_slice(), b"y" | b"yes")
-}
-
-// A terminal gives a line at a time; what is longer was no answer.
-fn answer_line(tty: &mut impl Read) -> Vec<u8> {
-    let mut line = [0; 256];
-    let length = tty.read(&mut line).unwrap_or(0);
-    line.get(..length).unwrap_or(&[]).to_vec()
-}
-
 #[cfg(test)]
 mod tests {
     use std::fs;
@@ -673,16 +556,5 @@ mod tests {
         sources.askpass = Some("/nonexistent".into());
         let error = ask(&SecretArgs::default(), &sources, &pin).unwrap_err();
         assert_eq!(error.code(), 69);
-    }
-
-    #[test]
-    fn only_yes_is_yes() {
-        for yes in ["y\n", "Y", " yes\n", "YES\n"] {
-            assert!(is_yes(yes.as_bytes()), "{yes}");
-        }
-        for no in ["", "\n", "n\n", "yess\n", "ja\n"] {
-            assert!(!is_yes(no.as_bytes()), "{no}");
-        }
-        assert!(confirm("?", true).is_err());
     }
 }

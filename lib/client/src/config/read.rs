@@ -1,0 +1,177 @@
+//! The keys of client.toml.
+//!
+//! Weighs nothing: which source wins is said above.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use smr_evidence::trust::Revocation;
+
+use super::section::Section;
+use super::{Ask, By, ConfigError, Consent, Layer, Problem};
+use crate::private;
+
+const LIMIT: u64 = 1 << 20;
+
+pub(super) fn by(text: &str) -> Option<By> {
+    Some(match text {
+        "device" => By::Device,
+        "card" => By::Card,
+        _ => return None,
+    })
+}
+
+pub(super) fn ask(text: &str) -> Option<Ask> {
+    Some(match text {
+        "none" => Ask::None,
+        "read" => Ask::Read,
+        "card" => Ask::Card,
+        _ => return None,
+    })
+}
+
+pub(super) fn consent(text: &str) -> Option<Consent> {
+    Some(match text {
+        "ask" => Consent::Ask,
+        "never" => Consent::Never,
+        "always" => Consent::Always,
+        _ => return None,
+    })
+}
+
+pub(super) fn revocation(text: &str) -> Option<Revocation> {
+    Some(match text {
+        "require" => Revocation::Require,
+        "prefer" => Revocation::Prefer,
+        "off" => Revocation::Off,
+        _ => return None,
+    })
+}
+
+const TOP: [&str; 10] = [
+    "server",
+    "server_key",
+    "mailbox",
+    "token",
+    "session",
+    "send",
+    "recv",
+    "trust",
+    "keys",
+    "account",
+];
+
+pub(super) fn read_layer(top: &Section, accounts: bool) -> Result<Layer, ConfigError> {
+    top.only(if accounts { &TOP } else { &TOP[..9] })?;
+    let mut layer = Layer {
+        server: top.text("server")?.map(str::to_owned),
+        server_key: top.parsed(
+            "server_key",
+            "a fingerprint, \"SHA256:\" and 43 characters",
+            |t| t.parse().ok(),
+        )?,
+        mailbox: top.parsed("mailbox", "NAME or NAME@REPOSITORY", |t| t.parse().ok())?,
+        ..Layer::default()
+    };
+    if let Some(token) = top.table("token")? {
+        token.only(&["profile", "uri", "module", "wait"])?;
+        let profile = token.text("profile")?;
+        layer.token = token.text("uri")?.or(profile).map(str::to_owned);
+        layer.module = token.path("module")?;
+        layer.wait = token.duration("wait")?;
+    }
+    if let Some(session) = top.table("session")? {
+        session.only(&["lifetime", "idle", "suites"])?;
+        layer.lifetime = session.duration("lifetime")?;
+        layer.idle = session.duration("idle")?;
+        layer.suites = session.texts("suites")?;
+    }
+    read_mail(top, &mut layer)?;
+    read_trust(top, &mut layer)?;
+    Ok(layer)
+}
+
+pub(super) fn read_mail(top: &Section, layer: &mut Layer) -> Result<(), ConfigError> {
+    if let Some(send) = top.table("send")? {
+        send.only(&["by", "receipt"])?;
+        layer.by = send.parsed("by", "\"device\" or \"card\"", by)?;
+        layer.ask = send.parsed("receipt", "\"none\", \"read\" or \"card\"", ask)?;
+    }
+    if let Some(recv) = top.table("recv")? {
+        recv.only(&["receipt", "maildir", "max_message"])?;
+        layer.consent = recv.parsed("receipt", "\"ask\", \"never\" or \"always\"", consent)?;
+        layer.maildir = recv.path("maildir")?;
+        layer.max_message = recv.size("max_message")?;
+    }
+    if let Some(keys) = top.table("keys")? {
+        keys.only(&["epoch"])?;
+        layer.epoch = keys.duration("epoch")?;
+    }
+    Ok(())
+}
+
+pub(super) fn read_trust(top: &Section, layer: &mut Layer) -> Result<(), ConfigError> {
+    let Some(trust) = top.table("trust")? else {
+        return Ok(());
+    };
+    trust.only(&[
+        "anchors",
+        "intermediates",
+        "revocation",
+        "revocation_age",
+        "clock_skew",
+    ])?;
+    layer.anchors = trust.paths("anchors")?;
+    layer.intermediates = trust.paths("intermediates")?;
+    layer.revocation = trust.parsed(
+        "revocation",
+        "\"require\", \"prefer\" or \"off\"",
+        revocation,
+    )?;
+    layer.revocation_age = trust.duration("revocation_age")?;
+    layer.clock_skew = trust.duration("clock_skew")?;
+    Ok(())
+}
+
+type File = (Layer, BTreeMap<String, Layer>);
+
+pub(super) fn read_file(path: &Path) -> Result<Option<File>, ConfigError> {
+    let wrap = |problem| ConfigError {
+        file: path.to_owned(),
+        problem,
+    };
+    let Some(bytes) = private::read(path, LIMIT).map_err(|e| wrap(Problem::Private(e)))? else {
+        return Ok(None);
+    };
+    let text = String::from_utf8(bytes).map_err(|_| {
+        wrap(Problem::Syntax {
+            line: 1,
+            text: "the file is not UTF-8".into(),
+        })
+    })?;
+    read_text(path, &text).map(Some)
+}
+
+pub(super) fn read_text(path: &Path, text: &str) -> Result<File, ConfigError> {
+    let table: toml::Table = text.parse().map_err(|e: toml::de::Error| {
+        let before = e.span().and_then(|span| text.get(..span.start));
+        ConfigError {
+            file: path.to_owned(),
+            problem: Problem::Syntax {
+                line: before.map_or(1, |b| b.matches('\n').count() + 1),
+                text: e.message().to_owned(),
+            },
+        }
+    })?;
+    let top = Section::new(path, &table);
+    let base = read_layer(&top, true)?;
+    let mut accounts = BTreeMap::new();
+    if let Some(tables) = top.table("account")? {
+        for name in tables.keys() {
+            if let Some(section) = tables.table(name)? {
+                accounts.insert(name.clone(), read_layer(&section, false)?);
+            }
+        }
+    }
+    Ok((base, accounts))
+}

@@ -1,0 +1,88 @@
+//! How contacts and marks stand on disk: one small TOML file each.
+//!
+//! Compares nothing.
+
+use std::path::Path;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD_NO_PAD;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use smr_evidence::trust::Person;
+
+use super::{Contact, KnownError, LIMIT};
+use crate::private;
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ContactFile {
+    pub(super) realm: String,
+    pub(super) country: Option<String>,
+    pub(super) serial: Option<String>,
+    pub(super) subject: String,
+    pub(super) display: String,
+    pub(super) number: u64,
+    pub(super) digest: String,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct MarkFile {
+    pub(super) number: u64,
+    pub(super) head: String,
+}
+
+pub(super) fn digest_text(digest: &[u8; 32]) -> String {
+    STANDARD_NO_PAD.encode(digest)
+}
+
+pub(super) fn digest_of(text: &str) -> Option<[u8; 32]> {
+    STANDARD_NO_PAD.decode(text).ok()?.try_into().ok()
+}
+
+impl From<&Contact> for ContactFile {
+    fn from(contact: &Contact) -> Self {
+        let person = contact.person.clone();
+        ContactFile {
+            realm: person.realm,
+            country: person.country,
+            serial: person.serial,
+            subject: person.subject,
+            display: person.display,
+            number: contact.number,
+            digest: digest_text(&contact.digest),
+        }
+    }
+}
+
+impl ContactFile {
+    pub(super) fn into_contact(self) -> Option<Contact> {
+        Some(Contact {
+            person: Person {
+                realm: self.realm,
+                country: self.country,
+                serial: self.serial,
+                subject: self.subject,
+                display: self.display,
+            },
+            number: self.number,
+            digest: digest_of(&self.digest)?,
+        })
+    }
+}
+
+pub(super) fn load<T: DeserializeOwned>(path: &Path) -> Result<Option<T>, KnownError> {
+    let Some(bytes) = private::read(path, LIMIT)? else {
+        return Ok(None);
+    };
+    std::str::from_utf8(&bytes)
+        .ok()
+        .and_then(|text| toml::from_str(text).ok())
+        .map(Some)
+        .ok_or_else(|| KnownError::Damaged(path.to_owned()))
+}
+
+pub(super) fn save<T: Serialize>(path: &Path, value: &T) -> Result<(), KnownError> {
+    let text = toml::to_string(value).map_err(|_| KnownError::Damaged(path.to_owned()))?;
+    Ok(private::replace(path, text.as_bytes())?)
+}

@@ -1,0 +1,223 @@
+//! What tokens show without a PIN, and which of their keys is meant.
+//!
+//! Logs in nowhere.
+
+use std::path::Path;
+
+use cryptoki::context::Pkcs11;
+use cryptoki::error::Error;
+use cryptoki::object::{Attribute, AttributeType, CertificateType, ObjectClass, ObjectHandle};
+use cryptoki::session::Session;
+use cryptoki::slot::{Slot, TokenInfo};
+use smr_evidence::trust::Certificate;
+
+use super::failed;
+use crate::token::profile::Profile;
+use crate::token::uri::Uri;
+use crate::token::{Listed, Purpose, TokenError, fits};
+
+/// A certificate on a token; whether its key is there is seen after login.
+pub(super) struct Candidate {
+    pub(super) slot: Slot,
+    pub(super) info: TokenInfo,
+    pub(super) certificate: Certificate,
+    pub(super) label: String,
+    pub(super) id: Vec<u8>,
+}
+
+pub(super) fn trimmed(text: &str) -> &str {
+    text.trim_end_matches(['\0', ' '])
+}
+
+pub(super) fn token_name(info: &TokenInfo) -> String {
+    let label = trimmed(info.label());
+    let name = if label.is_empty() {
+        trimmed(info.model())
+    } else {
+        label
+    };
+    format!("token \"{name}\"")
+}
+
+impl Candidate {
+    fn uri(&self) -> Uri {
+        Uri {
+            token: Some(trimmed(self.info.label()).to_owned()),
+            serial: Some(trimmed(self.info.serial_number()).to_owned()),
+            object: Some(self.label.clone()),
+            id: Some(self.id.clone()),
+            ..Uri::default()
+        }
+    }
+}
+
+/// What a module shows without a PIN.
+#[derive(Default)]
+pub(super) struct Scan {
+    pub(super) tokens: usize,
+    pub(super) candidates: Vec<Candidate>,
+    pub(super) all: Vec<Certificate>,
+}
+
+pub(super) fn is_meant(uri: &Uri, slot: Slot, info: &TokenInfo) -> bool {
+    let same = |wanted: &Option<String>, found: &str| {
+        wanted
+            .as_ref()
+            .is_none_or(|wanted| wanted == trimmed(found))
+    };
+    same(&uri.token, info.label())
+        && same(&uri.serial, info.serial_number())
+        && same(&uri.manufacturer, info.manufacturer_id())
+        && same(&uri.model, info.model())
+        && uri.slot.is_none_or(|wanted| wanted == slot.id())
+}
+
+pub(super) fn scan(module: &Pkcs11, uri: &Uri) -> Result<Scan, TokenError> {
+    let mut found = Scan::default();
+    let slots = module
+        .get_slots_with_token()
+        .map_err(|e| failed("the module", "list its tokens", &e))?;
+    for slot in slots {
+        // A card that is pulled out or not initialised is no reason to give up.
+        let Ok(info) = module.get_token_info(slot) else {
+            continue;
+        };
+        if !info.token_initialized() || !is_meant(uri, slot, &info) {
+            continue;
+        }
+        found.tokens += 1;
+        let Ok(session) = module.open_ro_session(slot) else {
+            continue;
+        };
+        scan_token(&session, slot, &info, uri, &mut found)
+            .map_err(|e| failed(&token_name(&info), "list its certificates", &e))?;
+    }
+    Ok(found)
+}
+
+pub(super) fn scan_token(
+    session: &Session,
+    slot: Slot,
+    info: &TokenInfo,
+    uri: &Uri,
+    found: &mut Scan,
+) -> Result<(), Error> {
+    let key_ids = match &uri.object {
+        Some(label) => ids_labelled(session, label)?,
+        None => Vec::new(),
+    };
+    let x509 = [
+        Attribute::Class(ObjectClass::CERTIFICATE),
+        Attribute::CertificateType(CertificateType::X_509),
+    ];
+    for object in session.find_objects(&x509)? {
+        let Some((certificate, label, id)) = read_certificate(session, object)? else {
+            continue;
+        };
+        found.all.push(certificate.clone());
+        let named =
+            uri.object.as_ref().is_none_or(|wanted| *wanted == label) || key_ids.contains(&id);
+        let numbered = uri.id.as_ref().is_none_or(|wanted| *wanted == id);
+        if named && numbered && !id.is_empty() {
+            found.candidates.push(Candidate {
+                slot,
+                info: info.clone(),
+                certificate,
+                label,
+                id,
+            });
+        }
+    }
+    Ok(())
+}
+
+// A URI may give the label of the key where the certificate has another.
+pub(super) fn ids_labelled(session: &Session, label: &str) -> Result<Vec<Vec<u8>>, Error> {
+    let mut ids = Vec::new();
+    for class in [ObjectClass::PRIVATE_KEY, ObjectClass::PUBLIC_KEY] {
+        let wanted = [Attribute::Class(class), Attribute::Label(label.into())];
+        for object in session.find_objects(&wanted)? {
+            for attribute in session.get_attributes(object, &[AttributeType::Id])? {
+                if let Attribute::Id(id) = attribute {
+                    ids.push(id);
+                }
+            }
+        }
+    }
+    Ok(ids)
+}
+
+// None for what is not a certificate we can read: the next one may be.
+pub(super) fn read_certificate(
+    session: &Session,
+    object: ObjectHandle,
+) -> Result<Option<(Certificate, String, Vec<u8>)>, Error> {
+    let (mut der, mut label, mut id) = (Vec::new(), Vec::new(), Vec::new());
+    let wanted = [
+        AttributeType::Value,
+        AttributeType::Label,
+        AttributeType::Id,
+    ];
+    for attribute in session.get_attributes(object, &wanted)? {
+        match attribute {
+            Attribute::Value(value) => der = value,
+            Attribute::Label(value) => label = value,
+            Attribute::Id(value) => id = value,
+            _ => {}
+        }
+    }
+    let label = String::from_utf8_lossy(&label);
+    let label = trimmed(&label).to_owned();
+    Ok(Certificate::from_der(&der).ok().map(|c| (c, label, id)))
+}
+
+/// Chooses the key to use; none if no certificate fits.
+pub(super) fn choose(
+    mut candidates: Vec<Candidate>,
+    profile: Option<&Profile>,
+    purpose: Purpose,
+) -> Result<Option<Candidate>, TokenError> {
+    candidates.retain(|c| fits(&c.certificate, purpose));
+    if let Some(profile) = profile {
+        let labels = match purpose {
+            Purpose::Authentication => &profile.authentication,
+            Purpose::Signature => &profile.signature,
+        };
+        let best = labels
+            .iter()
+            .find(|label| candidates.iter().any(|c| c.label == **label));
+        match best {
+            Some(label) => candidates.retain(|c| c.label == *label),
+            None if profile.exact => return Ok(None),
+            None => {}
+        }
+    }
+    // The key that stands for a signature is not the one to log in with.
+    let signs = |c: &Candidate| c.certificate.key_usage().is_some_and(|u| u.non_repudiation);
+    let wanted = purpose == Purpose::Signature;
+    if candidates.iter().any(|c| signs(c) == wanted) {
+        candidates.retain(|c| signs(c) == wanted);
+    }
+    // OpenSC shows one card as several tokens.
+    candidates.dedup_by(|a, b| a.certificate == b.certificate);
+    if candidates.len() > 1 {
+        let uris = candidates.iter().map(|c| c.uri().to_string());
+        return Err(TokenError::Ambiguous(uris.collect()));
+    }
+    Ok(candidates.pop())
+}
+
+pub(super) fn entry(candidate: &Candidate, module: &Path) -> Listed {
+    let certificate = &candidate.certificate;
+    let usage = certificate.key_usage();
+    Listed {
+        uri: Uri {
+            module_path: Some(module.to_owned()),
+            ..candidate.uri()
+        },
+        subject: certificate.subject_text().to_owned(),
+        not_after: certificate.not_after(),
+        authentication: fits(certificate, Purpose::Authentication),
+        signature: usage.is_some_and(|usage| usage.non_repudiation),
+    }
+}
