@@ -6,19 +6,26 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use clap::{ArgGroup, Parser};
+use smr_cli::args;
+use smr_cli::out::{Out, OutError};
+use smr_cli::report::Report;
+use smr_cli::time::{self, TimeError};
 use smr_name::Class;
-use smr_server::config::{Config, ConfigError};
-use smr_server::{check, check_card, config_path, fingerprint, init, moment, run};
+use smr_server::config::{Config, ConfigError, DEFAULT_PATH};
+use smr_server::{RunError, SetupError, check, check_card, fingerprint, init, run};
 
-/// Keeps sealed mail for others, and proves what it keeps
+const TOOL: &str = "smrd";
+
+/// Keep sealed mail for others, and prove what is kept.
 #[derive(Parser)]
-#[command(name = "smrd", version, group = ArgGroup::new("mode"))]
+#[command(name = TOOL, version, group = ArgGroup::new("mode"))]
 struct Args {
-    /// Read this file instead of /etc/smr/smrd.toml
-    #[arg(long, value_name = "FILE")]
-    config: Option<PathBuf>,
+    /// Read this file instead of smrd.toml
+    #[arg(long, value_name = "FILE", default_value = DEFAULT_PATH)]
+    config: PathBuf,
     /// Write one line, "ready ADDRESS...", to this descriptor when listening
     #[arg(long, value_name = "N", conflicts_with = "mode")]
     ready_fd: Option<u32>,
@@ -34,7 +41,7 @@ struct Args {
     /// Judge a certificate as registration would
     #[arg(long, value_name = "FILE", group = "mode")]
     check_cert: Option<PathBuf>,
-    /// Judge it as of this time: RFC 3339, a date, or unix seconds
+    /// Judge it as of this time
     #[arg(long, value_name = "TIME", requires = "check_cert", value_parser = at)]
     at: Option<i64>,
     /// Print the configuration in force
@@ -42,122 +49,120 @@ struct Args {
     show_config: bool,
 }
 
-fn at(text: &str) -> Result<i64, &'static str> {
-    moment(text).ok_or("not a time, expected one like 2027-01-15T08:00:00Z")
+fn at(text: &str) -> Result<i64, TimeError> {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH);
+    let now = since.map_or(0, |d| i64::try_from(d.as_secs()).unwrap_or(i64::MAX));
+    time::parse(text, now)
 }
 
-/// What is said to the user when it fails.
-struct Failure {
-    class: Class,
-    text: String,
-    hint: Option<&'static str>,
+/// Why it ends early.
+enum Stop {
+    /// It failed: the class, what is wrong, what may help.
+    Failed(Class, String, Option<&'static str>),
+    /// Results could not be written.
+    Out(OutError),
 }
 
-impl Failure {
-    fn new(class: Class, error: impl ToString) -> Failure {
-        Failure {
-            class,
-            text: error.to_string(),
-            hint: None,
-        }
+impl From<OutError> for Stop {
+    fn from(error: OutError) -> Self {
+        Stop::Out(error)
     }
 }
 
-impl From<ConfigError> for Failure {
+impl From<ConfigError> for Stop {
     fn from(error: ConfigError) -> Self {
-        Failure {
-            hint: Some(error.hint()),
-            ..Failure::new(error.class(), &error)
-        }
+        Stop::Failed(error.class(), error.to_string(), Some(error.hint()))
+    }
+}
+
+impl From<SetupError> for Stop {
+    fn from(error: SetupError) -> Self {
+        Stop::Failed(error.class(), error.to_string(), error.hint())
+    }
+}
+
+impl From<RunError> for Stop {
+    fn from(error: RunError) -> Self {
+        Stop::Failed(error.class(), error.to_string(), error.hint())
     }
 }
 
 fn main() -> ExitCode {
-    let args = match Args::try_parse() {
-        Ok(args) => args,
-        Err(error) => {
-            // Help and version are no errors; nobody may listen any more.
-            let _ = error.print();
-            return ExitCode::from(if error.use_stderr() { 64 } else { 0 });
-        }
-    };
-    match act(args) {
-        Ok(code) => ExitCode::from(code),
-        Err(failure) => {
-            log(&format!("smrd: error: {}", failure.text));
-            if let Some(hint) = failure.hint {
-                log(&format!("smrd: hint: {hint}"));
-            }
-            ExitCode::from(failure.class.code())
+    let report = Report::new(TOOL, false, false);
+    let code = args::parse(TOOL).and_then(|args| act(args).map_err(|stop| tell(&report, stop)));
+    ExitCode::from(code.unwrap_or_else(|code| code))
+}
+
+fn tell(report: &Report, stop: Stop) -> u8 {
+    match stop {
+        Stop::Out(error) => report.out(&error),
+        Stop::Failed(class, text, hint) => {
+            report.error(&text);
+            hint.iter().for_each(|hint| report.hint(hint));
+            class.code()
         }
     }
 }
 
-fn act(args: Args) -> Result<u8, Failure> {
-    let path = config_path(args.config);
+fn act(args: Args) -> Result<u8, Stop> {
+    let path = args.config.as_path();
     if args.init {
-        let made = init(&Config::load(&path)?).map_err(|e| Failure::new(e.class(), &e))?;
-        say(&format!("{made}\n"))
+        say(&[init(&Config::load(path)?)?.to_string()])
     } else if args.fingerprint {
-        let pinned = fingerprint(&Config::load(&path)?).map_err(|e| Failure {
-            hint: Some("make the repository first: smrd --init"),
-            ..Failure::new(e.class(), &e)
-        })?;
-        say(&format!("{pinned}\n"))
+        say(&[fingerprint(&Config::load(path)?)?.to_string()])
     } else if args.show_config {
-        say(&Config::load(&path)?.to_string())
+        let text = Config::load(path)?.to_string();
+        say(&[text.trim_end().to_owned()])
     } else if args.check {
-        check_all(&path)
+        check_all(path)
     } else if let Some(file) = args.check_cert {
-        check_file(&path, &file, args.at)
+        check_file(path, &file, args.at)
     } else {
-        serve(&path, args.ready_fd)
+        run(path, Arc::new(log), args.ready_fd)?;
+        Ok(0)
     }
 }
 
-fn serve(path: &Path, ready_fd: Option<u32>) -> Result<u8, Failure> {
-    run(path, Arc::new(log), ready_fd).map_err(|e| Failure {
-        hint: e.hint(),
-        ..Failure::new(e.class(), &e)
-    })?;
-    Ok(0)
-}
-
-fn check_all(path: &Path) -> Result<u8, Failure> {
+fn check_all(path: &Path) -> Result<u8, Stop> {
     let findings = check(&Config::load(path)?);
-    for finding in &findings {
-        let word = if finding.good { "ok" } else { "wrong" };
-        say(&format!("{word}: {}\n", finding.text))?;
-    }
+    let word = |good| if good { "ok" } else { "wrong" };
+    let lines: Vec<String> = findings
+        .iter()
+        .map(|f| format!("{}: {}", word(f.good), f.text))
+        .collect();
+    say(&lines)?;
     Ok(match findings.iter().all(|f| f.good) {
         true => 0,
         false => Class::Config.code(),
     })
 }
 
-fn check_file(path: &Path, file: &Path, at: Option<i64>) -> Result<u8, Failure> {
+fn check_file(path: &Path, file: &Path, at: Option<i64>) -> Result<u8, Stop> {
     let config = Config::load(path)?;
+    let shown = file.display();
     let bytes = std::fs::read(file).map_err(|e| {
-        let text = format!("cannot read \"{}\": {e}", file.display());
-        Failure::new(Class::Missing, text)
+        Stop::Failed(
+            Class::Missing,
+            format!("cannot read \"{shown}\": {e}"),
+            None,
+        )
     })?;
-    let report = check_card(&config, &bytes, at).map_err(|e| {
-        let text = format!("\"{}\": {e}", file.display());
-        Failure::new(e.class(), text)
-    })?;
-    say(&format!("{}\n", report.text))?;
+    let report = check_card(&config, &bytes, at)
+        .map_err(|e| Stop::Failed(e.class(), format!("\"{shown}\": {e}"), None))?;
+    say(&[report.text])?;
     Ok(report.code)
 }
 
-fn say(text: &str) -> Result<u8, Failure> {
-    let mut out = io::stdout();
-    out.write_all(text.as_bytes())
-        .and_then(|()| out.flush())
-        .map_err(|e| Failure::new(Class::Io, format!("cannot write to standard output: {e}")))?;
+fn say(lines: &[String]) -> Result<u8, Stop> {
+    let mut out = Out::stdout();
+    for line in lines {
+        out.line(line)?;
+    }
+    out.finish()?;
     Ok(0)
 }
 
-/// Writes one line; a log that nobody takes must not stop smrd.
+/// Writes one line of the log; where nobody takes it smrd runs on.
 fn log(line: &str) {
     let _ = io::stderr().write_all(format!("{line}\n").as_bytes());
 }

@@ -2,8 +2,6 @@
 //!
 //! Changes nothing, and asks the same code that registration asks.
 
-use std::path::{Path, PathBuf};
-
 use jiff::Timestamp;
 use smr_evidence::trust::{Certificate, CertificateError, Crl, Revocation, TrustError};
 use smr_name::Class;
@@ -187,48 +185,11 @@ fn reason(error: &TrustError) -> String {
     error.to_string().escape_debug().to_string()
 }
 
-/// Reads a moment: RFC 3339, a date (its first second, UTC), or unix seconds.
-pub fn moment(text: &str) -> Option<i64> {
-    if let Ok(timestamp) = text.parse::<Timestamp>() {
-        return Some(timestamp.as_second());
-    }
-    if let Ok(date) = text.parse::<jiff::civil::Date>() {
-        let day = date.to_zoned(jiff::tz::TimeZone::UTC).ok()?;
-        return Some(day.timestamp().as_second());
-    }
-    text.parse().ok()
-}
-
-/// Tells which file a configuration is read from: the one named, else the
-/// default.
-pub fn config_path(named: Option<PathBuf>) -> PathBuf {
-    named.unwrap_or_else(|| Path::new(crate::config::DEFAULT_PATH).to_owned())
-}
-
 #[cfg(test)]
 mod tests {
-    use super::{limits, moment};
+    use super::limits;
     use crate::config::Config;
     use std::path::Path;
-
-    #[test]
-    fn moments_have_three_spellings() {
-        for text in [
-            "2027-01-15T08:00:00Z",
-            "2027-01-15T09:00:00+01:00",
-            "1800000000",
-        ] {
-            assert_eq!(moment(text), Some(1_800_000_000), "{text}");
-        }
-        assert_eq!(moment("2027-01-15"), Some(1_800_000_000 - 8 * 3600));
-    }
-
-    #[test]
-    fn other_texts_are_no_moments() {
-        for text in ["", "tomorrow", "2027-13-01", "1.5"] {
-            assert_eq!(moment(text), None, "{text}");
-        }
-    }
 
     #[test]
     fn a_quota_below_one_message_is_found() {

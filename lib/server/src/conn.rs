@@ -89,7 +89,7 @@ fn session(
         session,
         peer,
     };
-    let Some(mut visit) = conn.introduce(introduction, &hash, deadline)? else {
+    let Some(mut visit) = conn.introduce(introduction, &hash)? else {
         return Ok(());
     };
     while seat.rest() {
@@ -141,7 +141,6 @@ impl<'a> Conn<'a> {
         &mut self,
         introduction: Introduction,
         hash: &[u8; 32],
-        deadline: Patience,
     ) -> Result<Option<Visit>, ConnError> {
         let word = match introduction {
             Introduction::Login { .. } => "login",
@@ -152,12 +151,12 @@ impl<'a> Conn<'a> {
                 self.log(Level::Info, word)
                     .with("account", &visit.who)
                     .send();
-                self.answer(answer, deadline)?;
+                self.answer(answer, STEP)?;
                 Ok(Some(visit))
             }
             Err(refusal) => {
                 self.log_refusal(word, None, &refusal);
-                self.answer(Answer::plain(refusal.reply()), deadline)?;
+                self.answer(Answer::plain(refusal.reply()), STEP)?;
                 Ok(None)
             }
         }

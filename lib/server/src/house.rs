@@ -102,8 +102,9 @@ pub(crate) fn grounds_of(config: &Config) -> Result<Grounds, GroundsError> {
 impl House {
     pub(crate) fn open(config: Config, log: Log) -> Result<House, StartError> {
         let grounds = grounds_of(&config)?;
-        let store = Store::open(&config.store.path)?;
+        // Keys first: without them the folder was never made a repository.
         let keys = keys::load(&config.store.path, &config.name)?;
+        let store = Store::open(&config.store.path)?;
         for stranger in store.strangers() {
             if !matches!(stranger.path.as_str(), keys::FILE | CACHE) {
                 log.line(Level::Warn, "stranger")

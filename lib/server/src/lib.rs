@@ -26,7 +26,7 @@ mod wire;
 
 pub use admission::AdmissionError;
 pub use audit::{Log, Sink};
-pub use check::{CardReport, CheckError, Finding, check, check_card, config_path, moment};
+pub use check::{CardReport, CheckError, Finding, check, check_card};
 pub use grounds::{DEFAULT_REALM, GroundsError};
 pub use house::StartError;
 pub use keys::KeysError;

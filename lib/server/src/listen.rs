@@ -20,7 +20,7 @@ use crate::wire::Wire;
 
 /// Bytes of stack for a connection's thread; verifying a path is what needs
 /// most of it.
-const STACK: usize = 512 << 10;
+const STACK: usize = 1 << 20;
 
 /// Says why smrd does not listen.
 #[derive(Debug, thiserror::Error)]

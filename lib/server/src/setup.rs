@@ -28,6 +28,19 @@ impl SetupError {
             SetupError::Keys(e) => e.class(),
         }
     }
+
+    /// Returns what may help.
+    pub fn hint(&self) -> Option<&'static str> {
+        match self {
+            SetupError::Keys(KeysError::Absent { .. }) => {
+                Some("make the repository first: smrd --init")
+            }
+            SetupError::Keys(KeysError::Exists { .. }) => {
+                Some("the repository is made already: smrd --fingerprint")
+            }
+            _ => None,
+        }
+    }
 }
 
 /// Makes the store and the keys of a repository; returns what clients pin. A
@@ -35,10 +48,13 @@ impl SetupError {
 pub fn init(config: &Config) -> Result<Fingerprint, SetupError> {
     let path = &config.store.path;
     keys::make_parents(path)?;
-    // A first attempt may have been cut off between store and keys.
-    if !path.join("format").exists() {
-        Store::create(path)?;
-    }
+    // Held until the keys are there: no smrd starts in between.
+    let _store = match Store::open(path) {
+        // A first attempt may have been cut off between store and keys.
+        Ok(store) => store,
+        Err(OpenError::NotAStore(_) | OpenError::Disk(_)) => Store::create(path)?,
+        Err(error) => return Err(error.into()),
+    };
     let keys = keys::create(path, &config.name, &mut OsRng)?;
     Ok(keys.identity().fingerprint())
 }

@@ -377,3 +377,27 @@ fn cards_are_judged_beforehand_as_registration_does() {
     assert!(smr_server::check_card(&town.config(), b"no certificate", None).is_err());
     assert!(smr_server::check(&town.config()).iter().all(|f| f.good));
 }
+
+#[test]
+fn sub_folders_are_realms() {
+    let town = Town::new();
+    town.ca.card("ana");
+    let trust = town.path("ca/trust");
+    let judged = || smr_server::check_card(&town.config(), &town.ca.pem("ana"), None);
+    std::fs::create_dir(trust.join("state")).unwrap();
+    std::fs::write(trust.join("README"), "who is in here").unwrap();
+    std::fs::rename(trust.join("root.pem"), trust.join("state/root.pem")).unwrap();
+    assert!(judged().unwrap().text.ends_with("realm state"));
+    // A deeper folder, and a name that is no certificate's, count for nothing.
+    std::fs::create_dir(trust.join("state/old.pem")).unwrap();
+    std::fs::rename(
+        trust.join("state/root.pem"),
+        trust.join("state/old.pem/root.pem"),
+    )
+    .unwrap();
+    assert!(judged().is_err(), "no anchor");
+    std::fs::rename(trust.join("state/old.pem/root.pem"), trust.join("root.txt")).unwrap();
+    assert!(judged().is_err(), "no anchor");
+    std::fs::write(trust.join("damaged.pem"), "damaged").unwrap();
+    assert!(judged().unwrap_err().to_string().contains("damaged.pem"));
+}
