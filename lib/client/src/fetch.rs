@@ -119,6 +119,7 @@ pub fn fetch(user: &mut User, folder: Folder, id: MessageId) -> Result<Message, 
     };
     let verified = verify_sender(&opened.headers.from.address, &opened.signed, &grounds)
         .map_err(|error| about(error.into()))?;
+    envelope::check_author(&opened, &verified.person).map_err(|error| about(error.into()))?;
     Ok(Message {
         id,
         folder,
