@@ -193,22 +193,32 @@ fn unescape(data: &[u8]) -> Result<Zeroizing<String>, Failure> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use std::fs;
-    use std::os::unix::fs::PermissionsExt;
 
     use super::*;
+
+    /// Writes an executable script. By a shell: a file that this process had
+    /// open for writing could not be run while another thread forks.
+    pub(crate) fn write_program(path: &Path, body: &str) {
+        let script = "printf '#!/bin/sh\\n%s\\n' \"$2\" > \"$1\" && chmod 700 \"$1\"";
+        let status = Command::new("sh")
+            .args(["-c", script, "sh"])
+            .arg(path)
+            .arg(body)
+            .status();
+        assert!(status.unwrap().success());
+    }
 
     fn program(dir: &Path, answer: &str) -> std::path::PathBuf {
         let path = dir.join("pinentry");
         let script = format!(
-            "#!/bin/sh\necho 'OK hello'\nwhile read -r l; do case \"$l\" in\n\
+            "echo 'OK hello'\nwhile read -r l; do case \"$l\" in\n\
              GETPIN) {answer};;\n'SETDESC '*) echo \"$l\" >> '{}/log'; echo OK;;\n\
              'OPTION lc'*) echo 'ERR 83886254 Unknown option';;\n*) echo OK;; esac; done\n",
             dir.display()
         );
-        fs::write(&path, script).unwrap();
-        fs::set_permissions(&path, fs::Permissions::from_mode(0o700)).unwrap();
+        write_program(&path, &script);
         path
     }
 
