@@ -184,9 +184,8 @@ impl<'a> Conn<'a> {
             self.log_refusal(kind, Some(visit), &refusal);
             Answer::plain(refusal.reply())
         });
-        self.log(Level::Debug, kind)
-            .with("account", &visit.who)
-            .send();
+        let line = self.log(Level::Debug, "request").with("kind", kind);
+        line.with("account", &visit.who).send();
         self.answer(answer, STEP)?;
         Ok(turn)
     }
@@ -272,7 +271,7 @@ impl<'a> Conn<'a> {
     fn log_refusal(&self, kind: &str, visit: Option<&Visit>, refusal: &Refusal) {
         let who = visit.map_or("-", |v| v.who.as_str());
         self.log(Level::Warn, "refused")
-            .with("request", kind)
+            .with("kind", kind)
             .with("account", who)
             .with("class", refusal.class.code())
             .with("why", &refusal.text)

@@ -357,7 +357,7 @@ fn the_key_is_renewed_under_use() {
         assert_eq!(ana.ask(&Request::Ping), Reply::Done);
     }
     assert!(
-        town.log().contains("event=renew "),
+        town.log().contains("kind=renew "),
         "no renewal in 1100 requests"
     );
 }
