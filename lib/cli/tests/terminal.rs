@@ -76,7 +76,8 @@ fn watch_echo() {
             let state = Command::new("stty").args(["-F", "/dev/tty", "-a"]).output();
             let state = String::from_utf8(state.expect("stty is needed").stdout).unwrap();
             if state.contains(" -echo ") {
-                return writeln!(std::io::stderr(), "ECHO IS OFF").unwrap();
+                let mut screen = std::io::stderr();
+                return screen.write_all(b"ECHO IS OFF\n").unwrap();
             }
         }
     });
