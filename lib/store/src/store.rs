@@ -88,7 +88,7 @@ pub struct Store {
     strangers: Arc<Strangers>,
     registry: Registry,
     // Held as long as the store is open: two smrd would claim the same numbers.
-    _lock: File,
+    _lock: Lock,
 }
 
 impl Store {
@@ -348,10 +348,20 @@ fn pick(id: MessageId, reader: Option<&MailboxName>) -> Pick<'_> {
     reader.map_or(Pick::Id(id), |reader| Pick::IdFrom(id, reader))
 }
 
-fn lock(disk: &Disk, path: &Path) -> Result<File, OpenError> {
+struct Lock(File);
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        // Closing is not enough: a child that another thread has forked, and
+        // that has not yet called exec, shares the lock.
+        let _ = self.0.unlock();
+    }
+}
+
+fn lock(disk: &Disk, path: &Path) -> Result<Lock, OpenError> {
     let file = disk.lock_file(LOCK)?;
     match file.try_lock() {
-        Ok(()) => Ok(file),
+        Ok(()) => Ok(Lock(file)),
         Err(TryLockError::WouldBlock) => Err(OpenError::InUse(path.to_owned())),
         Err(TryLockError::Error(source)) => Err(DiskError::Io {
             operation: "lock",
