@@ -121,7 +121,7 @@ fn every_step_is_synced_before_it_is_acknowledged() {
     let room = tempfile::tempdir().unwrap();
     let store = room.path().join("store");
     let log = room.path().join("log");
-    let calls = "mkdir,mkdirat,openat,linkat,renameat,unlinkat,fsync,write";
+    let calls = "mkdir,mkdirat,openat,linkat,renameat,unlinkat,fsync,syncfs,write";
     let output = Command::new("strace")
         .args([
             "-f",
@@ -140,6 +140,9 @@ fn every_step_is_synced_before_it_is_acknowledged() {
     assert!(output.status.success());
     let log = std::fs::read_to_string(&log).unwrap();
     assert_eq!(watch(&log, store.to_str().unwrap()), 10);
+    // What a killed smrd left is synced before it is shown.
+    let (opening, _) = log.split_once("ACK create").unwrap();
+    assert!(opening.contains("syncfs("));
     // The watcher does see: the same run without any one of its syncs is refused.
     let lines: Vec<_> = log.lines().collect();
     let needed = |line: &str| {
