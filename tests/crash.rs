@@ -1,0 +1,195 @@
+//! Crashes: smrd is killed while several programs deposit, and nothing that it
+//! acknowledged is missing, doubled or half there.
+//!
+//! Sees no missing sync: a kill leaves what the system holds. The order of
+//! syncs has its own tests in lib/store.
+
+mod house;
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use house::House;
+
+/// Programs that send at the same time.
+const SENDERS: usize = 4;
+
+/// Sends until the file `stop` is there; keeps the id of every success.
+const SENDER: &str = r#"(
+while [ ! -e stop ]; do
+    id=$(echo "from sender $N" | smr-send -s "crash $N" bob carol 2>>"errors.$N") &&
+        echo "$id" >>"acknowledged.$N"
+done
+touch "ended.$N"
+) >/dev/null 2>&1 &"#;
+
+fn start_senders(house: &mut House) {
+    for number in 1..=SENDERS {
+        house
+            .sh("alice", &format!("N={number}; {SENDER}"))
+            .expect(0);
+    }
+}
+
+/// Returns every id that a sender was told, in the order of each.
+fn acknowledged(work: &Path) -> Vec<String> {
+    let of = |n| fs::read_to_string(work.join(format!("acknowledged.{n}"))).unwrap_or_default();
+    (1..=SENDERS)
+        .flat_map(|n| of(n).lines().map(str::to_owned).collect::<Vec<_>>())
+        .collect()
+}
+
+#[track_caller]
+fn wait_until(what: &str, holds: impl Fn() -> bool) {
+    let end = Instant::now() + Duration::from_secs(120);
+    while !holds() {
+        assert!(Instant::now() < end, "waited in vain until {what}");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+/// Returns the ids that a folder lists, and fails where one is listed twice.
+fn listed(house: &mut House, who: &str, folder: &str) -> BTreeSet<String> {
+    let said = house.sh(who, &format!("smr-ls {folder} -1")).expect(0);
+    let all: Vec<String> = said.text().lines().map(str::to_owned).collect();
+    let ids: BTreeSet<String> = all.iter().cloned().collect();
+    assert_eq!(ids.len(), all.len(), "an id is in {who}'s {folder} twice");
+    ids
+}
+
+#[test]
+fn what_was_acknowledged_survives_kills() {
+    let mut house = House::with(&["alice", "bob", "carol"]);
+    let work = house.path("work").join("alice");
+    start_senders(&mut house);
+    for round in 1..=3 {
+        let before = acknowledged(&work).len();
+        wait_until("six more messages were sent", || {
+            acknowledged(&work).len() >= before + 6
+        });
+        // Not in step with the senders: each round cuts them elsewhere.
+        std::thread::sleep(Duration::from_millis(37 * round));
+        house.kill();
+        house.start();
+    }
+    fs::write(work.join("stop"), "").unwrap();
+    wait_until("the senders ended", || {
+        (1..=SENDERS).all(|n| work.join(format!("ended.{n}")).exists())
+    });
+
+    let told: BTreeSet<String> = acknowledged(&work).into_iter().collect();
+    assert_eq!(
+        told.len(),
+        acknowledged(&work).len(),
+        "an id was told twice"
+    );
+    // Whoever was not told may find it delivered all the same; never the reverse.
+    for (who, folder) in [("bob", "inbox"), ("carol", "inbox"), ("alice", "sent")] {
+        let there = listed(&mut house, who, folder);
+        let lost: Vec<_> = told.difference(&there).collect();
+        assert!(
+            lost.is_empty(),
+            "{who}'s {folder} lost {lost:?}\n{}",
+            house.log()
+        );
+    }
+    nothing_is_half_made(&mut house);
+}
+
+/// Every message listed opens and verifies, and the store holds nothing that
+/// it does not know.
+fn nothing_is_half_made(house: &mut House) {
+    let every = "smr-ls inbox -1 | while read -r id; do smr-recv --peek \"$id\" || exit; done";
+    for who in ["bob", "carol"] {
+        let all = house.sh(who, every).expect(0);
+        let count = listed(house, who, "inbox").len();
+        assert_eq!(
+            all.text().matches("from sender").count(),
+            count,
+            "{who}: {}",
+            all.stderr
+        );
+    }
+    let left: Vec<_> = fs::read_dir(house.path("store").join("tmp"))
+        .unwrap()
+        .collect();
+    assert!(left.is_empty(), "{left:?}");
+    assert!(!house.log().contains("event=stranger"), "{}", house.log());
+}
+
+/// Runs smrd under strace, which kills it where a thread makes its Nth `call`.
+fn start_doomed(house: &House, call: &str, nth: usize) -> Child {
+    let mut child = Command::new("sh")
+        .args([
+            "-c",
+            "exec 3>&1; exec \"$@\" >/dev/null 2>&1",
+            "sh",
+            "strace",
+            "-f",
+            "-qq",
+            "-o",
+            "/dev/null",
+        ])
+        .args([
+            "-e",
+            &format!("trace={call}"),
+            "-e",
+            &format!("inject={call}:signal=KILL:when={nth}"),
+        ])
+        .args([env!("CARGO_BIN_EXE_smrd"), "--ready-fd", "3", "--config"])
+        .arg(house.path("smrd.toml"))
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("strace is installed");
+    let mut ready = String::new();
+    BufReader::new(child.stdout.take().expect("stdout is a pipe"))
+        .read_line(&mut ready)
+        .unwrap();
+    assert!(
+        ready.starts_with("ready "),
+        "{call} {nth}: smrd did not start"
+    );
+    child
+}
+
+#[test]
+fn a_deposit_cut_at_any_call_is_whole_or_unacknowledged() {
+    let mut house = House::with(&["alice", "bob", "carol"]);
+    let mut told = BTreeSet::new();
+    // A deposit links its file to two inboxes and the own copy, and syncs the
+    // file and three directories.
+    for (call, nth) in [
+        ("linkat", 1),
+        ("linkat", 2),
+        ("linkat", 3),
+        ("fsync", 1),
+        ("fsync", 2),
+        ("fsync", 4),
+    ] {
+        house.stop();
+        let mut doomed = start_doomed(&house, call, nth);
+        let cut = house
+            .sh_with("alice", "smr-send bob carol", b"from sender, cut\n")
+            .expect(75);
+        assert_eq!(cut.text(), "", "{call} {nth}: told an id");
+        doomed.wait().unwrap();
+        house.start();
+        let sent = house
+            .sh_with("alice", "smr-send bob carol", b"from sender, whole\n")
+            .expect(0);
+        told.insert(sent.text());
+        for (who, folder) in [("bob", "inbox"), ("carol", "inbox"), ("alice", "sent")] {
+            let there = listed(&mut house, who, folder);
+            assert!(
+                told.is_subset(&there),
+                "{call} {nth}: {who}'s {folder} has {there:?}, not {told:?}"
+            );
+        }
+        nothing_is_half_made(&mut house);
+    }
+}
