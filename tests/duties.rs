@@ -16,14 +16,18 @@ use std::time::Duration;
 use house::{House, make_pki, read_all};
 
 fn register(house: &mut House, who: &str, name: &str) -> house::Said {
-    let command =
-        format!("smr-register --server $SERVER --server-key $KEY --token \"$TOKEN\" --no-backup {name}");
+    let command = format!(
+        "smr-register --server $SERVER --server-key $KEY --token \"$TOKEN\" --no-backup {name}"
+    );
     house.sh(who, &command)
 }
 
 /// Sends one message and returns its id.
 fn send(house: &mut House, from: &str, to: &str, text: &str) -> String {
-    house.sh_with(from, &format!("smr-send -s duty {to}"), text.as_bytes()).expect(0).text()
+    house
+        .sh_with(from, &format!("smr-send -s duty {to}"), text.as_bytes())
+        .expect(0)
+        .text()
 }
 
 /// Returns every file below a folder.
@@ -58,12 +62,17 @@ impl Between {
             flip: Arc::default(),
             recording: Arc::default(),
         };
-        let (seen, flip, kept) =
-            (between.seen.clone(), between.flip.clone(), between.recording.clone());
+        let (seen, flip, kept) = (
+            between.seen.clone(),
+            between.flip.clone(),
+            between.recording.clone(),
+        );
         let smrd = smrd.to_owned();
         std::thread::spawn(move || {
             for client in listener.incoming().flatten() {
-                let Ok(server) = TcpStream::connect(&smrd) else { continue };
+                let Ok(server) = TcpStream::connect(&smrd) else {
+                    continue;
+                };
                 let ways = [
                     (client.try_clone().unwrap(), server.try_clone().unwrap(), 0),
                     (server, client, flip.load(Ordering::SeqCst)),
@@ -108,11 +117,17 @@ fn pass(
 fn duty_01_a_session_key_before_any_command() {
     let house = House::build();
     // Requests without a handshake, as frames, as text, as noise: no answer but the end.
-    let openings: [&[u8]; 4] =
-        [b"smr/1\nS\x00\x01\x01", b"LIST inbox\r\n", b"smr/1\nX", b"smr/1\nS\xff\xff"];
+    let openings: [&[u8]; 4] = [
+        b"smr/1\nS\x00\x01\x01",
+        b"LIST inbox\r\n",
+        b"smr/1\nX",
+        b"smr/1\nS\xff\xff",
+    ];
     for opening in openings {
         let mut stream = TcpStream::connect(house.server()).unwrap();
-        stream.set_read_timeout(Some(Duration::from_secs(15))).unwrap();
+        stream
+            .set_read_timeout(Some(Duration::from_secs(15)))
+            .unwrap();
         stream.write_all(opening).unwrap();
         stream.shutdown(Shutdown::Write).unwrap();
         assert_eq!(read_all(stream), b"", "{opening:?}");
@@ -121,7 +136,10 @@ fn duty_01_a_session_key_before_any_command() {
     let mut stream = TcpStream::connect(house.server()).unwrap();
     stream.write_all(b"smr/1\nI").unwrap();
     let document = read_all(stream);
-    assert!(document[2..].starts_with(b"smr identity 1\n"), "{document:?}");
+    assert!(
+        document[2..].starts_with(b"smr identity 1\n"),
+        "{document:?}"
+    );
 }
 
 #[test]
@@ -154,7 +172,11 @@ fn duty_03_every_reply_has_its_warrant() {
     house.stop();
     let keys: Vec<PathBuf> = files(&house.path("store"))
         .into_iter()
-        .filter(|file| fs::read(file).is_ok_and(|bytes| bytes.starts_with(b"smr keys 1") || bytes.starts_with(b"smr server keys 1")))
+        .filter(|file| {
+            fs::read(file).is_ok_and(|bytes| {
+                bytes.starts_with(b"smr keys 1") || bytes.starts_with(b"smr server keys 1")
+            })
+        })
         .collect();
     assert_eq!(keys.len(), 1, "one file holds the server's keys");
     let mine = fs::read_to_string(&keys[0]).unwrap();
@@ -189,8 +211,17 @@ fn duty_04_security_data_is_registered_with_each_user() {
         record.display()
     );
     let text = house.sh("alice", &command).expect(0).text();
-    for line in ["smr account 1", "account alice@repo.example", "number 1", "device ", "keys "] {
-        assert!(text.lines().any(|l| l.starts_with(line)), "{line:?} in {text}");
+    for line in [
+        "smr account 1",
+        "account alice@repo.example",
+        "number 1",
+        "device ",
+        "keys ",
+    ] {
+        assert!(
+            text.lines().any(|l| l.starts_with(line)),
+            "{line:?} in {text}"
+        );
     }
 }
 
@@ -250,9 +281,19 @@ fn duty_08_the_senders_own_copy_is_encrypted_too() {
     let sent = files(&house.path("store/accounts/alice/sent"));
     assert!(!sent.is_empty());
     for file in sent {
-        assert!(fs::read(file).unwrap().starts_with(b"age-encryption.org/v1"));
+        assert!(
+            fs::read(file)
+                .unwrap()
+                .starts_with(b"age-encryption.org/v1")
+        );
     }
-    assert_eq!(house.sh("alice", &format!("smr-recv -O 1 {id}")).expect(0).text(), "my own words");
+    assert_eq!(
+        house
+            .sh("alice", &format!("smr-recv -O 1 {id}"))
+            .expect(0)
+            .text(),
+        "my own words"
+    );
 }
 
 #[test]
@@ -263,7 +304,11 @@ fn duty_09_a_secure_receipt_after_reading() {
     house.sh("bob", &format!("smr-receipt {id}")).expect(0);
     let receipts = files(&house.path("store/accounts/alice/receipts"));
     assert_eq!(receipts.len(), 1);
-    assert!(fs::read(&receipts[0]).unwrap().starts_with(b"age-encryption.org/v1"));
+    assert!(
+        fs::read(&receipts[0])
+            .unwrap()
+            .starts_with(b"age-encryption.org/v1")
+    );
 }
 
 #[test]
@@ -272,11 +317,19 @@ fn duty_10_the_sender_can_check_his_receipts() {
     let first = send(&mut house, "alice", "bob carol", "one\n");
     let second = send(&mut house, "alice", "bob", "two\n");
     for (who, id) in [("bob", &first), ("bob", &second), ("carol", &first)] {
-        house.sh(who, &format!("smr-recv {id} > read && smr-receipt {id}")).expect(0);
+        house
+            .sh(who, &format!("smr-recv {id} > read && smr-receipt {id}"))
+            .expect(0);
     }
-    let status = house.sh("alice", "smr-receipt --status | cut -f1,2,6 | sort").expect(0).text();
-    let mut expected =
-        [format!("{first}\tbob\tgood"), format!("{first}\tcarol\tgood"), format!("{second}\tbob\tgood")];
+    let status = house
+        .sh("alice", "smr-receipt --status | cut -f1,2,6 | sort")
+        .expect(0)
+        .text();
+    let mut expected = [
+        format!("{first}\tbob\tgood"),
+        format!("{first}\tcarol\tgood"),
+        format!("{second}\tbob\tgood"),
+    ];
     expected.sort();
     assert_eq!(status.lines().collect::<Vec<_>>(), expected);
 }
@@ -285,7 +338,9 @@ fn duty_10_the_sender_can_check_his_receipts() {
 fn duty_11_certificates_are_properly_checked() {
     let pki = tempfile::tempdir().unwrap();
     make_pki(pki.path());
-    let revoked = std::process::Command::new(pki.path().join("ca/revoke")).arg("bob").status();
+    let revoked = std::process::Command::new(pki.path().join("ca/revoke"))
+        .arg("bob")
+        .status();
     assert!(revoked.unwrap().success());
     let mut house = House::with_pki(pki.path(), "");
     // Self-signed, with the name of somebody real.
@@ -302,7 +357,10 @@ fn duty_11_certificates_are_properly_checked() {
     let said = register(&mut house, "carol", "carol");
     assert_eq!(said.code, 75, "{said:?}");
     for name in ["mallory", "bob", "carol"] {
-        assert!(!house.path(&format!("store/accounts/{name}")).exists(), "{name}");
+        assert!(
+            !house.path(&format!("store/accounts/{name}")).exists(),
+            "{name}"
+        );
     }
 }
 
@@ -310,14 +368,21 @@ fn duty_11_certificates_are_properly_checked() {
 fn duty_12_nobody_reads_anothers_mailbox() {
     let mut house = House::with(&["alice", "bob", "carol"]);
     let id = send(&mut house, "alice", "bob", "for bob alone\n");
-    for command in ["smr-recv", "smr-recv --sealed", "smr-recv --raw --peek", "smr-receipt"] {
+    for command in [
+        "smr-recv",
+        "smr-recv --sealed",
+        "smr-recv --raw --peek",
+        "smr-receipt",
+    ] {
         let said = house.sh("carol", &format!("{command} {id}")).expect(66);
         assert_eq!(said.text(), "");
     }
     house.sh("carol", "smr-ls -q").expect(1);
     // Another's account cannot be acted for, and no path leads there.
     house.sh("carol", "smr-ls --as bob").expect(67);
-    house.sh("carol", &format!("smr-recv ../../bob/inbox/new/{id}")).expect(64);
+    house
+        .sh("carol", &format!("smr-recv ../../bob/inbox/new/{id}"))
+        .expect(64);
 }
 
 #[test]
@@ -326,7 +391,12 @@ fn duty_13_nobody_gives_a_receipt_for_what_he_has_not_read() {
     let id = send(&mut house, "alice", "bob", "unread\n");
     house.sh("bob", &format!("smr-receipt {id}")).expect(77);
     // Looking is not reading.
-    house.sh("bob", &format!("smr-recv --peek -O 1 {id} && smr-recv --sealed {id} | cat >sealed")).expect(0);
+    house
+        .sh(
+            "bob",
+            &format!("smr-recv --peek -O 1 {id} && smr-recv --sealed {id} | cat >sealed"),
+        )
+        .expect(0);
     house.sh("bob", &format!("smr-receipt {id}")).expect(77);
     assert!(files(&house.path("store/accounts/alice/receipts")).is_empty());
 }
@@ -343,7 +413,19 @@ fn nothing_is_legible_in_a_packet_capture() {
     house.sh("alice", &command).expect(0);
     let seen = between.recording.lock().unwrap().clone();
     assert!(seen.len() > 5000);
-    for word in ["alice", "bob", "swordfish", "blowfish", "ALICE", "MARTINS", "repo.example", "age-"] {
-        assert!(!seen.windows(word.len()).any(|w| w == word.as_bytes()), "{word} is legible");
+    for word in [
+        "alice",
+        "bob",
+        "swordfish",
+        "blowfish",
+        "ALICE",
+        "MARTINS",
+        "repo.example",
+        "age-",
+    ] {
+        assert!(
+            !seen.windows(word.len()).any(|w| w == word.as_bytes()),
+            "{word} is legible"
+        );
     }
 }

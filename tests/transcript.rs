@@ -55,7 +55,11 @@ fn parse(text: &str) -> Result<Vec<Item>, String> {
     for (at, line) in text.lines().enumerate() {
         let words = || line.split_whitespace().skip(1).map(str::to_owned);
         if let Some(command) = line.strip_prefix("$ ") {
-            items.push(Item::Run(Step { line: at + 1, command: command.to_owned(), ..Step::default() }));
+            items.push(Item::Run(Step {
+                line: at + 1,
+                command: command.to_owned(),
+                ..Step::default()
+            }));
         } else if line.starts_with("# ") || line == "#" {
             continue;
         } else if let Some(Item::Run(step)) = items.last_mut().filter(|_| !line.is_empty()) {
@@ -87,7 +91,10 @@ fn capture_length(name: &str, text: &str) -> Option<usize> {
     let run = |ok: fn(char) -> bool| text.find(|c| !ok(c)).unwrap_or(text.len());
     let length = match name.trim_end_matches(|c: char| c.is_ascii_digit()) {
         "ID" => run(|c| matches!(c, '0'..='9' | 'a'..='f')),
-        "FP" => text.strip_prefix("SHA256:").map(|_| 50).filter(|n| *n <= text.len())?,
+        "FP" => text
+            .strip_prefix("SHA256:")
+            .map(|_| 50)
+            .filter(|n| *n <= text.len())?,
         "TIME" => run(|c| matches!(c, '0'..='9' | '-' | ':' | 'T' | 'Z')),
         "N" => run(|c| c.is_ascii_digit()),
         _ => return None,
@@ -101,7 +108,9 @@ type Captures = HashMap<String, String>;
 fn capture_name(pattern: &str) -> Option<(&str, &str)> {
     let (name, rest) = pattern.strip_prefix('[')?.split_once(']')?;
     let plain = name.starts_with(|c: char| c.is_ascii_uppercase())
-        && name.chars().all(|c| c.is_ascii_uppercase() || c.is_ascii_digit());
+        && name
+            .chars()
+            .all(|c| c.is_ascii_uppercase() || c.is_ascii_digit());
     plain.then_some((name, rest))
 }
 
@@ -109,19 +118,27 @@ fn capture_name(pattern: &str) -> Option<(&str, &str)> {
 fn line_fits(pattern: &str, line: &str, captures: &mut Captures) -> bool {
     if let Some(rest) = pattern.strip_prefix("[..]") {
         let starts = line.char_indices().map(|(i, _)| i).chain([line.len()]);
-        return starts.into_iter().any(|at| line_fits(rest, &line[at..], captures));
+        return starts
+            .into_iter()
+            .any(|at| line_fits(rest, &line[at..], captures));
     }
     if let Some((name, rest)) = capture_name(pattern) {
         if let Some(known) = captures.get(name).cloned() {
-            return line.strip_prefix(&known).is_some_and(|l| line_fits(rest, l, captures));
+            return line
+                .strip_prefix(&known)
+                .is_some_and(|l| line_fits(rest, l, captures));
         }
-        let Some(length) = capture_length(name, line) else { return false };
+        let Some(length) = capture_length(name, line) else {
+            return false;
+        };
         captures.insert(name.to_owned(), line[..length].to_owned());
         return line_fits(rest, &line[length..], captures);
     }
     match (pattern.chars().next(), line.chars().next()) {
         (None, None) => true,
-        (Some(p), Some(l)) if p == l => line_fits(&pattern[p.len_utf8()..], &line[l.len_utf8()..], captures),
+        (Some(p), Some(l)) if p == l => {
+            line_fits(&pattern[p.len_utf8()..], &line[l.len_utf8()..], captures)
+        }
         _ => false,
     }
 }
@@ -132,22 +149,35 @@ fn lines_fit(patterns: &[String], lines: &[&str], captures: &mut Captures) -> bo
         Some((first, rest)) if first == "..." => {
             (0..=lines.len()).any(|skip| lines_fit(rest, &lines[skip..], captures))
         }
-        Some((first, rest)) => {
-            lines.split_first().is_some_and(|(l, ls)| line_fits(first, l, captures) && lines_fit(rest, ls, captures))
-        }
+        Some((first, rest)) => lines
+            .split_first()
+            .is_some_and(|(l, ls)| line_fits(first, l, captures) && lines_fit(rest, ls, captures)),
     }
 }
 
 fn fill(command: &str, captures: &Captures) -> String {
-    captures.iter().fold(command.to_owned(), |text, (name, value)| text.replace(&format!("[{name}]"), value))
+    captures
+        .iter()
+        .fold(command.to_owned(), |text, (name, value)| {
+            text.replace(&format!("[{name}]"), value)
+        })
 }
 
-fn run_step(house: &mut House, who: &str, step: &Step, captures: &mut Captures) -> Result<(), String> {
+fn run_step(
+    house: &mut House,
+    who: &str,
+    step: &Step,
+    captures: &mut Captures,
+) -> Result<(), String> {
     let said = house.sh(who, &fill(&step.command, captures));
     let out = String::from_utf8_lossy(&said.stdout).into_owned();
     let fits = said.code == step.code
         && lines_fit(&step.stdout, &out.lines().collect::<Vec<_>>(), captures)
-        && lines_fit(&step.stderr, &said.stderr.lines().collect::<Vec<_>>(), captures);
+        && lines_fit(
+            &step.stderr,
+            &said.stderr.lines().collect::<Vec<_>>(),
+            captures,
+        );
     if fits {
         return Ok(());
     }
@@ -186,12 +216,20 @@ fn run(file: &Path) -> Result<(), String> {
 
 fn transcripts() -> Vec<PathBuf> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/transcript");
-    let wanted: Vec<String> = std::env::args().skip(1).filter(|a| !a.starts_with('-')).collect();
+    let wanted: Vec<String> = std::env::args()
+        .skip(1)
+        .filter(|a| !a.starts_with('-'))
+        .collect();
     let mut files: Vec<PathBuf> = fs::read_dir(folder)
         .expect("tests/transcript is there")
         .map(|entry| entry.expect("folder reads").path())
         .filter(|path| path.extension().is_some_and(|e| e == "t"))
-        .filter(|path| wanted.is_empty() || wanted.iter().any(|w| path.to_string_lossy().contains(w.as_str())))
+        .filter(|path| {
+            wanted.is_empty()
+                || wanted
+                    .iter()
+                    .any(|w| path.to_string_lossy().contains(w.as_str()))
+        })
         .collect();
     files.sort();
     files
@@ -200,8 +238,13 @@ fn transcripts() -> Vec<PathBuf> {
 fn main() -> ExitCode {
     let (mut passed, mut failed) = (0, 0);
     for file in transcripts() {
-        let name = file.file_stem().unwrap_or_default().to_string_lossy().into_owned();
-        let outcome = std::panic::catch_unwind(|| run(&file)).unwrap_or_else(|_| Err("panicked".to_owned()));
+        let name = file
+            .file_stem()
+            .unwrap_or_default()
+            .to_string_lossy()
+            .into_owned();
+        let outcome =
+            std::panic::catch_unwind(|| run(&file)).unwrap_or_else(|_| Err("panicked".to_owned()));
         match outcome {
             Ok(()) => passed += 1,
             Err(_) => failed += 1,
@@ -213,5 +256,9 @@ fn main() -> ExitCode {
         }
     }
     println!("{passed} passed, {failed} failed");
-    if failed == 0 && passed > 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    if failed == 0 && passed > 0 {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    }
 }

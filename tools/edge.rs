@@ -81,7 +81,13 @@ impl Edge {
         let home = Home::find(common.config.as_deref())?;
         let config = Config::load(&home, common.config.is_some())?;
         let settings = config.settings(common.as_account.as_deref())?;
-        Ok(Edge { report, home, settings, common: common.clone(), now: now() })
+        Ok(Edge {
+            report,
+            home,
+            settings,
+            common: common.clone(),
+            now: now(),
+        })
     }
 
     /// Returns the logged-in user.
@@ -108,7 +114,10 @@ pub(crate) fn main<A: Parser>(
 /// Returns the time, unix seconds.
 pub(crate) fn now() -> i64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH);
-    since.ok().and_then(|d| i64::try_from(d.as_secs()).ok()).unwrap_or(0)
+    since
+        .ok()
+        .and_then(|d| i64::try_from(d.as_secs()).ok())
+        .unwrap_or(0)
 }
 
 /// Says that the call makes no sense, in a way clap cannot see.
@@ -134,14 +143,16 @@ pub(crate) fn ids(edge: &Edge, named: &[String], zero: bool) -> Result<Vec<IdPre
 }
 
 fn id(edge: &Edge, text: &str) -> Result<IdPrefix, Stop> {
-    text.parse().map_err(|error| wrong_call(edge, &format!("\"{text}\": {error}")))
+    text.parse()
+        .map_err(|error| wrong_call(edge, &format!("\"{text}\": {error}")))
 }
 
 fn words(zero: bool) -> Result<Vec<String>, Stop> {
     let end = if zero { b'\0' } else { b'\n' };
     let mut words = Vec::new();
     for piece in io::stdin().lock().split(end) {
-        let piece = piece.map_err(|e| Failure::new(Class::Io, format!("cannot read stdin: {e}")))?;
+        let piece =
+            piece.map_err(|e| Failure::new(Class::Io, format!("cannot read stdin: {e}")))?;
         let text = String::from_utf8_lossy(&piece);
         words.extend(text.split_whitespace().next().map(str::to_owned));
     }

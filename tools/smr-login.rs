@@ -68,8 +68,9 @@ fn run(edge: &Edge, args: Args) -> Result<u8, Stop> {
         by_hand: false,
     };
     let sources = Sources::from_env(edge.common.no_input);
-    let passphrase =
-        Asker::new(TOOL, &args.secrets, sources).ask(&question).map_err(Stop::Prompt)?;
+    let passphrase = Asker::new(TOOL, &args.secrets, sources)
+        .ask(&question)
+        .map_err(Stop::Prompt)?;
     login::login(&edge.home, &settings, &account, &passphrase.text)?;
     Ok(0)
 }
@@ -93,7 +94,10 @@ fn status(edge: &Edge) -> Result<u8, Stop> {
                 let until = time::short(loaded.until, edge.now);
                 let locked = if loaded.locked { " (locked)" } else { "" };
                 let path = socket.display();
-                out.line(&format!("{} until {until} via {path}{locked}", loaded.account))
+                out.line(&format!(
+                    "{} until {until} via {path}{locked}",
+                    loaded.account
+                ))
             }
         };
         told.map_err(Stop::Out)?;

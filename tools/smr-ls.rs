@@ -85,7 +85,11 @@ fn users(edge: &Edge, args: &Args, user: &mut User) -> Result<u8, Stop> {
     } else {
         let mut table = Table::new(&[]);
         for u in &users {
-            table.row(vec![u.name.to_string(), u.person.clone(), state(u).to_owned()]);
+            table.row(vec![
+                u.name.to_string(),
+                u.person.clone(),
+                state(u).to_owned(),
+            ]);
         }
         table.write(&mut out, terminal_width()).map_err(Stop::Out)?;
     }
@@ -107,7 +111,10 @@ fn messages(edge: &Edge, args: &Args, user: &mut User, folder: Folder) -> Result
     let mut lines = match short {
         true => listing::entries(user, folder)?
             .into_iter()
-            .map(|entry| Line { entry, headers: None })
+            .map(|entry| Line {
+                entry,
+                headers: None,
+            })
             .collect(),
         false => listing::lines(user, folder)?,
     };
@@ -171,7 +178,9 @@ impl<'a> Row<'a> {
             state,
             // The sender that smrd authenticated, not the one the message claims.
             from: line.entry.name.sender.to_string(),
-            to: headers.map(|h| h.addressees().map(name).collect()).unwrap_or_default(),
+            to: headers
+                .map(|h| h.addressees().map(name).collect())
+                .unwrap_or_default(),
             subject: headers.map(|h| h.subject.as_str()),
         })
     }
@@ -180,7 +189,14 @@ impl<'a> Row<'a> {
         let entry = &self.line.entry.name;
         Json::new("message")
             .with("id", entry.id.to_string())
-            .with("folder", if folder == Folder::Sent { "sent" } else { "inbox" })
+            .with(
+                "folder",
+                if folder == Folder::Sent {
+                    "sent"
+                } else {
+                    "inbox"
+                },
+            )
             .with("state", self.state)
             .time("date", entry.time)
             .with("from", self.from.as_str())

@@ -73,7 +73,11 @@ fn run(edge: &Edge, args: Args) -> Result<u8, Stop> {
         return one(edge, &args);
     }
     let mut user = edge.user()?;
-    let folder = if args.status { Folder::Sent } else { Folder::Inbox };
+    let folder = if args.status {
+        Folder::Sent
+    } else {
+        Folder::Inbox
+    };
     let mut outcome = Outcome::default();
     let ids = match args.status && args.ids.is_empty() {
         true => receipts::sent(&mut user)?,
@@ -161,7 +165,10 @@ fn status(
             }
         }
     }
-    table.write(&mut out, terminal_width()).and_then(|()| out.finish()).map_err(Stop::Out)
+    table
+        .write(&mut out, terminal_width())
+        .and_then(|()| out.finish())
+        .map_err(Stop::Out)
 }
 
 /// A standing, in words.
@@ -224,7 +231,10 @@ fn verify(edge: &Edge, args: &Args, path: &Path) -> Result<u8, Stop> {
                 std::io::ErrorKind::NotFound => Class::Missing,
                 _ => Class::Io,
             };
-            Failure::new(class, format!("cannot open \"{}\": {error}", path.display()))
+            Failure::new(
+                class,
+                format!("cannot open \"{}\": {error}", path.display()),
+            )
         })
     };
     let about = |failure: Failure| failure.about(&format!("\"{}\"", path.display()));
@@ -233,7 +243,9 @@ fn verify(edge: &Edge, args: &Args, path: &Path) -> Result<u8, Stop> {
             .map_err(|error| edge::wrong_call(edge, &format!("--at: {error}")))?,
         // Lists and certificates are those of the day the bundle was made;
         // a day to come is not believed.
-        None => receipts::made_at(open()?).map_err(|e| about(e.into()))?.min(edge.now),
+        None => receipts::made_at(open()?)
+            .map_err(|e| about(e.into()))?
+            .min(edge.now),
     };
     let store = grounds::load(&edge.home, &edge.settings, args.anchors.as_deref())?;
     let rules = grounds::rules(&edge.settings, at);
@@ -241,9 +253,9 @@ fn verify(edge: &Edge, args: &Args, path: &Path) -> Result<u8, Stop> {
     let mut out = Out::stdout();
     match edge.common.json {
         true => out.json(verdict_json(&report, at)),
-        false => verdict(&report, at).iter().try_for_each(|line| {
-            out.line(&smr_cli::text::visible(line))
-        }),
+        false => verdict(&report, at)
+            .iter()
+            .try_for_each(|line| out.line(&smr_cli::text::visible(line))),
     }
     .and_then(|()| out.finish())
     .map_err(Stop::Out)?;
@@ -256,12 +268,25 @@ fn verdict(report: &Report, at: i64) -> Vec<String> {
         report.sender.line(),
     ];
     for receipt in &report.receipts {
-        lines.push(format!("read by {}: {}", receipt.by.address, receipt.by.line()));
+        lines.push(format!(
+            "read by {}: {}",
+            receipt.by.address,
+            receipt.by.line()
+        ));
     }
-    lines.extend(report.missing.iter().map(|address| format!("no receipt by {address}")));
+    lines.extend(
+        report
+            .missing
+            .iter()
+            .map(|address| format!("no receipt by {address}")),
+    );
     for mark in &report.postmarks {
         let place = format!("{} number {}", mark.mailbox, mark.number);
-        lines.push(format!("postmark: {} in {place}, {}", mark.kind.as_str(), time::rfc3339(mark.time)));
+        lines.push(format!(
+            "postmark: {} in {place}, {}",
+            mark.kind.as_str(),
+            time::rfc3339(mark.time)
+        ));
     }
     if let Some(identity) = &report.identity {
         lines.push(format!("postmarks by the repository with key {identity}"));
@@ -270,7 +295,11 @@ fn verdict(report: &Report, at: i64) -> Vec<String> {
 }
 
 fn verdict_json(report: &Report, at: i64) -> Line {
-    let readers: Vec<String> = report.receipts.iter().map(|r| r.by.address.to_string()).collect();
+    let readers: Vec<String> = report
+        .receipts
+        .iter()
+        .map(|r| r.by.address.to_string())
+        .collect();
     let missing: Vec<String> = report.missing.iter().map(ToString::to_string).collect();
     Line::new("evidence")
         .with("id", report.id.to_string())

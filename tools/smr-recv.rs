@@ -87,7 +87,10 @@ fn run(edge: &Edge, args: Args) -> Result<u8, Stop> {
     }
     let mut out = Out::stdout();
     if wanted.len() > 1 && !edge.common.json && !out.is_terminal() {
-        return Err(edge::wrong_call(edge, "several messages into a pipe need --json"));
+        return Err(edge::wrong_call(
+            edge,
+            "several messages into a pipe need --json",
+        ));
     }
     for (folder, id) in wanted {
         let shown = show(edge, &args, &mut user, folder, id, &mut out);
@@ -184,14 +187,22 @@ fn write(
 
 /// Returns the text a person reads: the first part, where it is text.
 fn body<'a>(message: &'a Message) -> Option<&'a PartInfo> {
-    message.opened.parts.first().filter(|part| part.content_type.starts_with("text/"))
+    message
+        .opened
+        .parts
+        .first()
+        .filter(|part| part.content_type.starts_with("text/"))
 }
 
 fn text_of(user: &User, message: &Message, part: &PartInfo) -> Result<Vec<u8>, Stop> {
     if part.size > MAX_SHOWN {
         return Err(Failure::new(
             Class::Usage,
-            format!("the text of message \"{}\" is {}", message.id, size::short(part.size)),
+            format!(
+                "the text of message \"{}\" is {}",
+                message.id,
+                size::short(part.size)
+            ),
         )
         .hint(format!("{TOOL} -O {} {}", part.number, message.id))
         .into());
@@ -205,10 +216,17 @@ fn text_of(user: &User, message: &Message, part: &PartInfo) -> Result<Vec<u8>, S
 fn person(edge: &Edge, user: &User, message: &Message, out: &mut Out) -> Result<(), Stop> {
     let headers = &message.opened.headers;
     let list = |addresses: &[smr_name::Address]| {
-        addresses.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+        addresses
+            .iter()
+            .map(ToString::to_string)
+            .collect::<Vec<_>>()
+            .join(", ")
     };
     let mut lines = vec![
-        ("From", format!("{} <{}>", headers.from.display, headers.from.address)),
+        (
+            "From",
+            format!("{} <{}>", headers.from.display, headers.from.address),
+        ),
         ("To", list(&headers.to)),
     ];
     if !headers.cc.is_empty() {
@@ -218,23 +236,32 @@ fn person(edge: &Edge, user: &User, message: &Message, out: &mut Out) -> Result<
     lines.push(("Subject", headers.subject.clone()));
     lines.push(("Id", message.id.to_string()));
     for (name, value) in lines {
-        out.line(&format!("{name}: {}", text::visible(&value))).map_err(Stop::Out)?;
+        out.line(&format!("{name}: {}", text::visible(&value)))
+            .map_err(Stop::Out)?;
     }
-    out.line(&format!("[{}]", text::visible(&message.verified.line()))).map_err(Stop::Out)?;
+    out.line(&format!("[{}]", text::visible(&message.verified.line())))
+        .map_err(Stop::Out)?;
     out.line("").map_err(Stop::Out)?;
     let shown = body(message);
     if let Some(part) = shown {
         let bytes = text_of(user, message, part)?;
         let words = text::visible_bytes(&bytes);
-        out.write_all(words.as_bytes()).map_err(|e| Stop::Out(e.into()))?;
+        out.write_all(words.as_bytes())
+            .map_err(|e| Stop::Out(e.into()))?;
         if !words.ends_with('\n') && !words.is_empty() {
             out.line("").map_err(Stop::Out)?;
         }
     }
-    for part in message.opened.parts.iter().skip(usize::from(shown.is_some())) {
+    for part in message
+        .opened
+        .parts
+        .iter()
+        .skip(usize::from(shown.is_some()))
+    {
         let name = part.name.as_deref().unwrap_or("(no name)");
         let told = format!("{} {} {}", name, part.content_type, size::short(part.size));
-        out.line(&format!("[part {}: {}]", part.number, text::visible(&told))).map_err(Stop::Out)?;
+        out.line(&format!("[part {}: {}]", part.number, text::visible(&told)))
+            .map_err(Stop::Out)?;
     }
     Ok(())
 }
@@ -242,7 +269,10 @@ fn person(edge: &Edge, user: &User, message: &Message, out: &mut Out) -> Result<
 fn json(user: &User, message: &Message) -> Result<Line, Stop> {
     let (headers, verified) = (&message.opened.headers, &message.verified);
     let list = |addresses: &[smr_name::Address]| {
-        addresses.iter().map(ToString::to_string).collect::<Vec<_>>()
+        addresses
+            .iter()
+            .map(ToString::to_string)
+            .collect::<Vec<_>>()
     };
     let parts: Vec<_> = message
         .opened
@@ -258,12 +288,14 @@ fn json(user: &User, message: &Message) -> Result<Line, Stop> {
         })
         .collect();
     let words = match body(message) {
-        Some(part) => {
-            Some(String::from_utf8_lossy(&text_of(user, message, part)?).into_owned())
-        }
+        Some(part) => Some(String::from_utf8_lossy(&text_of(user, message, part)?).into_owned()),
         None => None,
     };
-    let folder = if message.folder == Folder::Sent { "sent" } else { "inbox" };
+    let folder = if message.folder == Folder::Sent {
+        "sent"
+    } else {
+        "inbox"
+    };
     Ok(Line::new("message")
         .with("id", message.id.to_string())
         .with("folder", folder)

@@ -59,14 +59,17 @@ fn main() -> ExitCode {
 fn run(edge: &Edge, args: Args) -> Result<u8, Stop> {
     let settings = &edge.settings;
     let server = args.server.or_else(|| settings.server.clone());
-    let server = server.ok_or_else(|| edge::wrong_call(edge, "which repository? --server HOST:PORT"))?;
+    let server =
+        server.ok_or_else(|| edge::wrong_call(edge, "which repository? --server HOST:PORT"))?;
     let token_text = args.token.or_else(|| settings.token.clone());
     let token_text = token_text.unwrap_or_else(|| "auto".to_owned());
     let wish = Wish {
         name: args.name,
         server,
         server_key: args.server_key.or(settings.server_key),
-        token: token_text.parse::<Token>()?.with_module(settings.module.as_deref()),
+        token: token_text
+            .parse::<Token>()?
+            .with_module(settings.module.as_deref()),
         token_text,
         anchors: args.anchors,
         label: args.device.unwrap_or_else(enrol::default_label),
@@ -78,10 +81,10 @@ fn run(edge: &Edge, args: Args) -> Result<u8, Stop> {
         asker: Asker::new(TOOL, &args.secrets, Sources::from_env(edge.common.no_input)),
         name: wish.name.clone(),
     };
-    let (address, fingerprint) =
-        enrol::enrol(&edge.home, settings, &wish, &mut person, edge.now)?;
+    let (address, fingerprint) = enrol::enrol(&edge.home, settings, &wish, &mut person, edge.now)?;
     if wish.backup.is_none() && !args.no_backup {
-        edge.report.warning(&"there is no backup: without this device your mail is lost");
+        edge.report
+            .warning(&"there is no backup: without this device your mail is lost");
     }
     let mut out = Out::stdout();
     let told = match edge.common.json {
@@ -116,8 +119,9 @@ impl Answers for Person {
         fingerprint: &Fingerprint,
     ) -> Result<(), Failure> {
         let server = &self.server;
-        let question =
-            format!("\"{server}\" is repository {repository} with key {fingerprint}; is that right?");
+        let question = format!(
+            "\"{server}\" is repository {repository} with key {fingerprint}; is that right?"
+        );
         match prompt::confirm(&question, self.no_input) {
             Ok(true) => Ok(()),
             Ok(false) | Err(_) => Err(Failure::new(
@@ -136,10 +140,18 @@ impl Answers for Person {
             (_, true) => Some("a wrong PIN was given before: few tries are left"),
             _ => None,
         };
-        let question =
-            Question { kind: Kind::Pin, of: &of, warning, new: false, by_hand: prompt.last_try };
+        let question = Question {
+            kind: Kind::Pin,
+            of: &of,
+            warning,
+            new: false,
+            by_hand: prompt.last_try,
+        };
         match self.asker.ask(&question) {
-            Ok(secret) => Ok(Pin { text: secret.text, by_hand: secret.by_hand }),
+            Ok(secret) => Ok(Pin {
+                text: secret.text,
+                by_hand: secret.by_hand,
+            }),
             Err(error) => Err(NoPin {
                 text: error.to_string(),
                 class: class(&error),
@@ -150,8 +162,13 @@ impl Answers for Person {
 
     fn new_passphrase(&mut self) -> Result<Zeroizing<String>, Failure> {
         let of = format!("the new key ring of {}", self.name);
-        let question =
-            Question { kind: Kind::Passphrase, of: &of, warning: None, new: true, by_hand: false };
+        let question = Question {
+            kind: Kind::Passphrase,
+            of: &of,
+            warning: None,
+            new: true,
+            by_hand: false,
+        };
         match self.asker.ask(&question) {
             Ok(secret) => Ok(secret.text),
             Err(error) => {

@@ -68,8 +68,14 @@ fn run(edge: &Edge, args: Args) -> Result<u8, Stop> {
         Some(prefix) => Some(fetch::find(&mut user, prefix)?.1),
         None => None,
     };
-    let letter =
-        Letter { to: args.to, cc: args.cc, subject: args.subject, parts, receipt, reply };
+    let letter = Letter {
+        to: args.to,
+        cc: args.cc,
+        subject: args.subject,
+        parts,
+        receipt,
+        reply,
+    };
     deliver(edge, &mut user, letter)
 }
 
@@ -80,7 +86,11 @@ fn deliver(edge: &Edge, user: &mut User, letter: Letter) -> Result<u8, Stop> {
     let told = match edge.common.json {
         true => {
             let names: Vec<String> = mailboxes.iter().map(ToString::to_string).collect();
-            out.json(Line::new("sent").with("id", id.to_string()).with("mailboxes", names))
+            out.json(
+                Line::new("sent")
+                    .with("id", id.to_string())
+                    .with("mailboxes", names),
+            )
         }
         false => out.line(&id.to_string()),
     };
@@ -108,12 +118,20 @@ fn parts(edge: &Edge, attach: &[PathBuf]) -> Result<Vec<Part<'static>>, Stop> {
     let text: Box<dyn Read> = match attach.iter().filter(stdin).count() {
         0 => Box::new(io::stdin().lock()),
         1 => Box::new(io::empty()),
-        _ => return Err(edge::wrong_call(edge, "standard input can be attached once only")),
+        _ => {
+            return Err(edge::wrong_call(
+                edge,
+                "standard input can be attached once only",
+            ));
+        }
     };
     let mut parts = vec![Part::Text(text)];
     for path in attach {
         parts.push(match path.as_os_str() == "-" {
-            true => Part::Attachment { name: "stdin".to_owned(), read: Box::new(io::stdin().lock()) },
+            true => Part::Attachment {
+                name: "stdin".to_owned(),
+                read: Box::new(io::stdin().lock()),
+            },
             false => deposit::attachment(path, Box::new(open(path)?)),
         });
     }
@@ -126,6 +144,10 @@ fn open(path: &PathBuf) -> Result<File, Stop> {
             io::ErrorKind::NotFound => Class::Missing,
             _ => Class::Io,
         };
-        Failure::new(class, format!("cannot open \"{}\": {error}", path.display())).into()
+        Failure::new(
+            class,
+            format!("cannot open \"{}\": {error}", path.display()),
+        )
+        .into()
     })
 }

@@ -35,13 +35,21 @@ pub(crate) struct Said {
 impl Said {
     /// Returns stdout as text without its last line end.
     pub(crate) fn text(&self) -> String {
-        String::from_utf8_lossy(&self.stdout).trim_end_matches('\n').to_owned()
+        String::from_utf8_lossy(&self.stdout)
+            .trim_end_matches('\n')
+            .to_owned()
     }
 
     /// Fails the test unless the exit code is `code`.
     #[track_caller]
     pub(crate) fn expect(self, code: i32) -> Self {
-        assert_eq!(self.code, code, "stdout: {}\nstderr: {}", self.text(), self.stderr);
+        assert_eq!(
+            self.code,
+            code,
+            "stdout: {}\nstderr: {}",
+            self.text(),
+            self.stderr
+        );
         self
     }
 }
@@ -59,7 +67,9 @@ impl From<Output> for Said {
 }
 
 fn programs() -> &'static Path {
-    Path::new(env!("CARGO_BIN_EXE_smrd")).parent().expect("a program stands in a folder")
+    Path::new(env!("CARGO_BIN_EXE_smrd"))
+        .parent()
+        .expect("a program stands in a folder")
 }
 
 /// Makes the PKI once for all houses of this test program.
@@ -76,7 +86,10 @@ fn pki_source() -> &'static Path {
 /// Makes a PKI of its own in `dir`, for tests that revoke.
 pub(crate) fn make_pki(dir: &Path) {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts/playground-pki");
-    let status = Command::new(script).arg(dir).status().expect("playground-pki runs");
+    let status = Command::new(script)
+        .arg(dir)
+        .status()
+        .expect("playground-pki runs");
     assert!(status.success(), "playground-pki failed");
 }
 
@@ -88,7 +101,10 @@ impl House {
 
     /// Builds a house over a PKI of its own, with more lines for smrd.toml.
     pub(crate) fn with_pki(pki: &Path, config: &str) -> House {
-        let dir = tempfile::Builder::new().prefix("smr-house-").tempdir().expect("temp folder");
+        let dir = tempfile::Builder::new()
+            .prefix("smr-house-")
+            .tempdir()
+            .expect("temp folder");
         let at = |name: &str| dir.path().join(name);
         fs::write(at("passphrase"), PASSPHRASE).unwrap();
         std::os::unix::fs::symlink(pki, at("pki")).unwrap();
@@ -100,8 +116,13 @@ impl House {
             at("pki").display(),
         );
         fs::write(at("smrd.toml"), toml).unwrap();
-        let mut house =
-            House { dir, smrd: None, server: String::new(), fingerprint: String::new(), people: Vec::new() };
+        let mut house = House {
+            dir,
+            smrd: None,
+            server: String::new(),
+            fingerprint: String::new(),
+            people: Vec::new(),
+        };
         house.smrd_says(&["--init"]).expect(0);
         house.fingerprint = house.smrd_says(&["--fingerprint"]).expect(0).text();
         house.start();
@@ -117,8 +138,11 @@ impl House {
 
     /// Registers and logs in a person of the playground.
     pub(crate) fn move_in(&mut self, name: &str) {
-        self.sh(name, "smr-register --server $SERVER --server-key $KEY --token \"$TOKEN\" --no-backup $WHO")
-            .expect(0);
+        self.sh(
+            name,
+            "smr-register --server $SERVER --server-key $KEY --token \"$TOKEN\" --no-backup $WHO",
+        )
+        .expect(0);
         self.sh(name, "smr-login").expect(0);
     }
 
@@ -135,13 +159,22 @@ impl House {
     /// Runs smrd with more arguments, to its end.
     pub(crate) fn smrd_says(&self, args: &[&str]) -> Said {
         let mut smrd = Command::new(env!("CARGO_BIN_EXE_smrd"));
-        smrd.arg("--config").arg(self.path("smrd.toml")).args(args).output().expect("smrd runs").into()
+        smrd.arg("--config")
+            .arg(self.path("smrd.toml"))
+            .args(args)
+            .output()
+            .expect("smrd runs")
+            .into()
     }
 
     /// Starts smrd and waits until it says that it listens.
     pub(crate) fn start(&mut self) {
         assert!(self.smrd.is_none(), "smrd runs already");
-        let log = fs::File::options().create(true).append(true).open(self.path("smrd.log")).unwrap();
+        let log = fs::File::options()
+            .create(true)
+            .append(true)
+            .open(self.path("smrd.log"))
+            .unwrap();
         let mut child = Command::new("sh")
             .arg("-c")
             .arg("exec 3>&1; exec \"$0\" --config \"$1\" --ready-fd 3 >/dev/null")
@@ -155,8 +188,18 @@ impl House {
         let mut ready = String::new();
         let stdout = child.stdout.take().expect("stdout is a pipe");
         BufReader::new(stdout).read_line(&mut ready).unwrap();
-        let address = ready.trim().rsplit(' ').next().unwrap_or_default().to_owned();
-        assert!(address.contains(':'), "smrd did not start: {:?}\n{}", ready, self.log());
+        let address = ready
+            .trim()
+            .rsplit(' ')
+            .next()
+            .unwrap_or_default()
+            .to_owned();
+        assert!(
+            address.contains(':'),
+            "smrd did not start: {:?}\n{}",
+            ready,
+            self.log()
+        );
         self.keep_address(&address);
         self.smrd = Some(child);
     }
@@ -164,7 +207,9 @@ impl House {
     /// Keeps the port that the first start drew, so that clients find smrd again.
     fn keep_address(&mut self, address: &str) {
         let file = self.path("smrd.toml");
-        let text = fs::read_to_string(&file).unwrap().replace("127.0.0.1:0", address);
+        let text = fs::read_to_string(&file)
+            .unwrap()
+            .replace("127.0.0.1:0", address);
         fs::write(&file, text).unwrap();
         self.server = address.to_owned();
     }
@@ -181,7 +226,10 @@ impl House {
 
     fn end_smrd(&mut self, signal: &str) -> Option<i32> {
         let mut child = self.smrd.take()?;
-        let sent = Command::new("kill").arg(format!("-{signal}")).arg(child.id().to_string()).status();
+        let sent = Command::new("kill")
+            .arg(format!("-{signal}"))
+            .arg(child.id().to_string())
+            .status();
         assert!(sent.expect("kill runs").success());
         child.wait().expect("smrd ends").code()
     }
@@ -216,9 +264,18 @@ impl House {
         }
         let pki = self.path("pki");
         let mut sh = Command::new("sh");
-        sh.arg("-c").arg(command).current_dir(self.path("work").join(who));
+        sh.arg("-c")
+            .arg(command)
+            .current_dir(self.path("work").join(who));
         sh.env_clear()
-            .env("PATH", format!("{}:{}", programs().display(), std::env::var("PATH").unwrap_or_default()))
+            .env(
+                "PATH",
+                format!(
+                    "{}:{}",
+                    programs().display(),
+                    std::env::var("PATH").unwrap_or_default()
+                ),
+            )
             .env("LC_ALL", "C.UTF-8")
             .env("HOME", self.path("home").join(who).join("home"))
             .env("SMR_HOME", self.path("home").join(who))
@@ -236,7 +293,9 @@ impl House {
         if !trust.exists() {
             std::os::unix::fs::symlink(pki.join("trust.d"), trust).unwrap();
         }
-        sh.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        sh.stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
         sh
     }
 
@@ -256,7 +315,10 @@ impl House {
         match who {
             "alice" | "bob" => {
                 let module = fs::read_to_string(pki.join("module")).unwrap();
-                format!("pkcs11:token={who};object={who}?module-path={}", module.trim())
+                format!(
+                    "pkcs11:token={who};object={who}?module-path={}",
+                    module.trim()
+                )
             }
             "carol" => format!("file:{}", pki.join("carol.p12").display()),
             other => format!("file:{}", pki.join(format!("{other}.pem")).display()),
