@@ -186,7 +186,7 @@ fn write(
 }
 
 /// Returns the text a person reads: the first part, where it is text.
-fn body<'a>(message: &'a Message) -> Option<&'a PartInfo> {
+fn body(message: &Message) -> Option<&PartInfo> {
     message
         .opened
         .parts

@@ -100,7 +100,11 @@ fn deposit(user: &mut User, spool: Spool, offer: Offer) -> Result<Vec<MailboxNam
     let copies = offer.mailboxes.iter().map(|name| (Kind::Message, name));
     let expected: Vec<_> = copies.chain([(Kind::Copy, &own)]).collect();
     if notes.len() != expected.len() {
-        return Err(unkept(&format!("{} postmarks for {} copies", notes.len(), expected.len())));
+        return Err(unkept(&format!(
+            "{} postmarks for {} copies",
+            notes.len(),
+            expected.len()
+        )));
     }
     for ((kind, mailbox), note) in expected.into_iter().zip(&notes) {
         check_postmark(user, kind, mailbox, note, &offer)?;

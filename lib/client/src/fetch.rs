@@ -48,7 +48,9 @@ pub fn find(user: &mut User, prefix: &IdPrefix) -> Result<(Folder, MessageId), F
 
 /// Finds the message that a person named by id or prefix, in one folder.
 pub fn find_in(user: &mut User, folder: Folder, prefix: &IdPrefix) -> Result<MessageId, Failure> {
-    let mut here = matches(user, prefix)?.into_iter().filter(|(f, _)| *f == folder);
+    let mut here = matches(user, prefix)?
+        .into_iter()
+        .filter(|(f, _)| *f == folder);
     match (here.next(), here.next()) {
         (Some((_, id)), None) => Ok(id),
         (None, _) => Err(no_message(prefix)),
@@ -60,7 +62,10 @@ fn matches(user: &mut User, prefix: &IdPrefix) -> Result<Vec<(Folder, MessageId)
     let matches = user.session.find(prefix)?;
     match matches.iter().all(|(_, id)| prefix.matches(id)) {
         true => Ok(matches),
-        false => Err(Failure::new(Class::Untrusted, "smrd found a message nobody asked for")),
+        false => Err(Failure::new(
+            Class::Untrusted,
+            "smrd found a message nobody asked for",
+        )),
     }
 }
 
@@ -69,7 +74,11 @@ fn no_message(prefix: &IdPrefix) -> Failure {
 }
 
 fn ambiguous(prefix: &IdPrefix) -> Failure {
-    Failure::new(Class::Usage, format!("several messages begin with \"{prefix}\"")).hint("smr-ls -1")
+    Failure::new(
+        Class::Usage,
+        format!("several messages begin with \"{prefix}\""),
+    )
+    .hint("smr-ls -1")
 }
 
 /// Returns the ids of the oldest unread messages, `count` at most.

@@ -12,7 +12,7 @@ use smr_channel::request::Folder;
 use smr_evidence::trust::Person;
 use smr_name::{Class, Fingerprint, Head, MailboxName, MessageId, RepositoryName};
 
-use self::form::{ContactFile, MarkFile, digest_of, digest_text, load, save};
+use self::form::{ContactFile, MarkFile, load, save};
 use crate::home::Home;
 use crate::private::{self, Lock, PrivateError};
 
@@ -180,6 +180,12 @@ fn compare(
     }
 }
 
+fn load_mark(path: PathBuf) -> Result<Option<Mark>, KnownError> {
+    load::<MarkFile>(&path)?
+        .map(|file| file.into_mark().ok_or(KnownError::Damaged(path)))
+        .transpose()
+}
+
 impl Known {
     /// Opens what is known below `home`; makes nothing yet.
     pub fn new(home: &Home) -> Known {
@@ -210,6 +216,21 @@ impl Known {
     ) -> PathBuf {
         let dir = self.home.known().join("heads").join(repository.as_str());
         dir.join(format!("{mailbox}.{}.toml", folder_name(folder)))
+    }
+
+    fn promise_file(
+        &self,
+        mailbox: &MailboxName,
+        repository: &RepositoryName,
+        folder: Folder,
+    ) -> PathBuf {
+        let file = self.mark_file(mailbox, repository, folder);
+        file.with_extension("promised.toml")
+    }
+
+    fn record_file(&self, mailbox: &MailboxName, repository: &RepositoryName) -> PathBuf {
+        let file = self.contact_file(mailbox, repository);
+        file.with_file_name(format!("{mailbox}.p7s"))
     }
 
     /// Returns the pinned repository, or none.
@@ -266,12 +287,14 @@ impl Known {
 
     /// Keeps an account at first sight and whenever its record moves on;
     /// refuses another person, a lower number, or another record of the same
-    /// number. A renewed card of the same person passes.
+    /// number. A renewed card of the same person passes. That the new record
+    /// follows the old one is the caller's to check, who can open both.
     pub fn see_contact(
         &self,
         mailbox: &MailboxName,
         repository: &RepositoryName,
         seen: &Contact,
+        record: &[u8],
     ) -> Result<Sighting, KnownError> {
         let _lock = self.lock()?;
         let sighting = match self.contact(mailbox, repository)? {
@@ -290,10 +313,23 @@ impl Known {
             )?,
         };
         if sighting != Sighting::Same {
+            private::replace(&self.record_file(mailbox, repository), record)?;
             let path = self.contact_file(mailbox, repository);
             save(&path, &ContactFile::from(seen))?;
         }
         Ok(sighting)
+    }
+
+    /// Returns the account record that a contact was last seen with, or none;
+    /// one that is not of that digest counts as none.
+    pub fn record(
+        &self,
+        mailbox: &MailboxName,
+        repository: &RepositoryName,
+        contact: &Contact,
+    ) -> Result<Option<Vec<u8>>, KnownError> {
+        let record = private::read(&self.record_file(mailbox, repository), LIMIT)?;
+        Ok(record.filter(|der| *Fingerprint::of(der).as_bytes() == contact.digest))
     }
 
     /// Returns how far a folder of an own mailbox had come, or none.
@@ -303,15 +339,44 @@ impl Known {
         repository: &RepositoryName,
         folder: Folder,
     ) -> Result<Option<Mark>, KnownError> {
-        let path = self.mark_file(mailbox, repository, folder);
-        let Some(file) = load::<MarkFile>(&path)? else {
-            return Ok(None);
-        };
-        let head = digest_of(&file.head).ok_or(KnownError::Damaged(path))?;
-        Ok(Some(Mark {
-            number: file.number,
-            head: Head::from_bytes(head),
-        }))
+        load_mark(self.mark_file(mailbox, repository, folder))
+    }
+
+    /// Returns the marks that a folder of an own mailbox must have: how far it
+    /// was seen, and how far a postmark said that it is.
+    pub fn due(
+        &self,
+        mailbox: &MailboxName,
+        repository: &RepositoryName,
+        folder: Folder,
+    ) -> Result<Vec<Mark>, KnownError> {
+        let seen = self.mark(mailbox, repository, folder)?;
+        let promised = load_mark(self.promise_file(mailbox, repository, folder))?;
+        Ok(seen.into_iter().chain(promised).collect())
+    }
+
+    /// Keeps how far a postmark says that a folder of an own mailbox is, the
+    /// furthest one; refuses another head under the same number.
+    pub fn see_promise(
+        &self,
+        mailbox: &MailboxName,
+        repository: &RepositoryName,
+        folder: Folder,
+        promised: &Mark,
+    ) -> Result<(), KnownError> {
+        let _lock = self.lock()?;
+        let path = self.promise_file(mailbox, repository, folder);
+        let what = || format!("{} of \"{mailbox}@{repository}\"", folder_name(folder));
+        if let Some(known) = load_mark(path.clone())? {
+            // Two tools may send at once and come here in any order; and a
+            // deposit that is repeated has its first postmark again.
+            if known.number > promised.number {
+                return Ok(());
+            }
+            let seen = (promised.number, promised.head.as_bytes());
+            compare(what, (known.number, known.head.as_bytes()), seen)?;
+        }
+        save(&path, &MarkFile::from(promised))
     }
 
     /// Keeps how far a folder has come; refuses a lower number, or another
@@ -334,11 +399,8 @@ impl Known {
             )?,
         };
         if sighting != Sighting::Same {
-            let file = MarkFile {
-                number: seen.number,
-                head: digest_text(seen.head.as_bytes()),
-            };
-            save(&self.mark_file(mailbox, repository, folder), &file)?;
+            let path = self.mark_file(mailbox, repository, folder);
+            save(&path, &MarkFile::from(seen))?;
         }
         Ok(sighting)
     }
@@ -456,7 +518,7 @@ mod tests {
     #[test]
     fn another_person_is_an_alarm_a_renewed_card_is_not() {
         let (_dir, known) = known();
-        let see = |c: &Contact| known.see_contact(&rui(), &repo(), c);
+        let see = |c: &Contact| known.see_contact(&rui(), &repo(), c, b"record");
         assert_eq!(see(&contact("1", 1, 1)).unwrap(), Sighting::First);
         let mut renewed = contact("1", 2, 2);
         renewed.person.subject = "CN=RUI SILVA,serialNumber=1".into();
@@ -469,7 +531,7 @@ mod tests {
     #[test]
     fn records_and_heads_go_forward_only() {
         let (_dir, known) = known();
-        let see = |c: &Contact| known.see_contact(&rui(), &repo(), c);
+        let see = |c: &Contact| known.see_contact(&rui(), &repo(), c, b"record");
         see(&contact("1", 5, 1)).unwrap();
         assert_eq!(see(&contact("1", 5, 1)).unwrap(), Sighting::Same);
         assert!(matches!(

@@ -1,13 +1,14 @@
 //! Listing: what a folder holds, checked against what was seen before.
 //!
-//! A listing whose head does not extend the one remembered is refused (76).
+//! A listing whose head does not extend the one remembered, or the one that a
+//! postmark promised, is refused (76).
 //! The headers it shows are opened from the first bytes of each message and
 //! are not verified: whoever shows them says so.
 
 pub use smr_channel::reply::{Entry, Progress, State, UserLine};
 pub use smr_channel::request::Folder;
 use smr_evidence::envelope::{self, Headers};
-use smr_name::{Class, Head, MailboxName};
+use smr_name::{Class, EntryName, Head, MailboxName};
 
 use crate::failure::Failure;
 use crate::known::Mark;
@@ -37,8 +38,10 @@ pub fn lines(user: &mut User, folder: Folder) -> Result<Vec<Line>, Failure> {
     let found = pages(user, folder, PEEK_PAGE, envelope::PEEK)?;
     let mut lines = Vec::with_capacity(found.len());
     for (entry, peek) in found {
-        // What cannot be opened is listed all the same, without its subject.
+        // What cannot be opened is listed all the same, without its subject;
+        // so is what says of itself that it is another message.
         let headers = envelope::peek(&peek, &user.keys).ok();
+        let headers = headers.filter(|h| h.id == entry.name.id);
         lines.push(Line { entry, headers });
     }
     Ok(lines)
@@ -50,57 +53,87 @@ fn pages(
     page: u16,
     peek: u32,
 ) -> Result<Vec<(Entry, Vec<u8>)>, Failure> {
+    // Before the first request: what other tools see meanwhile may be further
+    // than what this one is about to hear.
+    let due = user
+        .known
+        .due(&user.address.mailbox, &user.repository, folder)?;
+    let mut chain = Chain::new(due);
     let mut all: Vec<(Entry, Vec<u8>)> = Vec::new();
     loop {
-        let after = all.last().map_or(0, |(entry, _)| entry.name.number);
-        let listing = user.session.list(folder, after, page, peek)?;
-        let grown = !listing.entries.is_empty();
-        all.extend(listing.entries);
-        if !listing.more {
-            check_head(user, folder, &all, listing.head)?;
-            return Ok(all);
-        }
-        if !grown {
+        let listing = user.session.list(folder, chain.number, page, peek)?;
+        if listing.entries.is_empty() && listing.more {
             return Err(altered(folder, "an empty page is not the last"));
+        }
+        for (entry, peek) in listing.entries {
+            chain
+                .extend(&entry.name)
+                .map_err(|why| altered(folder, why))?;
+            all.push((entry, peek));
+        }
+        if !listing.more {
+            let mark = chain
+                .end(listing.head)
+                .map_err(|why| altered(folder, why))?;
+            remember(user, folder, &mark)?;
+            return Ok(all);
         }
     }
 }
 
-/// Verifies that the entries chain to the head, and that they extend what was
-/// seen before.
-fn check_head(
-    user: &User,
-    folder: Folder,
-    all: &[(Entry, Vec<u8>)],
-    told: Head,
-) -> Result<(), Failure> {
-    let mailbox = &user.address.mailbox;
-    let before = user.known.mark(mailbox, &user.repository, folder)?;
-    let mut head = Head::default();
-    let mut last = 0;
-    let mut met = before.as_ref().is_none_or(|mark| mark.number == 0);
-    for (entry, _) in all {
-        if entry.name.number != last + 1 {
-            return Err(altered(folder, "an entry is missing"));
+/// Follows a folder from its first entry on.
+struct Chain {
+    number: u64,
+    head: Head,
+    // Marks that must still be met on the way.
+    due: Vec<Mark>,
+}
+
+impl Chain {
+    fn new(due: Vec<Mark>) -> Chain {
+        Chain {
+            number: 0,
+            head: Head::default(),
+            due: due.into_iter().filter(|mark| mark.number > 0).collect(),
         }
-        last = entry.name.number;
-        head = head.extend(&entry.name);
-        met |= before
-            .as_ref()
-            .is_some_and(|mark| mark.number == last && mark.head == head);
     }
-    if head != told {
-        return Err(altered(folder, "the entries do not chain to the head"));
+
+    fn extend(&mut self, name: &EntryName) -> Result<(), &'static str> {
+        if Some(name.number) != self.number.checked_add(1) {
+            return Err("an entry is missing");
+        }
+        self.number = name.number;
+        self.head = self.head.extend(name);
+        let here = Mark {
+            number: self.number,
+            head: self.head,
+        };
+        self.due.retain(|mark| *mark != here);
+        Ok(())
     }
-    if !met {
-        return Err(altered(folder, "it does not extend what was seen before"));
+
+    /// Ends at the head that smrd told.
+    fn end(self, told: Head) -> Result<Mark, &'static str> {
+        if self.head != told {
+            return Err("the entries do not chain to the head");
+        }
+        if !self.due.is_empty() {
+            return Err("it does not extend what was seen before");
+        }
+        Ok(Mark {
+            number: self.number,
+            head: self.head,
+        })
     }
-    let mark = Mark { number: last, head };
+}
+
+fn remember(user: &User, folder: Folder, mark: &Mark) -> Result<(), Failure> {
+    let mailbox = &user.address.mailbox;
     // Another tool may have seen further meanwhile: that is no rollback.
     let now = user.known.mark(mailbox, &user.repository, folder)?;
-    if now.is_none_or(|seen| seen.number <= last) {
+    if now.is_none_or(|seen| seen.number <= mark.number) {
         user.known
-            .see_mark(mailbox, &user.repository, folder, &mark)?;
+            .see_mark(mailbox, &user.repository, folder, mark)?;
     }
     Ok(())
 }
@@ -136,4 +169,73 @@ pub fn progress(user: &mut User, line: &Line) -> Result<Vec<(MailboxName, Progre
 /// Returns the users of the repository, by name.
 pub fn users(user: &mut User) -> Result<Vec<UserLine>, Failure> {
     Ok(user.session.users()?)
+}
+
+#[cfg(test)]
+mod tests {
+    use smr_name::MessageId;
+
+    use super::*;
+
+    fn name(number: u64) -> EntryName {
+        EntryName {
+            number,
+            time: 1_800_000_000,
+            id: MessageId::from_bytes([7; 16]),
+            sender: "ana".parse().unwrap(),
+            size: 4,
+            sha256: [1; 32],
+            cms: [2; 32],
+        }
+    }
+
+    fn heads(count: u64) -> Vec<Mark> {
+        let mut head = Head::default();
+        let mark = |number| {
+            head = head.extend(&name(number));
+            Mark { number, head }
+        };
+        (1..=count).map(mark).collect()
+    }
+
+    fn walk(due: &[Mark], numbers: &[u64], told: Head) -> Result<Mark, &'static str> {
+        let mut chain = Chain::new(due.to_vec());
+        numbers.iter().try_for_each(|n| chain.extend(&name(*n)))?;
+        chain.end(told)
+    }
+
+    #[test]
+    fn a_folder_that_grew_is_fine() {
+        let marks = heads(3);
+        let last = marks[2];
+        for due in [&[][..], &marks[..1], &marks[1..], &marks] {
+            assert_eq!(walk(due, &[1, 2, 3], last.head), Ok(last));
+        }
+        let empty = Mark {
+            number: 0,
+            head: Head::default(),
+        };
+        assert_eq!(walk(&[empty], &[], Head::default()), Ok(empty));
+    }
+
+    #[test]
+    fn a_folder_that_shrank_or_changed_is_not() {
+        let marks = heads(3);
+        let other = Mark {
+            number: 2,
+            head: marks[0].head,
+        };
+        for (due, numbers, told) in [
+            (&marks[2..], &[1, 2][..], marks[1].head),
+            (&[other], &[1, 2, 3], marks[2].head),
+            (&[other, marks[2]], &[1, 2, 3], marks[2].head),
+            (&[], &[1, 3], marks[1].head),
+            (&[], &[2], marks[0].head),
+            (&[], &[1, 1], marks[1].head),
+            (&[], &[1, 2], marks[2].head),
+            (&marks[..1], &[], Head::default()),
+        ] {
+            assert!(walk(due, numbers, told).is_err(), "{numbers:?}");
+        }
+    }
 }

@@ -9,8 +9,9 @@ use base64::engine::general_purpose::STANDARD_NO_PAD;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use smr_evidence::trust::Person;
+use smr_name::Head;
 
-use super::{Contact, KnownError, LIMIT};
+use super::{Contact, KnownError, LIMIT, Mark};
 use crate::private;
 
 #[derive(Serialize, Deserialize)]
@@ -32,11 +33,29 @@ pub(super) struct MarkFile {
     pub(super) head: String,
 }
 
-pub(super) fn digest_text(digest: &[u8; 32]) -> String {
+impl From<&Mark> for MarkFile {
+    fn from(mark: &Mark) -> Self {
+        MarkFile {
+            number: mark.number,
+            head: digest_text(mark.head.as_bytes()),
+        }
+    }
+}
+
+impl MarkFile {
+    pub(super) fn into_mark(self) -> Option<Mark> {
+        Some(Mark {
+            number: self.number,
+            head: Head::from_bytes(digest_of(&self.head)?),
+        })
+    }
+}
+
+fn digest_text(digest: &[u8; 32]) -> String {
     STANDARD_NO_PAD.encode(digest)
 }
 
-pub(super) fn digest_of(text: &str) -> Option<[u8; 32]> {
+fn digest_of(text: &str) -> Option<[u8; 32]> {
     STANDARD_NO_PAD.decode(text).ok()?.try_into().ok()
 }
 
