@@ -79,6 +79,9 @@ impl KeysError {
 /// The key file, within the store.
 pub(crate) const FILE: &str = "server.key";
 
+/// Keys being written; not keys yet.
+const UNFINISHED: &str = "server.key.new";
+
 /// Returns where a store keeps its keys.
 pub(crate) fn path(store: &Path) -> PathBuf {
     store.join(FILE)
@@ -100,21 +103,43 @@ pub(crate) fn create(
 ) -> Result<ServerKeys, KeysError> {
     let path = path(store);
     let keys = ServerKeys::generate(name.clone(), rng);
-    let mut options = OpenOptions::new();
-    let mut file = match options.write(true).create_new(true).mode(0o600).open(&path) {
+    let unfinished = store.join(UNFINISHED);
+    // A first attempt may have been cut off, or have met a full disk.
+    remove(&unfinished)?;
+    write(&unfinished, keys.encode().as_bytes())?;
+    // A link, not a rename: it never takes the place of keys that are there.
+    let linked = fs::hard_link(&unfinished, &path);
+    remove(&unfinished)?;
+    match linked {
         Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {
             return Err(KeysError::Exists { path });
         }
         other => other.map_err(io("create", &path))?,
-    };
-    let text = keys.encode();
-    file.write_all(text.as_bytes())
-        .map_err(io("write", &path))?;
-    // Without these two a power cut could take keys that clients have pinned.
-    file.sync_all().map_err(io("sync", &path))?;
+    }
+    // Without this a power cut could take keys that clients have pinned.
     let folder = File::open(store).map_err(io("open", store))?;
     folder.sync_all().map_err(io("sync", store))?;
     Ok(keys)
+}
+
+/// Writes a new file of mode 0600 and syncs it.
+fn write(path: &Path, bytes: &[u8]) -> Result<(), KeysError> {
+    let mut options = OpenOptions::new();
+    let mut file = options
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(path)
+        .map_err(io("create", path))?;
+    file.write_all(bytes).map_err(io("write", path))?;
+    file.sync_all().map_err(io("sync", path))
+}
+
+fn remove(path: &Path) -> Result<(), KeysError> {
+    match fs::remove_file(path) {
+        Err(e) if e.kind() != io::ErrorKind::NotFound => Err(io("remove", path)(e)),
+        _ => Ok(()),
+    }
 }
 
 /// Reads the keys of the repository `name`.
@@ -165,7 +190,7 @@ pub(crate) fn make_parents(store: &Path) -> Result<(), KeysError> {
 
 #[cfg(test)]
 mod tests {
-    use super::{KeysError, create, load, path};
+    use super::{KeysError, UNFINISHED, create, load, path};
     use rand_core::OsRng;
     use std::os::unix::fs::PermissionsExt;
 
@@ -178,6 +203,23 @@ mod tests {
         assert_eq!(keys.identity(), again.identity());
         let twice = create(dir.path(), &name, &mut OsRng);
         assert!(matches!(twice, Err(KeysError::Exists { .. })));
+    }
+
+    #[test]
+    fn a_cut_off_attempt_leaves_no_keys() {
+        let dir = tempfile::tempdir().unwrap();
+        let name = "repo.example".parse().unwrap();
+        let half = dir.path().join(UNFINISHED);
+        std::fs::write(&half, "smr server").unwrap();
+        assert!(matches!(
+            load(dir.path(), &name),
+            Err(KeysError::Absent { .. })
+        ));
+        create(dir.path(), &name, &mut OsRng).unwrap();
+        assert!(!half.exists());
+        assert!(load(dir.path(), &name).is_ok());
+        let mode = std::fs::metadata(path(dir.path())).unwrap().permissions();
+        assert_eq!(mode.mode() & 0o777, 0o600);
     }
 
     #[test]
