@@ -186,7 +186,12 @@ impl<'a> Conn<'a> {
         });
         let line = self.log(Level::Debug, "request").with("kind", kind);
         line.with("account", &visit.who).send();
+        let fetched = match &answer.after {
+            After::Fetched(_, id) => Some(*id),
+            After::Nothing => visit.fetched,
+        };
         self.answer(answer, STEP)?;
+        visit.fetched = fetched;
         Ok(turn)
     }
 

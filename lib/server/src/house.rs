@@ -20,6 +20,7 @@ use crate::online::Online;
 use crate::people::People;
 use crate::queue::Queue;
 use crate::seats::Seats;
+use crate::underway::Underway;
 
 /// Says why smrd does not start.
 #[derive(Debug, thiserror::Error)]
@@ -71,6 +72,7 @@ pub(crate) struct House {
     pub(crate) people: People,
     pub(crate) queue: Queue,
     pub(crate) seats: Arc<Seats>,
+    pub(crate) underway: Underway,
     pub(crate) log: Log,
     grounds: RwLock<Arc<Grounds>>,
 }
@@ -118,6 +120,7 @@ impl House {
             people: People::default(),
             queue: Queue::open(&cache(&config)),
             seats: Seats::new(config.listen.connections, config.listen.per_peer),
+            underway: Underway::default(),
             grounds: RwLock::new(Arc::new(grounds)),
             config,
             keys,

@@ -12,6 +12,7 @@ mod grounds;
 mod handle;
 mod house;
 mod keys;
+mod limits;
 mod listen;
 mod online;
 mod people;
@@ -22,6 +23,7 @@ mod run;
 mod seats;
 mod server;
 mod setup;
+mod underway;
 mod wire;
 
 pub use admission::AdmissionError;

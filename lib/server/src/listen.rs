@@ -107,7 +107,12 @@ pub(crate) fn accept_all(house: &Arc<House>, listeners: &[TcpListener], wake: &i
         polled.push(PollFd::new(wake, PollFlags::IN));
         match poll(&mut polled, None) {
             Err(rustix::io::Errno::INTR) => continue,
-            Err(error) => return failed(house, &error),
+            Err(error) => {
+                // Out of memory, most likely: smrd must not live on deaf.
+                failed(house, &error);
+                thread::sleep(Duration::from_millis(100));
+                continue;
+            }
             Ok(_) => {}
         }
         let ready: Vec<bool> = polled.iter().map(|p| !p.revents().is_empty()).collect();

@@ -16,6 +16,7 @@ use smr_name::Class;
 
 use crate::audit::{Log, Sink};
 use crate::config::{Config, ConfigError, Level};
+use crate::limits;
 use crate::server::{Server, ServerError};
 
 /// Says why smrd does not run.
@@ -75,6 +76,9 @@ pub fn run(path: &Path, sink: Sink, ready_fd: Option<u32>) -> Result<(), RunErro
         .map_err(RunError::Signals)?;
     // Before anyone is told to send them.
     let mut signals = Signals::new([SIGTERM, SIGINT, SIGHUP]).map_err(RunError::Signals)?;
+    for refused in limits::set() {
+        log.line(Level::Warn, "limits").with("why", refused).send();
+    }
     let server = Server::start(config, log.clone())?;
     ready(server.addresses(), ready_fd)?;
     for signal in signals.forever() {

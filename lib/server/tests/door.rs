@@ -167,13 +167,19 @@ fn records_change_only_step_by_step() {
     let card = town.ca.card("ana");
     let laptop = person(&card, "ana");
     let mut at_laptop = laptop.enrol(&town);
-    let phone = laptop.with_device(&town.ca, &card, "phone");
+    let mut phone = laptop.with_device(&town.ca, &card, "phone");
     let mut at_phone = phone.enrol(&town);
     // The old record again is a rollback.
     assert_eq!(
         refused(&publish(&mut at_phone, &laptop.record)),
         Class::Denied
     );
+    // Nor can a number be passed over: what came between could not be judged.
+    let missed = phone.next(&town.ca, |_| {});
+    let filed = std::mem::replace(&mut phone.record, missed);
+    let skipped = phone.next(&town.ca, |_| {});
+    phone.record = filed;
+    assert_eq!(refused(&publish(&mut at_phone, &skipped)), Class::Denied);
     // A third device is one too many here.
     let third = phone.with_device(&town.ca, &card, "third");
     assert_eq!(

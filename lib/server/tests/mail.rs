@@ -192,6 +192,104 @@ fn a_restart_keeps_devices_and_postmarks() {
     assert_eq!(count, 1);
 }
 
+/// Removes what is in a folder of an account, as a crash before it would have.
+fn never_linked(town: &Town, shelf: &str) {
+    let shelf = town.path("deep/store/accounts").join(shelf);
+    let files: Vec<_> = std::fs::read_dir(&shelf).unwrap().collect();
+    assert_eq!(files.len(), 1, "{shelf:?}");
+    for file in files {
+        std::fs::remove_file(file.unwrap().path()).unwrap();
+    }
+}
+
+#[test]
+fn a_deposit_cut_between_two_recipients_is_completed() {
+    let mut town = Town::new();
+    let people = ["ana", "rui", "eva"].map(|who| person(&town.ca.card(who), who));
+    for person in &people {
+        person.enrol(&town);
+    }
+    people[0]
+        .login(&town)
+        .send(id(1), b"first bytes", &["rui", "eva"]);
+    assert!(town.stop());
+    never_linked(&town, "eva/inbox/new");
+    never_linked(&town, "ana/sent/cur");
+    town.start();
+    // Sealed anew; what one of them may have read already, all of them get.
+    let mut ana = people[0].login(&town);
+    let notes = ana.send(id(1), b"other bytes!", &["rui", "eva"]);
+    let hashes: Vec<_> = notes.iter().map(|n| opened(&town, n).sha256).collect();
+    assert_eq!(hashes, [sha256(b"first bytes"); 3]);
+    for person in &people[1..] {
+        let mut reader = person.login(&town);
+        assert_eq!(reader.ask_with(&fetch(1), &[]).1, b"first bytes");
+    }
+    assert_eq!(
+        ana.send(id(1), b"third bytes", &["rui", "eva"]),
+        notes,
+        "a repetition"
+    );
+}
+
+#[test]
+fn deposits_of_one_message_at_once_agree() {
+    let town = Town::new();
+    let people = ["ana", "rui", "eva"].map(|who| person(&town.ca.card(who), who));
+    for person in &people {
+        person.enrol(&town);
+    }
+    for number in 1..=10 {
+        let marks: Vec<Vec<String>> = std::thread::scope(|scope| {
+            let send = |body: u8, to: [&'static str; 2]| {
+                let (ana, town) = (&people[0], &town);
+                scope.spawn(move || {
+                    let mut notes = ana.login(town).send(id(number), &[body; 99], &to);
+                    notes.sort();
+                    notes
+                })
+            };
+            let all = [send(1, ["rui", "eva"]), send(2, ["eva", "rui"])];
+            all.map(|t| t.join().unwrap()).into()
+        });
+        assert_eq!(marks[0], marks[1]);
+    }
+}
+
+#[test]
+fn nobody_has_read_what_he_never_fetched() {
+    let town = Town::new();
+    let (mut ana, mut rui) = two(&town);
+    ana.send(id(1), b"for rui", &["rui"]);
+    let mark = Request::MarkRead { id: id(1) };
+    assert_eq!(refused(&rui.ask(&mark)), Class::Denied);
+    assert_eq!(states(&mut ana, 1, "rui"), Progress::Deposited);
+    assert_eq!(
+        refused(&rui.ask_with(&give_receipt(id(1), b"r"), b"r").0),
+        Class::Denied
+    );
+    rui.ask_with(&fetch(1), &[]);
+    assert_eq!(rui.ask(&mark), Reply::Done);
+}
+
+#[test]
+fn too_many_receipts_are_called_so() {
+    let town = Town::new();
+    let (mut ana, mut rui) = two(&town);
+    ana.send(id(1), b"for rui", &["rui"]);
+    rui.ask_with(&fetch(1), &[]);
+    rui.ask(&Request::MarkRead { id: id(1) });
+    let mut give = |n: u8| rui.ask_with(&give_receipt(id(1), &[n]), &[n]).0;
+    for number in 1..=16 {
+        assert!(matches!(give(number), Reply::Postmarks { .. }));
+    }
+    let Reply::Refused { class, text, .. } = give(17) else {
+        panic!("a receipt too many was taken");
+    };
+    assert_eq!(class, Class::Denied);
+    assert!(text.contains("receipts"), "{text}");
+}
+
 #[test]
 fn nobody_reads_what_is_not_his() {
     let town = Town::new();

@@ -3,11 +3,13 @@
 //! Never signs a postmark before the message is durable.
 
 use std::collections::HashSet;
+use std::fs::File;
+use std::io::Read;
 
 use smr_channel::reply::Reply;
 use smr_evidence::postmark::{self, Kind, Postmark};
 use smr_name::{Class, MailboxName, MessageId};
-use smr_store::{Facts, Folder, Placed};
+use smr_store::{Facts, Folder, Placed, Spool};
 
 use super::{Answer, Intake, Offer, Visit, account};
 use crate::config::{Level, size_text};
@@ -109,25 +111,11 @@ pub(super) fn deposit<'a>(
             "a deposit came without an accepted offer",
         ));
     };
-    let spooled = taken
-        .finish(&offer.sha256)?
-        .finish()
-        .map_err(|e| house.disk(e.into()))?;
+    let spool = taken.finish(&offer.sha256)?;
+    let _turn = house.underway.enter(&visit.who, offer.id);
     let placed = match earlier(house, &visit.who, &offer)? {
         Some(placed) => placed,
-        None => {
-            let facts = Facts {
-                id: offer.id,
-                sender: visit.who.clone(),
-                sha256: offer.sha256,
-                cms: offer.cms,
-                time: now,
-            };
-            let placed = house
-                .store
-                .deposit(&spooled, &facts, &offer.mailboxes, true);
-            placed.map_err(|e| house.disk(e))?
-        }
+        None => place(house, &visit.who, &offer, spool, now)?,
     };
     let postmarks = placed
         .iter()
@@ -143,6 +131,79 @@ pub(super) fn deposit<'a>(
         .with("repeated", placed.iter().all(|p| p.repeated))
         .send();
     Ok(Answer::plain(Reply::Postmarks { postmarks }))
+}
+
+/// Places the message, or what was placed of it before a crash.
+fn place(
+    house: &House,
+    sender: &MailboxName,
+    offer: &Offer,
+    spool: Spool,
+    now: i64,
+) -> Result<Vec<Placed>, Refusal> {
+    let (spool, sha256, cms) = match begun(house, sender, offer)? {
+        Some(begun) => begun,
+        None => (spool, offer.sha256, offer.cms),
+    };
+    let spooled = spool.finish().map_err(|e| house.disk(e.into()))?;
+    let facts = Facts {
+        id: offer.id,
+        sender: sender.clone(),
+        sha256,
+        cms,
+        time: now,
+    };
+    let placed = house
+        .store
+        .deposit(&spooled, &facts, &offer.mailboxes, true);
+    placed.map_err(|e| house.disk(e))
+}
+
+/// Returns a copy of the message, and its hashes, where an earlier deposit of
+/// it reached some inbox and was cut off before the own copy, which comes last:
+/// sealed anew it has other bytes, and a reader may have the first already.
+fn begun(
+    house: &House,
+    sender: &MailboxName,
+    offer: &Offer,
+) -> Result<Option<(Spool, [u8; 32], [u8; 32])>, Refusal> {
+    let entry = |name: &MailboxName, folder| {
+        let found = house.store.entry(name, folder, offer.id, Some(sender));
+        found.map_err(|e| house.disk(e))
+    };
+    if entry(sender, Folder::Sent)?.is_some() {
+        return Ok(None);
+    }
+    for name in &offer.mailboxes {
+        if let Some((there, _)) = entry(name, Folder::Inbox)? {
+            if (there.sha256, there.cms) == (offer.sha256, offer.cms) {
+                return Ok(None);
+            }
+            let found = house
+                .store
+                .open_message(name, Folder::Inbox, offer.id, Some(sender));
+            let (entry, _, mut file) = found.map_err(|e| house.disk(e))?;
+            let mut spool = house.store.spool().map_err(|e| house.disk(e))?;
+            copy(house, &mut file, &mut spool)?;
+            return Ok(Some((spool, entry.sha256, entry.cms)));
+        }
+    }
+    Ok(None)
+}
+
+fn copy(house: &House, file: &mut File, spool: &mut Spool) -> Result<(), Refusal> {
+    let mut part = vec![0; 64 << 10];
+    loop {
+        let count = file.read(&mut part).map_err(|error| {
+            let line = house.log.line(Level::Error, "store");
+            line.with("why", error).send();
+            Refusal::new(Class::Io, "the repository cannot read its store")
+        })?;
+        match part.get(..count) {
+            None | Some([]) => return Ok(()),
+            Some(bytes) => spool.write(bytes).map_err(|e| house.disk(e.into()))?,
+        }
+    }
 }
 
 /// Returns where the sender put a message of this id before, in all the same

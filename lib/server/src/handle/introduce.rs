@@ -171,6 +171,17 @@ pub(super) fn replace(
     if filed.digest == account.digest {
         return Ok(());
     }
+    if account.number != filed.number.saturating_add(1) {
+        return Err(Refusal::new(
+            Class::Denied,
+            format!(
+                "the record has number {}, expected {}",
+                account.number,
+                filed.number.saturating_add(1)
+            ),
+        )
+        .hint("fetch the account's present record and try again"));
+    }
     devices_in_bounds(house, account)?;
     house
         .store
@@ -207,6 +218,7 @@ fn welcome(
         device,
         until,
         offered: None,
+        fetched: None,
         judged,
         _presence: house.online.enter(name),
     };

@@ -152,12 +152,21 @@ pub(super) fn fetch<'a>(
     })
 }
 
-/// Marks a message of the inbox as read.
+/// Marks a message of the inbox as read; refuses one that was never fetched.
 pub(super) fn mark_read<'a>(
     house: &'a House,
     visit: &Visit,
     id: &MessageId,
 ) -> Result<Answer<'a>, Refusal> {
+    let found = house
+        .store
+        .entry(&visit.who, smr_store::Folder::Inbox, *id, None);
+    let state = found.map_err(|e| house.disk(e))?.map(|(_, state)| state);
+    // One that this session fetched may still count as new: the disk was full.
+    if state == Some(smr_store::State::New) && visit.fetched != Some(*id) {
+        let text = format!("message {id} was not fetched");
+        return Err(Refusal::new(Class::Denied, text).hint(format!("read it first: smr-recv {id}")));
+    }
     house
         .store
         .mark_read(&visit.who, *id)

@@ -16,7 +16,7 @@ use std::sync::Arc;
 use smr_channel::reply::Reply;
 use smr_channel::request::Request;
 use smr_name::{Class, Fingerprint, MailboxName, MessageId};
-use smr_store::StoreError;
+use smr_store::{MailboxError, StoreError};
 
 use crate::grounds::Grounds;
 use crate::house::House;
@@ -36,6 +36,8 @@ pub(crate) struct Visit {
     pub(crate) until: i64,
     /// The accepted offer whose deposit has not come.
     pub(crate) offered: Option<Offer>,
+    /// The message of the inbox that was sent to the reader last.
+    pub(crate) fetched: Option<MessageId>,
     /// The grounds and the change of the record on which it was let in.
     judged: (Arc<Grounds>, u64),
     _presence: Presence,
@@ -82,7 +84,12 @@ pub(crate) fn disk(error: &StoreError) -> Refusal {
         Class::Busy => "the repository has no room or is busy",
         Class::Missing => "no such message",
         Class::NoMailbox => "no such mailbox",
-        Class::Denied => "the message id names another message already",
+        Class::Denied => match error {
+            StoreError::Mailbox(MailboxError::TooManyReceipts { .. }) => {
+                "too many receipts were given for this message already"
+            }
+            _ => "the message id names another message already",
+        },
         _ => "the repository cannot read or write its store",
     };
     Refusal::new(class, text)
