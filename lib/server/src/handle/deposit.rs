@@ -8,7 +8,7 @@ use std::io::Read;
 
 use smr_channel::reply::Reply;
 use smr_evidence::postmark::{self, Kind, Postmark};
-use smr_name::{Class, MailboxName, MessageId};
+use smr_name::{Class, EntryName, MailboxName, MessageId};
 use smr_store::{Facts, Folder, Placed, Spool};
 
 use super::{Answer, Intake, Offer, Visit, account};
@@ -142,7 +142,7 @@ fn place(
     now: i64,
 ) -> Result<Vec<Placed>, Refusal> {
     let (spool, sha256, cms) = match begun(house, sender, offer)? {
-        Some(begun) => begun,
+        Some((spool, entry)) => (spool, entry.sha256, entry.cms),
         None => (spool, offer.sha256, offer.cms),
     };
     let spooled = spool.finish().map_err(|e| house.disk(e.into()))?;
@@ -159,14 +159,14 @@ fn place(
     placed.map_err(|e| house.disk(e))
 }
 
-/// Returns a copy of the message, and its hashes, where an earlier deposit of
+/// Returns a copy of the message, and its entry, where an earlier deposit of
 /// it reached some inbox and was cut off before the own copy, which comes last:
 /// sealed anew it has other bytes, and a reader may have the first already.
 fn begun(
     house: &House,
     sender: &MailboxName,
     offer: &Offer,
-) -> Result<Option<(Spool, [u8; 32], [u8; 32])>, Refusal> {
+) -> Result<Option<(Spool, EntryName)>, Refusal> {
     let entry = |name: &MailboxName, folder| {
         let found = house.store.entry(name, folder, offer.id, Some(sender));
         found.map_err(|e| house.disk(e))
@@ -185,7 +185,7 @@ fn begun(
             let (entry, _, mut file) = found.map_err(|e| house.disk(e))?;
             let mut spool = house.store.spool().map_err(|e| house.disk(e))?;
             copy(house, &mut file, &mut spool)?;
-            return Ok(Some((spool, entry.sha256, entry.cms)));
+            return Ok(Some((spool, entry)));
         }
     }
     Ok(None)
