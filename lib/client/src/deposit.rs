@@ -8,14 +8,16 @@ use std::rc::Rc;
 
 use rand_core::{OsRng, RngCore};
 use sha2::{Digest, Sha256};
+use smr_channel::request::Folder;
 use smr_evidence::account::Account;
 use smr_evidence::envelope::{self, Author};
 pub use smr_evidence::envelope::{Part, ReceiptWanted};
-use smr_evidence::postmark::{self, Kind};
+use smr_evidence::postmark::{self, Kind, Postmark};
 use smr_name::{Address, Class, MailboxName, MessageId};
 use smr_seal::Recipient;
 
 use crate::failure::Failure;
+use crate::known::Mark;
 use crate::session::Offer;
 use crate::spool::Spool;
 use crate::user::User;
@@ -49,7 +51,7 @@ pub fn send(user: &mut User, letter: Letter, id: MessageId) -> Result<Vec<Mailbo
     let cc = full(user, &letter.cc)?;
     let mailboxes = addressees(&to, &cc);
     if mailboxes.is_empty() {
-        return Err(Failure::new(Class::Usage, "no addressee"));
+        return Err(Failure::new(Class::Usage, "no addressee").hint("smr-send MAILBOX"));
     }
     let own = user.account(&user.address.mailbox.clone())?;
     let recipients = recipients(user, &mailboxes, &own)?;
@@ -107,7 +109,8 @@ fn deposit(user: &mut User, spool: Spool, offer: Offer) -> Result<Vec<MailboxNam
         )));
     }
     for ((kind, mailbox), note) in expected.into_iter().zip(&notes) {
-        check_postmark(user, kind, mailbox, note, &offer)?;
+        let mark = check_postmark(user, kind, mailbox, note, &offer)?;
+        promised(user, &mark)?;
         // Of a message to oneself, the postmark of its arrival says it all.
         if kind == Kind::Message || !offer.mailboxes.contains(&own) {
             user.known.keep_postmark(&offer.id, mailbox, note)?;
@@ -131,7 +134,7 @@ fn check_postmark(
     mailbox: &MailboxName,
     note: &str,
     offer: &Offer,
-) -> Result<(), Failure> {
+) -> Result<Postmark, Failure> {
     let mark = postmark::open(note, &user.server.postmark, &user.repository)
         .map_err(|error| unkept(&error.to_string()))?;
     let holds = mark.kind == kind
@@ -142,18 +145,38 @@ fn check_postmark(
         && mark.sha256 == offer.sha256
         && mark.cms == offer.cms;
     match holds {
-        true => Ok(()),
+        true => Ok(mark),
         false => Err(unkept(&format!(
             "the postmark for \"{mailbox}\" is another message's"
         ))),
     }
 }
 
-fn unkept(why: &str) -> Failure {
+/// Remembers how far a postmark says that a folder of one's own is: the next
+/// listing must hold it.
+fn promised(user: &User, postmark: &Postmark) -> Result<(), Failure> {
+    let own = &user.address.mailbox;
+    let folder = match postmark.kind {
+        Kind::Copy => Folder::Sent,
+        Kind::Message if postmark.mailbox == *own => Folder::Inbox,
+        _ => return Ok(()),
+    };
+    let mark = Mark {
+        number: postmark.number,
+        head: postmark.head,
+    };
+    user.known
+        .see_promise(own, &user.repository, folder, &mark)?;
+    Ok(())
+}
+
+/// Says that what smrd signed is not what it was to sign.
+pub(crate) fn unkept(why: &str) -> Failure {
     Failure::new(
         Class::Untrusted,
         format!("smrd did not keep its word: {why}"),
     )
+    .hint("keep your state folder; ask the operator what happened")
 }
 
 fn spool_failed(error: &std::io::Error) -> Failure {

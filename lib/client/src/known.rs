@@ -4,15 +4,16 @@
 //! Verifies no signature: callers bring what has verified already.
 
 mod form;
+mod heads;
 
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
-use smr_channel::request::Folder;
 use smr_evidence::trust::Person;
-use smr_name::{Class, Fingerprint, Head, MailboxName, MessageId, RepositoryName};
+use smr_name::{Class, Fingerprint, MailboxName, MessageId, RepositoryName};
 
-use self::form::{ContactFile, MarkFile, load, save};
+use self::form::{ContactFile, load, save};
+pub use self::heads::Mark;
 use crate::home::Home;
 use crate::private::{self, Lock, PrivateError};
 
@@ -136,27 +137,10 @@ pub struct Contact {
     pub digest: [u8; 32],
 }
 
-/// How far a mailbox had come.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Mark {
-    /// The sequence number of its newest entry; 0 for an empty one.
-    pub number: u64,
-    /// Its head after that entry.
-    pub head: Head,
-}
-
 /// The folder of what is known.
 #[derive(Clone, Debug)]
 pub struct Known {
     home: Home,
-}
-
-fn folder_name(folder: Folder) -> &'static str {
-    match folder {
-        Folder::Inbox => "inbox",
-        Folder::Sent => "sent",
-        Folder::Receipts => "receipts",
-    }
 }
 
 // Numbers only rise, and one number means one digest.
@@ -180,12 +164,6 @@ fn compare(
     }
 }
 
-fn load_mark(path: PathBuf) -> Result<Option<Mark>, KnownError> {
-    load::<MarkFile>(&path)?
-        .map(|file| file.into_mark().ok_or(KnownError::Damaged(path)))
-        .transpose()
-}
-
 impl Known {
     /// Opens what is known below `home`; makes nothing yet.
     pub fn new(home: &Home) -> Known {
@@ -206,26 +184,6 @@ impl Known {
     fn contact_file(&self, mailbox: &MailboxName, repository: &RepositoryName) -> PathBuf {
         let dir = self.home.known().join("accounts").join(repository.as_str());
         dir.join(format!("{mailbox}.toml"))
-    }
-
-    fn mark_file(
-        &self,
-        mailbox: &MailboxName,
-        repository: &RepositoryName,
-        folder: Folder,
-    ) -> PathBuf {
-        let dir = self.home.known().join("heads").join(repository.as_str());
-        dir.join(format!("{mailbox}.{}.toml", folder_name(folder)))
-    }
-
-    fn promise_file(
-        &self,
-        mailbox: &MailboxName,
-        repository: &RepositoryName,
-        folder: Folder,
-    ) -> PathBuf {
-        let file = self.mark_file(mailbox, repository, folder);
-        file.with_extension("promised.toml")
     }
 
     fn record_file(&self, mailbox: &MailboxName, repository: &RepositoryName) -> PathBuf {
@@ -332,79 +290,6 @@ impl Known {
         Ok(record.filter(|der| *Fingerprint::of(der).as_bytes() == contact.digest))
     }
 
-    /// Returns how far a folder of an own mailbox had come, or none.
-    pub fn mark(
-        &self,
-        mailbox: &MailboxName,
-        repository: &RepositoryName,
-        folder: Folder,
-    ) -> Result<Option<Mark>, KnownError> {
-        load_mark(self.mark_file(mailbox, repository, folder))
-    }
-
-    /// Returns the marks that a folder of an own mailbox must have: how far it
-    /// was seen, and how far a postmark said that it is.
-    pub fn due(
-        &self,
-        mailbox: &MailboxName,
-        repository: &RepositoryName,
-        folder: Folder,
-    ) -> Result<Vec<Mark>, KnownError> {
-        let seen = self.mark(mailbox, repository, folder)?;
-        let promised = load_mark(self.promise_file(mailbox, repository, folder))?;
-        Ok(seen.into_iter().chain(promised).collect())
-    }
-
-    /// Keeps how far a postmark says that a folder of an own mailbox is, the
-    /// furthest one; refuses another head under the same number.
-    pub fn see_promise(
-        &self,
-        mailbox: &MailboxName,
-        repository: &RepositoryName,
-        folder: Folder,
-        promised: &Mark,
-    ) -> Result<(), KnownError> {
-        let _lock = self.lock()?;
-        let path = self.promise_file(mailbox, repository, folder);
-        let what = || format!("{} of \"{mailbox}@{repository}\"", folder_name(folder));
-        if let Some(known) = load_mark(path.clone())? {
-            // Two tools may send at once and come here in any order; and a
-            // deposit that is repeated has its first postmark again.
-            if known.number > promised.number {
-                return Ok(());
-            }
-            let seen = (promised.number, promised.head.as_bytes());
-            compare(what, (known.number, known.head.as_bytes()), seen)?;
-        }
-        save(&path, &MarkFile::from(promised))
-    }
-
-    /// Keeps how far a folder has come; refuses a lower number, or another
-    /// head under the same number. That the new head extends the old one is
-    /// the caller's to check, who has the entries.
-    pub fn see_mark(
-        &self,
-        mailbox: &MailboxName,
-        repository: &RepositoryName,
-        folder: Folder,
-        seen: &Mark,
-    ) -> Result<Sighting, KnownError> {
-        let _lock = self.lock()?;
-        let sighting = match self.mark(mailbox, repository, folder)? {
-            None => Sighting::First,
-            Some(known) => compare(
-                || format!("{} of \"{mailbox}@{repository}\"", folder_name(folder)),
-                (known.number, known.head.as_bytes()),
-                (seen.number, seen.head.as_bytes()),
-            )?,
-        };
-        if sighting != Sighting::Same {
-            let path = self.mark_file(mailbox, repository, folder);
-            save(&path, &MarkFile::from(seen))?;
-        }
-        Ok(sighting)
-    }
-
     /// Keeps the postmark that `mailbox` got for a message, byte for byte;
     /// refuses a second one that differs.
     pub fn keep_postmark(
@@ -454,6 +339,9 @@ impl Known {
 
 #[cfg(test)]
 mod tests {
+    use smr_channel::request::Folder;
+    use smr_name::Head;
+
     use super::*;
     use crate::home::Places;
 
@@ -562,6 +450,44 @@ mod tests {
         let kept = known.mark(&rui(), &repo(), Folder::Inbox).unwrap();
         assert_eq!(kept, Some(mark(3, 2)));
         assert_eq!(known.mark(&rui(), &repo(), Folder::Sent).unwrap(), None);
+    }
+
+    #[test]
+    fn promises_are_due_until_they_are_met() {
+        let (_dir, known) = known();
+        let mark = |number, byte| Mark {
+            number,
+            head: Head::from_bytes([byte; 32]),
+        };
+        let promise = |m: &Mark| known.see_promise(&rui(), &repo(), Folder::Sent, m);
+        let due = || known.due(&rui(), &repo(), Folder::Sent).unwrap();
+        assert_eq!(due(), []);
+        promise(&mark(4, 1)).unwrap();
+        promise(&mark(3, 2)).unwrap();
+        promise(&mark(4, 1)).unwrap();
+        assert_eq!(due(), [mark(4, 1)]);
+        let error = promise(&mark(4, 2)).unwrap_err();
+        assert!(matches!(error, KnownError::Forked { number: 4, .. }));
+        known
+            .see_mark(&rui(), &repo(), Folder::Sent, &mark(2, 5))
+            .unwrap();
+        promise(&mark(6, 3)).unwrap();
+        assert_eq!(due(), [mark(2, 5), mark(6, 3)]);
+    }
+
+    #[test]
+    fn a_record_is_kept_with_its_contact() {
+        let (_dir, known) = known();
+        let mut seen = contact("1", 1, 1);
+        seen.digest = *Fingerprint::of(b"record").as_bytes();
+        assert_eq!(known.record(&rui(), &repo(), &seen).unwrap(), None);
+        known
+            .see_contact(&rui(), &repo(), &seen, b"record")
+            .unwrap();
+        let kept = known.record(&rui(), &repo(), &seen).unwrap();
+        assert_eq!(kept.as_deref(), Some(&b"record"[..]));
+        let other = contact("1", 1, 9);
+        assert_eq!(known.record(&rui(), &repo(), &other).unwrap(), None);
     }
 
     #[test]

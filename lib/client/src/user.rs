@@ -8,7 +8,7 @@ use std::rc::Rc;
 
 use smr_channel::identity::Identity as ServerIdentity;
 use smr_evidence::account::{self, Account};
-use smr_evidence::trust::{Crl, Rules, TrustStore};
+use smr_evidence::trust::{Crl, Revocation, Rules, SignedData, TrustStore};
 use smr_name::{Address, Class, MailboxName, RepositoryName};
 
 use crate::agent::{AgentKeys, AgentSigner, Connection};
@@ -41,7 +41,7 @@ pub struct User {
     /// The time of all verdicts, unix seconds.
     pub now: i64,
     trust: TrustStore,
-    accounts: BTreeMap<MailboxName, Rc<Account>>,
+    accounts: BTreeMap<MailboxName, (Rc<Account>, Vec<u8>)>,
 }
 
 impl User {
@@ -57,6 +57,7 @@ impl User {
                 Class::Untrusted,
                 format!("repository \"{repository}\" is not known"),
             )
+            .hint("smr-register --server-key FINGERPRINT")
         })?;
         let server = ServerIdentity::parse(&pinned.identity)
             .map_err(|error| Failure::new(Class::Io, error.to_string()))?;
@@ -111,7 +112,8 @@ impl User {
                     "\"{address}\" is at another repository than \"{}\"",
                     self.repository
                 ),
-            )),
+            )
+            .hint("smr-ls users")),
             _ => Ok(address.mailbox.clone()),
         }
     }
@@ -124,7 +126,7 @@ impl User {
     /// Asks for an account, verifies its record, and compares it with what is
     /// remembered: another person, or an older record, is refused (76).
     pub fn account(&mut self, name: &MailboxName) -> Result<Rc<Account>, Failure> {
-        if let Some(account) = self.accounts.get(name) {
+        if let Some((account, _)) = self.accounts.get(name) {
             return Ok(account.clone());
         }
         let published = self.session.account(name)?;
@@ -139,17 +141,88 @@ impl User {
                     "asked for \"{name}\", smrd sent the record of \"{}\"",
                     account.address
                 ),
-            ));
+            )
+            .hint("ask the repository's operator what happened"));
+        }
+        self.remember(name, &account, &published.record)
+            .map_err(about)?;
+        let account = Rc::new(account);
+        let kept = (account.clone(), published.record);
+        self.accounts.insert(name.clone(), kept);
+        Ok(account)
+    }
+
+    /// Returns the very record that [`User::account`] verified.
+    pub fn record(&mut self, name: &MailboxName) -> Result<Vec<u8>, Failure> {
+        self.account(name)?;
+        let kept = self.accounts.get(name).map(|(_, record)| record.clone());
+        kept.ok_or_else(|| Failure::new(Class::Broken, "a verified account is not kept"))
+    }
+
+    /// Goes on at a later time: looks at every account anew.
+    pub fn go_on(&mut self, now: i64) {
+        self.now = now;
+        self.accounts.clear();
+    }
+
+    /// Compares an account with what is known of it, and keeps it.
+    fn remember(
+        &self,
+        name: &MailboxName,
+        account: &Account,
+        record: &[u8],
+    ) -> Result<(), Failure> {
+        if let Some(known) = self.known.contact(name, &self.repository)?
+            && known.person == account.person
+            && known.number < account.number
+        {
+            self.check_follows(name, &known, account)?;
         }
         let seen = Contact {
             person: account.person.clone(),
             number: account.number,
             digest: account.digest,
         };
-        self.known.see_contact(name, &self.repository, &seen)?;
-        let account = Rc::new(account);
-        self.accounts.insert(name.clone(), account.clone());
-        Ok(account)
+        self.known
+            .see_contact(name, &self.repository, &seen, record)?;
+        Ok(())
+    }
+
+    /// Verifies that a newer record may come after the one known: a removed
+    /// device could otherwise bring itself back, with smrd's help.
+    fn check_follows(
+        &self,
+        name: &MailboxName,
+        known: &Contact,
+        new: &Account,
+    ) -> Result<(), Failure> {
+        let altered = |why: String| {
+            Failure::new(Class::Untrusted, why).hint("ask that person by another way")
+        };
+        let next = known.number.checked_add(1) == Some(new.number);
+        if next && new.previous != Some(known.digest) {
+            return Err(altered(
+                "its record follows another than the one known".into(),
+            ));
+        }
+        let Some(der) = self.known.record(name, &self.repository, known)? else {
+            return Ok(());
+        };
+        // It was judged when it came; what is long expired still binds.
+        let then = SignedData::parse(&der).map(|signed| signed.signing_time());
+        let Ok(then) = then else { return Ok(()) };
+        let rules = Rules {
+            now: then,
+            revocation: Revocation::Off,
+            max_age: None,
+            ..self.rules()
+        };
+        // Where our anchors are others by now it cannot be opened any more:
+        // the person, the number and the chain were compared all the same.
+        match account::open(&der, &self.trust, &rules) {
+            Ok(old) => account::follows(&old, new).map_err(|e| altered(e.to_string())),
+            Err(_) => Ok(()),
+        }
     }
 
     /// Takes revocation lists from smrd: they are signed, and verified where

@@ -1,0 +1,130 @@
+//! How far the folders of an own mailbox have come: what was seen of them, and
+//! what postmarks say.
+//!
+//! Walks no chain: that a head extends another is the caller's to check.
+
+use std::path::PathBuf;
+
+use smr_channel::request::Folder;
+use smr_name::{Head, MailboxName, RepositoryName};
+
+use super::form::{MarkFile, load, save};
+use super::{Known, KnownError, Sighting, compare};
+
+/// How far a mailbox had come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Mark {
+    /// The sequence number of its newest entry; 0 for an empty one.
+    pub number: u64,
+    /// Its head after that entry.
+    pub head: Head,
+}
+
+fn folder_name(folder: Folder) -> &'static str {
+    match folder {
+        Folder::Inbox => "inbox",
+        Folder::Sent => "sent",
+        Folder::Receipts => "receipts",
+    }
+}
+
+fn load_mark(path: PathBuf) -> Result<Option<Mark>, KnownError> {
+    load::<MarkFile>(&path)?
+        .map(|file| file.into_mark().ok_or(KnownError::Damaged(path)))
+        .transpose()
+}
+
+impl Known {
+    fn mark_file(
+        &self,
+        mailbox: &MailboxName,
+        repository: &RepositoryName,
+        folder: Folder,
+    ) -> PathBuf {
+        let dir = self.home.known().join("heads").join(repository.as_str());
+        dir.join(format!("{mailbox}.{}.toml", folder_name(folder)))
+    }
+
+    fn promise_file(
+        &self,
+        mailbox: &MailboxName,
+        repository: &RepositoryName,
+        folder: Folder,
+    ) -> PathBuf {
+        let file = self.mark_file(mailbox, repository, folder);
+        file.with_extension("promised.toml")
+    }
+
+    /// Returns how far a folder of an own mailbox had come, or none.
+    pub fn mark(
+        &self,
+        mailbox: &MailboxName,
+        repository: &RepositoryName,
+        folder: Folder,
+    ) -> Result<Option<Mark>, KnownError> {
+        load_mark(self.mark_file(mailbox, repository, folder))
+    }
+
+    /// Returns the marks that a folder of an own mailbox must have: how far it
+    /// was seen, and how far a postmark said that it is.
+    pub fn due(
+        &self,
+        mailbox: &MailboxName,
+        repository: &RepositoryName,
+        folder: Folder,
+    ) -> Result<Vec<Mark>, KnownError> {
+        let seen = self.mark(mailbox, repository, folder)?;
+        let promised = load_mark(self.promise_file(mailbox, repository, folder))?;
+        Ok(seen.into_iter().chain(promised).collect())
+    }
+
+    /// Keeps how far a postmark says that a folder of an own mailbox is, the
+    /// furthest one; refuses another head under the same number.
+    pub fn see_promise(
+        &self,
+        mailbox: &MailboxName,
+        repository: &RepositoryName,
+        folder: Folder,
+        promised: &Mark,
+    ) -> Result<(), KnownError> {
+        let _lock = self.lock()?;
+        let path = self.promise_file(mailbox, repository, folder);
+        let what = || format!("{} of \"{mailbox}@{repository}\"", folder_name(folder));
+        if let Some(known) = load_mark(path.clone())? {
+            // Two tools may send at once and come here in any order; and a
+            // deposit that is repeated has its first postmark again.
+            if known.number > promised.number {
+                return Ok(());
+            }
+            let seen = (promised.number, promised.head.as_bytes());
+            compare(what, (known.number, known.head.as_bytes()), seen)?;
+        }
+        save(&path, &MarkFile::from(promised))
+    }
+
+    /// Keeps how far a folder has come; refuses a lower number, or another
+    /// head under the same number. That the new head extends the old one is
+    /// the caller's to check, who has the entries.
+    pub fn see_mark(
+        &self,
+        mailbox: &MailboxName,
+        repository: &RepositoryName,
+        folder: Folder,
+        seen: &Mark,
+    ) -> Result<Sighting, KnownError> {
+        let _lock = self.lock()?;
+        let sighting = match self.mark(mailbox, repository, folder)? {
+            None => Sighting::First,
+            Some(known) => compare(
+                || format!("{} of \"{mailbox}@{repository}\"", folder_name(folder)),
+                (known.number, known.head.as_bytes()),
+                (seen.number, seen.head.as_bytes()),
+            )?,
+        };
+        if sighting != Sighting::Same {
+            let path = self.mark_file(mailbox, repository, folder);
+            save(&path, &MarkFile::from(seen))?;
+        }
+        Ok(sighting)
+    }
+}
