@@ -122,16 +122,27 @@ fn one(edge: &Edge, args: &Args) -> Result<u8, Stop> {
     let id = fetch::find_in(&mut user, Folder::Sent, prefix)?;
     match (&args.export, args.wait) {
         (Some(file), _) => receipts::export(&mut user, id, file)?,
-        (None, seconds) => return wait(&mut user, id, Duration::from_secs(seconds.unwrap_or(0))),
+        (None, seconds) => {
+            return Ok(wait(
+                &mut user,
+                id,
+                Duration::from_secs(seconds.unwrap_or(0)),
+            )?);
+        }
     }
     Ok(0)
 }
 
-fn wait(user: &mut User, id: MessageId, limit: Duration) -> Result<u8, Stop> {
+fn wait(user: &mut User, id: MessageId, limit: Duration) -> Result<u8, Failure> {
     let (began, mut pause) = (Instant::now(), FIRST_PAUSE);
     loop {
-        let standings = receipts::standings(user, &[id])?;
-        if standings.iter().flatten().all(Standing::is_good) {
+        // A receipt signed after the call is not from the future.
+        user.go_on(edge::now());
+        let given = receipts::given(user)?;
+        if receipts::standing(user, id, &given)?
+            .iter()
+            .all(Standing::is_good)
+        {
             return Ok(0);
         }
         let left = limit.saturating_sub(began.elapsed());
@@ -150,18 +161,27 @@ fn status(
     outcome: &mut Outcome,
 ) -> Result<(), Stop> {
     let mut out = Out::stdout();
-    let standings = receipts::standings(user, ids)?;
+    let given = receipts::given(user)?;
     let mut table = Table::new(&[]);
-    for standing in standings.iter().flatten() {
-        let told = Told::of(standing);
-        if matches!(standing.receipt, Some(Err(_))) {
-            outcome.note(Class::Forged.code());
-        }
-        match edge.common.json {
-            true => out.json(told.json(standing)).map_err(Stop::Out)?,
-            false => {
-                let short = out.is_terminal();
-                table.row(told.row(standing, short.then_some(edge.now)));
+    for id in ids {
+        let standings = match receipts::standing(user, *id, &given) {
+            Ok(standings) => standings,
+            Err(failure) => {
+                outcome.note(Stop::Failure(failure).tell(&edge.report));
+                continue;
+            }
+        };
+        for standing in &standings {
+            let told = Told::of(standing);
+            if let Some(Err(failure)) = &standing.receipt {
+                outcome.note(failure.class.code());
+            }
+            match edge.common.json {
+                true => out.json(told.json(standing)).map_err(Stop::Out)?,
+                false => {
+                    let short = out.is_terminal();
+                    table.row(told.row(standing, short.then_some(edge.now)));
+                }
             }
         }
     }

@@ -53,7 +53,8 @@ impl PrivateError {
     }
 }
 
-fn is_full(error: &io::Error) -> bool {
+/// Tells a full disk, which may have room later, from other failures.
+pub(crate) fn is_full(error: &io::Error) -> bool {
     matches!(
         error.kind(),
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded
@@ -140,13 +141,55 @@ pub fn replace(path: &Path, bytes: &[u8]) -> Result<(), PrivateError> {
 
 /// Puts `bytes` at `path` like [`replace`], but refuses where there is a file.
 pub fn create(path: &Path, bytes: &[u8]) -> Result<(), PrivateError> {
-    let written = write_beside(path, bytes)?;
-    match written.persist_noclobber(path) {
-        Ok(_) => sync_parent(path),
-        Err(e) if e.error.kind() == io::ErrorKind::AlreadyExists => {
-            Err(PrivateError::Exists(path.to_owned()))
+    make_dir(parent(path))?;
+    let fresh = Fresh::beside(path)?;
+    fresh
+        .file()
+        .write_all(bytes)
+        .map_err(failed("write", path))?;
+    fresh.keep()
+}
+
+/// A file of mode 0600 that has no name yet where it will be; it is gone when
+/// dropped before it is kept.
+pub struct Fresh {
+    file: NamedTempFile,
+    path: PathBuf,
+}
+
+impl Fresh {
+    /// Begins a file for `path`, in a folder that is there; refuses where
+    /// there is a file of that name.
+    pub fn beside(path: &Path) -> Result<Fresh, PrivateError> {
+        if path.symlink_metadata().is_ok() {
+            return Err(PrivateError::Exists(path.to_owned()));
         }
-        Err(e) => Err(failed("rename into place", path)(e.error)),
+        let dir = parent(path);
+        Ok(Fresh {
+            file: NamedTempFile::new_in(dir).map_err(failed("create a file in", dir))?,
+            path: path.to_owned(),
+        })
+    }
+
+    /// Returns the file, to write into.
+    pub fn file(&self) -> &File {
+        self.file.as_file()
+    }
+
+    /// Gives the file its name, durably; refuses where somebody was faster.
+    pub fn keep(self) -> Result<(), PrivateError> {
+        let path = self.path;
+        self.file
+            .as_file()
+            .sync_all()
+            .map_err(failed("write", &path))?;
+        match self.file.persist_noclobber(&path) {
+            Ok(_) => sync_parent(&path),
+            Err(e) if e.error.kind() == io::ErrorKind::AlreadyExists => {
+                Err(PrivateError::Exists(path))
+            }
+            Err(e) => Err(failed("rename into place", &path)(e.error)),
+        }
     }
 }
 

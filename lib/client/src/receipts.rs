@@ -3,12 +3,12 @@
 //!
 //! Verifies everything before it signs; counts nothing that does not verify.
 
-use std::fs::File;
 use std::io::{Cursor, Read, Seek};
 use std::path::Path;
 
+pub use smr_channel::reply::Entry;
 pub use smr_channel::reply::Progress;
-use smr_channel::reply::{Entry, State};
+use smr_channel::reply::State;
 use smr_channel::request::Folder;
 pub use smr_evidence::bundle::Report;
 use smr_evidence::bundle::{self, Bundle, BundleError, Content, Given};
@@ -20,9 +20,11 @@ use smr_evidence::trust::{Certificate, Rules, TrustStore};
 use smr_name::{Class, MailboxName, MessageId};
 use smr_seal::Recipient;
 
+use crate::deposit::unkept;
 use crate::failure::Failure;
 use crate::fetch::{self, Message};
 use crate::listing;
+use crate::private::{self, PrivateError};
 use crate::session::Receipt;
 use crate::user::User;
 
@@ -113,12 +115,6 @@ fn check_postmark(
     notes: &[String],
     receipt: &Receipt,
 ) -> Result<(), Failure> {
-    let unkept = |why: &str| {
-        Failure::new(
-            Class::Untrusted,
-            format!("smrd did not keep its word: {why}"),
-        )
-    };
     let [note] = notes else {
         return Err(unkept("a receipt has one postmark"));
     };
@@ -128,6 +124,8 @@ fn check_postmark(
         && mark.mailbox == *sender
         && mark.sender == user.address.mailbox
         && mark.id == receipt.id
+        && mark.size == receipt.size
+        && mark.sha256 == receipt.sha256
         && mark.cms == receipt.cms;
     match holds {
         true => Ok(()),
@@ -141,15 +139,18 @@ pub fn sent(user: &mut User) -> Result<Vec<MessageId>, Failure> {
     Ok(entries.iter().map(|e| e.name.id).collect())
 }
 
-/// Says how sent messages stand with each of their addressees.
-pub fn standings(user: &mut User, ids: &[MessageId]) -> Result<Vec<Vec<Standing>>, Failure> {
-    let receipts = listing::entries(user, Folder::Receipts)?;
-    ids.iter()
-        .map(|id| standing(user, *id, &receipts))
-        .collect()
+/// Returns what lies in the folder of receipts.
+pub fn given(user: &mut User) -> Result<Vec<Entry>, Failure> {
+    listing::entries(user, Folder::Receipts)
 }
 
-fn standing(user: &mut User, id: MessageId, receipts: &[Entry]) -> Result<Vec<Standing>, Failure> {
+/// Says how a sent message stands with each of its addressees; `receipts` are
+/// those of [`given`].
+pub fn standing(
+    user: &mut User,
+    id: MessageId,
+    receipts: &[Entry],
+) -> Result<Vec<Standing>, Failure> {
     let original = fetch::fetch(user, Folder::Sent, id)?;
     let mut mailboxes: Vec<MailboxName> = Vec::new();
     for address in original.opened.headers.addressees() {
@@ -214,24 +215,28 @@ fn received(
 pub fn export(user: &mut User, id: MessageId, file: &Path) -> Result<(), Failure> {
     let message = fetch::fetch(user, Folder::Sent, id)?;
     let bundle = collect(user, &message)?;
-    let out = File::create_new(file).map_err(|error| {
-        Failure::new(
-            Class::CannotCreate,
-            format!("cannot create \"{}\": {error}", file.display()),
-        )
-    })?;
+    // It holds the message in the clear: mode 0600, and nothing half written.
+    let fresh = private::Fresh::beside(file).map_err(uncreated)?;
     let mut emit = |mut out: &mut dyn std::io::Write| {
         message
             .emit(user, Emit::Raw, &mut out)
             .map_err(|failure| std::io::Error::other(failure.to_string()))
     };
-    let out = bundle::write(&bundle, Content::Whole(&mut emit), out)?;
-    out.sync_all().map_err(|error| {
-        Failure::new(
-            Class::Io,
-            format!("cannot write \"{}\": {error}", file.display()),
-        )
-    })
+    bundle::write(&bundle, Content::Whole(&mut emit), fresh.file())?;
+    fresh.keep().map_err(uncreated)
+}
+
+fn uncreated(error: PrivateError) -> Failure {
+    let full = error.class() == Class::Busy;
+    let failure = Failure::from(error);
+    match full {
+        true => failure,
+        false => Failure {
+            class: Class::CannotCreate,
+            ..failure
+        },
+    }
+    .hint("--export another FILE")
 }
 
 fn collect(user: &mut User, message: &Message) -> Result<Bundle, Failure> {
@@ -244,13 +249,13 @@ fn collect(user: &mut User, message: &Message) -> Result<Bundle, Failure> {
     }
     let mut accounts = Vec::new();
     for name in &people {
-        user.account(name)?;
-        let record = user.session.account(name)?.record;
-        accounts.push((user.full(name), record));
+        accounts.push((user.full(name), user.record(name)?));
     }
     let mut receipts = Vec::new();
     for entry in listing::entries(user, Folder::Receipts)? {
-        if entry.name.id == id {
+        // Nobody else was asked for one; what smrd puts here beside them is
+        // no evidence.
+        if entry.name.id == id && people.contains(&entry.name.sender) {
             let (der, _) = received(user, &message.opened, &entry)?;
             receipts.push(Given {
                 by: user.full(&entry.name.sender),
