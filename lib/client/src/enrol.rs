@@ -97,6 +97,7 @@ pub fn enrol(
     let address = Address::new(wish.name.clone(), server.name.clone());
     let path = home.keyring(&wish.name, &server.name);
     refuse_second(&path, &address)?;
+    wish.backup.as_deref().map_or(Ok(()), refuse_used)?;
 
     let card = crate::token::open(&wish.token, &mut |prompt| answers.pin(prompt))?;
     check_own_card(home, settings, wish, card.as_ref(), now)?;
@@ -106,19 +107,22 @@ pub fn enrol(
     let passphrase = answers.new_passphrase()?;
     let ring = made.ring(address.clone(), &wish.label, &mut OsRng, now);
     ring.save(&path, &passphrase)?;
-    let published = publish(home, settings, wish, &server, &ring, made.record);
-    if let Err(failure) = published {
-        // Nobody knows this key: keeping it would only bar the next try.
-        fs::remove_file(&path).map_err(|e| {
-            Failure::new(
-                Class::Io,
-                format!("cannot remove \"{}\": {e}", path.display()),
-            )
-        })?;
-        return Err(failure);
+    if let Some(file) = &wish.backup {
+        write_backup(file, &address, &ring)?;
+    }
+    if let Err(failed) = publish(home, settings, wish, &server, &ring, made.record) {
+        return Err(match failed.in_doubt {
+            true => failed.failure.hint(in_doubt(&path)),
+            false => {
+                // Nobody knows these keys: they would only bar the next try.
+                remove(&path)?;
+                wish.backup.as_deref().map_or(Ok(()), remove)?;
+                failed.failure
+            }
+        });
     }
     login::keep_chain(home, &address, &ring.chain)?;
-    settle(home, wish, &server, &address, &ring)?;
+    settle(home, wish, &server, &address)?;
     Ok((address, made.fingerprint))
 }
 
@@ -163,6 +167,34 @@ fn refuse_second(path: &Path, address: &Address) -> Result<(), Failure> {
     }
 }
 
+/// Refuses a file that is there before the card is asked for anything.
+fn refuse_used(file: &Path) -> Result<(), Failure> {
+    match file.symlink_metadata().is_ok() {
+        false => Ok(()),
+        true => Err(Failure::new(
+            Class::CannotCreate,
+            format!("\"{}\" exists already", file.display()),
+        )
+        .hint("--backup another FILE")),
+    }
+}
+
+fn remove(file: &Path) -> Result<(), Failure> {
+    fs::remove_file(file).map_err(|e| {
+        Failure::new(
+            Class::Io,
+            format!("cannot remove \"{}\": {e}", file.display()),
+        )
+    })
+}
+
+fn in_doubt(ring: &Path) -> String {
+    format!(
+        "smr-login tells whether the account was made; if not, remove \"{}\" and try again",
+        ring.display()
+    )
+}
+
 /// Verifies the card as smrd and everybody else will; revocation as far as
 /// lists are at hand, for smrd looks it up in any case.
 fn check_own_card(
@@ -184,6 +216,7 @@ fn check_own_card(
                 Class::Denied,
                 format!("the certificate is refused: {error}"),
             )
+            .hint("is its authority in trust.d, and the clock right?")
         })
 }
 
@@ -221,8 +254,10 @@ impl Made {
             now + DEVICE_YEARS,
             serial,
         )?;
-        let certificate = device::issue(&request, card)
-            .map_err(|e| Failure::new(Class::Unavailable, format!("the card did not sign: {e}")))?;
+        let certificate = device::issue(&request, card).map_err(|e| {
+            Failure::new(Class::Unavailable, format!("the card did not sign: {e}"))
+                .hint("is the card in the reader?")
+        })?;
         let fingerprint = Fingerprint::of(certificate.der());
         let mut chain = vec![certificate.clone(), card.certificate().clone()];
         chain.extend(card.chain().iter().cloned());
@@ -265,6 +300,13 @@ impl Made {
     }
 }
 
+/// Why an account was not published, as far as is known.
+struct Unpublished {
+    failure: Failure,
+    /// smrd may have taken the record all the same.
+    in_doubt: bool,
+}
+
 /// Has the agent open a session with the record as its introduction, which
 /// enrols it, and leaves the session again.
 fn publish(
@@ -274,33 +316,49 @@ fn publish(
     server: &ServerIdentity,
     ring: &KeyRing,
     record: Vec<u8>,
-) -> Result<(), Failure> {
-    let mut agent = login::agent(home)?;
-    let load = login::load(
-        settings,
-        &wish.server,
-        server,
-        ring,
-        Entrance::Enrol { record },
-    )?;
-    let enrolled = agent.load(load);
-    let left = agent.logout(&ring.account);
-    enrolled?;
-    left?;
-    Ok(())
+) -> Result<(), Unpublished> {
+    let enter = |entrance| {
+        let mut agent = login::agent(home)?;
+        let entered = agent.load(login::load(settings, &wish.server, server, ring, entrance)?);
+        // An agent that keeps the keys a while longer does no harm; that the
+        // account was made is what counts.
+        let _ = agent.logout(&ring.account);
+        entered.map_err(Failure::from)
+    };
+    let Err(failure) = enter(Entrance::Enrol { record }) else {
+        return Ok(());
+    };
+    if !may_have_worked(failure.class) {
+        return Err(Unpublished {
+            failure,
+            in_doubt: false,
+        });
+    }
+    // The answer may be lost and the account made: then its device can log in.
+    match enter(Entrance::Login) {
+        Ok(()) => Ok(()),
+        Err(other) => Err(Unpublished {
+            failure,
+            in_doubt: may_have_worked(other.class),
+        }),
+    }
 }
 
-/// Writes what makes the next command simple: client.toml and the backup.
+/// Tells a failure that may have hit the answer from a refusal of the request.
+fn may_have_worked(class: Class) -> bool {
+    matches!(
+        class,
+        Class::Busy | Class::Untrusted | Class::Unavailable | Class::Io | Class::Broken
+    )
+}
+
+/// Writes what makes the next command simple: client.toml.
 fn settle(
     home: &Home,
     wish: &Wish,
     server: &ServerIdentity,
     address: &Address,
-    ring: &KeyRing,
 ) -> Result<(), Failure> {
-    if let Some(file) = &wish.backup {
-        write_backup(file, address, ring)?;
-    }
     let anchors: Vec<PathBuf> = wish.anchors.iter().cloned().collect();
     config::write_first(
         home,
