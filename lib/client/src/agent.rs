@@ -15,6 +15,7 @@ use smr_channel::warrant::Warrant;
 use smr_name::{Address, Class};
 use smr_seal::FileKey;
 
+use crate::private::is_full;
 use talk::{answer, connect, groups, receive, send_body, write};
 
 pub use held::{AgentKeys, AgentSigner};
@@ -82,6 +83,7 @@ impl AgentError {
             }
             AgentError::Stranger(_) => Class::Denied,
             AgentError::Codec(_) | AgentError::OutOfTurn => Class::Broken,
+            AgentError::Output(error) if is_full(error) => Class::Busy,
             AgentError::Body(_) | AgentError::Output(_) => Class::Io,
             AgentError::Failed { class, .. } => *class,
         }

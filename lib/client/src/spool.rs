@@ -32,6 +32,7 @@ impl SpoolError {
     pub fn class(&self) -> Class {
         match self {
             SpoolError::Private(error) => error.class(),
+            SpoolError::Create { source, .. } if private::is_full(source) => Class::Busy,
             SpoolError::Create { .. } => Class::CannotCreate,
         }
     }

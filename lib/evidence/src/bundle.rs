@@ -15,7 +15,7 @@ pub use archive::{Content, read, write};
 pub use verify::{Received, Report, verify};
 
 use crate::account::AccountError;
-use crate::envelope::EnvelopeError;
+use crate::envelope::{EnvelopeError, io_class};
 use crate::lines::LineError;
 use crate::postmark::PostmarkError;
 use crate::reading::ReadingError;
@@ -134,7 +134,7 @@ impl BundleError {
     /// `Forged`, a postmark too.
     pub fn class(&self) -> Class {
         match self {
-            BundleError::Io { .. } => Class::Io,
+            BundleError::Io { source, .. } => io_class(source),
             _ => Class::Forged,
         }
     }

@@ -104,12 +104,23 @@ pub enum EnvelopeError {
     Short,
 }
 
+/// Returns the class of a failed read or write: a full disk may have room later.
+pub(crate) fn io_class(error: &io::Error) -> Class {
+    use io::ErrorKind::{QuotaExceeded, StorageFull};
+    match error.kind() {
+        StorageFull | QuotaExceeded => Class::Busy,
+        _ => Class::Io,
+    }
+}
+
 impl EnvelopeError {
     /// Returns what a script may conclude.
     pub fn class(&self) -> Class {
         match self {
             EnvelopeError::Draft(_) | EnvelopeError::Recipients(_) => Class::Usage,
-            EnvelopeError::Read { .. } | EnvelopeError::Write { .. } => Class::Io,
+            EnvelopeError::Read { source, .. } | EnvelopeError::Write { source, .. } => {
+                io_class(source)
+            }
             EnvelopeError::Keys(error) => error.class,
             EnvelopeError::Cms(CmsError::Signer(_)) => Class::Unavailable,
             EnvelopeError::NoPart(_) | EnvelopeError::Short => Class::Missing,
