@@ -44,8 +44,9 @@ impl Stop {
         match self {
             Stop::Failure(failure) => {
                 report.error(failure);
-                if let Some(hint) = &failure.hint {
-                    report.hint(hint);
+                match &failure.hint {
+                    Some(hint) => report.hint(hint),
+                    None => report.hint(&question(report.tool(), failure.class)),
                 }
                 failure.class.code()
             }
@@ -60,6 +61,25 @@ impl Stop {
             Stop::Code(code) => *code,
         }
     }
+}
+
+/// Returns what to ask oneself where the failure knows nothing better.
+fn question(tool: &str, class: Class) -> String {
+    match class {
+        Class::Usage => return format!("{tool} --help"),
+        Class::Forged => "did its author make it so? ask him by another way",
+        Class::Missing => "is the name right, and is it the right account?",
+        Class::NoMailbox => "smr-ls users",
+        Class::Unavailable => "smr-login --status",
+        Class::Broken => "is this a bug? tell those who made this program",
+        Class::CannotCreate => "is the folder there, and may you write into it?",
+        Class::Io => "is the disk in order, and are the files yours?",
+        Class::Busy => "is smrd running, and is there room on the disk? try again later",
+        Class::Untrusted => "what happened? ask the repository's operator",
+        Class::Denied => "is it the right account? smr-login --status",
+        Class::Config => "is client.toml right?",
+    }
+    .to_owned()
 }
 
 /// What a tool works with.

@@ -121,7 +121,20 @@ fn show(
         return out.finish().map_err(Stop::Out);
     }
     let message = fetch::fetch(user, folder, id)?;
-    let consent = consent(edge, args.receipt, &message);
+    if let Some(wanted) = &args.part {
+        // No receipt for what is not there to be read.
+        message.part(wanted)?;
+    }
+    let wanted = message.opened.headers.receipt;
+    let consent = match folder {
+        Folder::Inbox => consent(args.receipt, wanted, edge.settings.consent),
+        _ => Consent::Never,
+    };
+    if wanted == ReceiptWanted::Card && folder == Folder::Inbox && !args.peek {
+        edge.report.warning(&format!(
+            "message \"{id}\" asks for a receipt by the card itself; none is given"
+        ));
+    }
     if consent == Consent::Always && !args.peek {
         // The receipt is on its way before the first word is shown.
         user.session.mark_read(id)?;
@@ -138,15 +151,15 @@ fn show(
     Ok(())
 }
 
-/// Says whether to give a receipt; where none is wanted, never.
-fn consent(edge: &Edge, flag: Option<Give>, message: &Message) -> Consent {
-    let wanted = message.opened.headers.receipt != ReceiptWanted::None;
+/// Says whether to give a receipt; where none is wanted, or one that a device
+/// cannot give, never.
+fn consent(flag: Option<Give>, wanted: ReceiptWanted, default: Consent) -> Consent {
     match flag {
-        _ if !wanted || message.folder != Folder::Inbox => Consent::Never,
+        _ if wanted != ReceiptWanted::Read => Consent::Never,
         Some(Give::Ask) => Consent::Ask,
         Some(Give::Never) => Consent::Never,
         Some(Give::Always) => Consent::Always,
-        None => edge.settings.consent,
+        None => default,
     }
 }
 
@@ -287,7 +300,8 @@ fn json(user: &User, message: &Message) -> Result<Line, Stop> {
             ])
         })
         .collect();
-    let words = match body(message) {
+    // A text that is too long for a line is asked for as a part.
+    let words = match body(message).filter(|part| part.size <= MAX_SHOWN) {
         Some(part) => Some(String::from_utf8_lossy(&text_of(user, message, part)?).into_owned()),
         None => None,
     };
@@ -312,4 +326,25 @@ fn json(user: &User, message: &Message) -> Result<Line, Stop> {
         .with("receipt_wanted", headers.receipt != ReceiptWanted::None)
         .with("parts", parts)
         .with("text", words))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_receipt_is_given_only_where_a_device_can_give_it() {
+        let always = |wanted| consent(Some(Give::Always), wanted, Consent::Always);
+        assert_eq!(always(ReceiptWanted::Read), Consent::Always);
+        assert_eq!(always(ReceiptWanted::None), Consent::Never);
+        assert_eq!(always(ReceiptWanted::Card), Consent::Never);
+    }
+
+    #[test]
+    fn the_flag_counts_before_the_settings() {
+        let flag = |flag| consent(flag, ReceiptWanted::Read, Consent::Always);
+        assert_eq!(flag(None), Consent::Always);
+        assert_eq!(flag(Some(Give::Ask)), Consent::Ask);
+        assert_eq!(flag(Some(Give::Never)), Consent::Never);
+    }
 }

@@ -41,6 +41,7 @@ Message-ID: <[ID]@repo.example>
 
 $ smr-recv
 ! smr-recv: error: nothing unread
+! smr-recv: hint: smr-ls
 [66]
 
 $ smr-ls -q -u

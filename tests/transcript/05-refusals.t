@@ -40,6 +40,7 @@ $ smr-recv --no-such-option
 
 $ smr-recv
 ! smr-recv: error: nothing unread
+! smr-recv: hint: smr-ls
 [66]
 
 $ echo secret | smr-send -s private bob

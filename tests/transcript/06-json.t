@@ -27,3 +27,13 @@ $ smr-receipt --status --json | jq -c '[.type,.recipient,.state,.class,.verdict]
 
 $ smr-login --status --json | jq -c '[.v,.type,.account]'
 [1,"session","alice@repo.example"]
+
+# a text too long for a line is asked for as a part
+$ head -c 1100000 /dev/zero | tr '\0' a | smr-send bob
+[ID]
+
+as bob
+$ smr-recv --json [ID] | jq -c '[.text,.parts[0].size]'
+[null,1100000]
+$ smr-recv -O 1 [ID] | wc -c
+1100000

@@ -59,14 +59,16 @@ pub fn find_in(user: &mut User, folder: Folder, prefix: &IdPrefix) -> Result<Mes
 }
 
 fn matches(user: &mut User, prefix: &IdPrefix) -> Result<Vec<(Folder, MessageId)>, Failure> {
-    let matches = user.session.find(prefix)?;
-    match matches.iter().all(|(_, id)| prefix.matches(id)) {
-        true => Ok(matches),
-        false => Err(Failure::new(
+    let mut matches = user.session.find(prefix)?;
+    if !matches.iter().all(|(_, id)| prefix.matches(id)) {
+        return Err(Failure::new(
             Class::Untrusted,
             "smrd found a message nobody asked for",
-        )),
+        ));
     }
+    // A receipt is no message, whatever smrd says.
+    matches.retain(|(folder, _)| *folder != Folder::Receipts);
+    Ok(matches)
 }
 
 fn no_message(prefix: &IdPrefix) -> Failure {
@@ -87,7 +89,7 @@ pub fn oldest_unread(user: &mut User, count: usize) -> Result<Vec<MessageId>, Fa
     let unread = entries.iter().filter(|e| e.state != State::Read);
     let ids: Vec<MessageId> = unread.take(count).map(|e| e.name.id).collect();
     match ids.is_empty() {
-        true => Err(Failure::new(Class::Missing, "nothing unread")),
+        true => Err(Failure::new(Class::Missing, "nothing unread").hint("smr-ls")),
         false => Ok(ids),
     }
 }

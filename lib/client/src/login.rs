@@ -78,7 +78,12 @@ pub fn login(
 ) -> Result<(), Failure> {
     let broken = || Failure::new(Class::Broken, "the account names no repository");
     let repository = account.repository.as_ref().ok_or_else(broken)?;
-    let ring = KeyRing::load(&home.keyring(&account.mailbox, repository), passphrase)?;
+    let path = home.keyring(&account.mailbox, repository);
+    let ring = KeyRing::load(&path, passphrase)?;
+    if ring.account != *account {
+        let text = format!("\"{}\" is the key ring of {}", path.display(), ring.account);
+        return Err(Failure::new(Class::Forged, text).hint("was a file renamed? smr-register"));
+    }
     let pinned = Known::new(home).server(repository)?.ok_or_else(|| {
         Failure::new(
             Class::Untrusted,

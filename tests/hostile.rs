@@ -1,0 +1,233 @@
+//! A repository that lies, and files that were tampered with: what a reader
+//! and a sender notice.
+//!
+//! smrd is stopped while its store is changed, so that it believes its own
+//! lies; the wire and its warrants stay genuine.
+
+mod house;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use house::House;
+
+const PEOPLE: &[&str] = &["alice", "bob"];
+
+/// Sends one message and returns its id.
+fn send(house: &mut House, from: &str, to: &str, text: &str) -> String {
+    house
+        .sh_with(from, &format!("smr-send -s {text} {to}"), text.as_bytes())
+        .expect(0)
+        .text()
+}
+
+/// Returns the file of the message `id` in a folder of somebody's mailbox.
+fn file(house: &House, who: &str, folder: &str, id: &str) -> PathBuf {
+    let dir = house.path("store/accounts").join(who).join(folder);
+    let places = ["new", "cur"].map(|place| fs::read_dir(dir.join(place)));
+    let files = places.into_iter().flatten().flatten();
+    let mut paths = files.map(|entry| entry.expect("folder reads").path());
+    paths
+        .find(|path| path.to_string_lossy().contains(id))
+        .expect("the message has a file")
+}
+
+/// Sends two messages to bob whose files are of one size.
+fn twins(house: &mut House) -> [String; 2] {
+    let mut sent: Vec<(u64, String)> = Vec::new();
+    // Signatures differ by a byte or two, so this is soon over.
+    for _ in 0..50 {
+        let id = send(house, "alice", "bob", "one");
+        let size = fs::metadata(file(house, "bob", "inbox", &id))
+            .unwrap()
+            .len();
+        if let Some((_, twin)) = sent.iter().find(|(other, _)| *other == size) {
+            return [twin.clone(), id];
+        }
+        sent.push((size, id));
+    }
+    panic!("no two messages of one size");
+}
+
+/// Changes the store while smrd is away.
+fn lie(house: &mut House, change: impl FnOnce(&House)) {
+    assert_eq!(house.stop(), Some(0), "smrd ends with 0");
+    change(house);
+    house.start();
+}
+
+/// Runs a command that must say nothing on stdout, and why not with a hint.
+#[track_caller]
+fn refused(house: &mut House, who: &str, command: &str, code: i32) -> String {
+    let said = house.sh(who, command).expect(code);
+    assert_eq!(said.text(), "", "{command} shows what it must not");
+    assert!(said.stderr.contains("error: "), "{}", said.stderr);
+    assert!(said.stderr.contains("hint: "), "no hint:\n{}", said.stderr);
+    said.stderr
+}
+
+/// Gives a message's file another name.
+fn rename(path: &Path, from: &str, to: &str) {
+    let name = path.file_name().unwrap().to_string_lossy().into_owned();
+    assert!(name.contains(from), "{name}");
+    fs::rename(path, path.with_file_name(name.replace(from, to))).unwrap();
+}
+
+#[test]
+fn an_inbox_rolled_back_is_an_alarm() {
+    let mut house = House::with(PEOPLE);
+    send(&mut house, "alice", "bob", "one");
+    let last = send(&mut house, "alice", "bob", "two");
+    house.sh("bob", "smr-ls -1").expect(0);
+    lie(&mut house, |h| {
+        fs::remove_file(file(h, "bob", "inbox", &last)).unwrap()
+    });
+    let said = refused(&mut house, "bob", "smr-ls", 76);
+    assert!(said.contains("smrd has altered the inbox"), "{said}");
+    refused(&mut house, "bob", "smr-recv", 76);
+    // and it stays one, whatever comes after
+    send(&mut house, "alice", "bob", "three");
+    refused(&mut house, "bob", "smr-ls", 76);
+}
+
+#[test]
+fn what_a_postmark_promised_cannot_vanish_before_it_was_ever_listed() {
+    let mut house = House::with(PEOPLE);
+    let id = send(&mut house, "alice", "bob", "one");
+    lie(&mut house, |h| {
+        fs::remove_file(file(h, "alice", "sent", &id)).unwrap()
+    });
+    refused(&mut house, "alice", "smr-ls sent", 76);
+    refused(&mut house, "alice", "smr-receipt --status", 76);
+}
+
+#[test]
+fn two_messages_swapped_are_refused() {
+    let mut house = House::with(PEOPLE);
+    let [one, two] = twins(&mut house);
+    lie(&mut house, |h| {
+        let (a, b) = (file(h, "bob", "inbox", &one), file(h, "bob", "inbox", &two));
+        let aside = h.path("aside");
+        fs::rename(&a, &aside).unwrap();
+        fs::rename(&b, &a).unwrap();
+        fs::rename(&aside, &b).unwrap();
+    });
+    for id in [one, two] {
+        refused(&mut house, "bob", &format!("smr-recv {id}"), 65);
+        refused(&mut house, "bob", &format!("smr-recv --sealed {id}"), 65);
+    }
+}
+
+#[test]
+fn a_message_under_another_id_or_sender_is_refused() {
+    let mut house = House::with(PEOPLE);
+    let id = send(&mut house, "alice", "bob", "one");
+    let other = "0".repeat(32);
+    lie(&mut house, |h| {
+        rename(&file(h, "bob", "inbox", &id), &id, &other)
+    });
+    let said = refused(&mut house, "bob", &format!("smr-recv {other}"), 65);
+    assert!(said.contains("another id"), "{said}");
+    // the listing shows no subject that is another message's
+    let listed = house.sh("bob", "smr-ls --json").expect(0).text();
+    assert!(listed.contains("\"subject\":null"), "{listed}");
+    lie(&mut house, |h| {
+        rename(&file(h, "bob", "inbox", &other), &other, &id);
+        rename(&file(h, "bob", "inbox", &id), ".alice,", ".bob,");
+    });
+    let said = refused(&mut house, "bob", &format!("smr-recv {id}"), 65);
+    assert!(said.contains("sender"), "{said}");
+}
+
+#[test]
+fn another_persons_record_is_an_alarm() {
+    let mut house = House::with(PEOPLE);
+    send(&mut house, "alice", "bob", "one");
+    lie(&mut house, |h| {
+        let record = |who: &str| h.path("store/accounts").join(who).join("record");
+        fs::copy(record("alice"), record("bob")).unwrap();
+    });
+    let said = refused(&mut house, "alice", "echo x | smr-send bob", 76);
+    assert!(said.contains("record"), "{said}");
+}
+
+#[test]
+fn one_forged_message_does_not_hide_the_standing_of_the_others() {
+    let mut house = House::with(PEOPLE);
+    let one = send(&mut house, "alice", "bob", "one");
+    let two = send(&mut house, "alice", "bob", "two");
+    lie(&mut house, |h| {
+        let path = file(h, "alice", "sent", &one);
+        let mut bytes = fs::read(&path).unwrap();
+        bytes[3000] ^= 1;
+        fs::remove_file(&path).unwrap();
+        fs::write(&path, bytes).unwrap();
+    });
+    let said = house.sh("alice", "smr-receipt --status").expect(65);
+    assert!(
+        said.text().starts_with(&format!("{two}\tbob\tdeposited")),
+        "{}",
+        said.text()
+    );
+    assert!(said.stderr.contains(&one), "{}", said.stderr);
+}
+
+#[test]
+fn evidence_is_for_its_owner_until_he_hands_it_over() {
+    use std::os::unix::fs::PermissionsExt;
+    let mut house = House::with(PEOPLE);
+    let id = send(&mut house, "alice", "bob", "one");
+    house
+        .sh(
+            "alice",
+            &format!("umask 0; smr-receipt --export e.zip {id}"),
+        )
+        .expect(0);
+    let zip = house.path("work/alice/e.zip");
+    assert_eq!(
+        fs::metadata(&zip).unwrap().permissions().mode() & 0o777,
+        0o600
+    );
+    refused(
+        &mut house,
+        "alice",
+        &format!("smr-receipt --export e.zip {id}"),
+        73,
+    );
+    refused(
+        &mut house,
+        "alice",
+        &format!("smr-receipt --export no/e.zip {id}"),
+        73,
+    );
+    // what cannot be written leaves nothing behind
+    lie(&mut house, |h| {
+        fs::remove_file(file(h, "alice", "sent", &id)).unwrap()
+    });
+    refused(
+        &mut house,
+        "alice",
+        &format!("smr-receipt --export f.zip {id}"),
+        66,
+    );
+    assert_eq!(fs::read_dir(house.path("work/alice")).unwrap().count(), 1);
+}
+
+#[test]
+fn a_backup_that_cannot_be_written_stops_an_enrolment_before_the_card() {
+    let mut house = House::build();
+    let register =
+        "smr-register --server $SERVER --server-key $KEY --token \"$TOKEN\" --backup b.age $WHO";
+    house.sh("alice", "echo mine > b.age").expect(0);
+    let said = house.sh("alice", register).expect(73);
+    assert!(
+        said.stderr.contains("\"b.age\" exists already"),
+        "{}",
+        said.stderr
+    );
+    house.sh("alice", "rm b.age").expect(0);
+    house.sh("alice", register).expect(0);
+    house
+        .sh("alice", "test $(stat -c %a b.age) = 600 && smr-login")
+        .expect(0);
+}
