@@ -12,8 +12,8 @@ $ stat -c %a notes.key; grep -c '^AGE-SECRET-KEY-PQ-1' notes.key
 $ unset CREDENTIALS_DIRECTORY; smr-login --no-input --as carol.notes --passphrase-fd 3 3<phrase
 
 $ smr-login --status | cut -d' ' -f1
-carol.notes@repo.example
 carol@repo.example
+carol.notes@repo.example
 
 $ echo note | smr-send --as carol.notes -s 'To myself' carol
 [ID]
