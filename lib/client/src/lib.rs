@@ -20,5 +20,6 @@ pub mod private;
 pub mod receipts;
 pub mod session;
 pub mod spool;
+mod succession;
 pub mod token;
 pub mod user;

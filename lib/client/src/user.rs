@@ -8,7 +8,7 @@ use std::rc::Rc;
 
 use smr_channel::identity::Identity as ServerIdentity;
 use smr_evidence::account::{self, Account};
-use smr_evidence::trust::{Crl, Revocation, Rules, SignedData, TrustStore};
+use smr_evidence::trust::{Crl, Rules, TrustStore};
 use smr_name::{Address, Class, MailboxName, RepositoryName};
 
 use crate::agent::{AgentKeys, AgentSigner, Connection};
@@ -19,6 +19,7 @@ use crate::home::Home;
 use crate::known::{Contact, Known};
 use crate::login;
 use crate::session::Session;
+use crate::succession;
 
 /// A user with a session.
 pub struct User {
@@ -176,7 +177,9 @@ impl User {
             && known.person == account.person
             && known.number < account.number
         {
-            self.check_follows(name, &known, account)?;
+            let record = self.known.record(name, &self.repository, &known)?;
+            let old = record.and_then(|der| succession::reopen(&der, &self.trust, &self.rules()));
+            succession::check(&known, old.as_ref(), account)?;
         }
         let seen = Contact {
             person: account.person.clone(),
@@ -186,43 +189,6 @@ impl User {
         self.known
             .see_contact(name, &self.repository, &seen, record)?;
         Ok(())
-    }
-
-    /// Verifies that a newer record may come after the one known: a removed
-    /// device could otherwise bring itself back, with smrd's help.
-    fn check_follows(
-        &self,
-        name: &MailboxName,
-        known: &Contact,
-        new: &Account,
-    ) -> Result<(), Failure> {
-        let altered = |why: String| {
-            Failure::new(Class::Untrusted, why).hint("ask that person by another way")
-        };
-        let next = known.number.checked_add(1) == Some(new.number);
-        if next && new.previous != Some(known.digest) {
-            return Err(altered(
-                "its record follows another than the one known".into(),
-            ));
-        }
-        let Some(der) = self.known.record(name, &self.repository, known)? else {
-            return Ok(());
-        };
-        // It was judged when it came; what is long expired still binds.
-        let then = SignedData::parse(&der).map(|signed| signed.signing_time());
-        let Ok(then) = then else { return Ok(()) };
-        let rules = Rules {
-            now: then,
-            revocation: Revocation::Off,
-            max_age: None,
-            ..self.rules()
-        };
-        // Where our anchors are others by now it cannot be opened any more:
-        // the person, the number and the chain were compared all the same.
-        match account::open(&der, &self.trust, &rules) {
-            Ok(old) => account::follows(&old, new).map_err(|e| altered(e.to_string())),
-            Err(_) => Ok(()),
-        }
     }
 
     /// Takes revocation lists from smrd: they are signed, and verified where
