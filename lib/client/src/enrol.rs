@@ -106,7 +106,11 @@ pub fn enrol(
 
     let passphrase = answers.new_passphrase()?;
     let ring = made.ring(address.clone(), &wish.label, &mut OsRng, now);
-    ring.save(&path, &passphrase)?;
+    if let Err(error) = ring.save_new(&path, &passphrase) {
+        // Another enrolment on this machine may have been faster.
+        refuse_second(&path, &address)?;
+        return Err(error.into());
+    }
     if let Some(file) = &wish.backup {
         write_backup(file, &address, &ring)?;
     }

@@ -119,6 +119,11 @@ impl KeyRing {
         Ok(private::replace(path, &self.seal(passphrase)?)?)
     }
 
+    /// Seals the key ring and puts it at `path`, where there must be none yet.
+    pub fn save_new(&self, path: &Path, passphrase: &str) -> Result<(), KeyRingError> {
+        Ok(private::create(path, &self.seal(passphrase)?)?)
+    }
+
     /// Seals the key ring under a passphrase: an age file, scrypt 2^15.
     pub fn seal(&self, passphrase: &str) -> Result<Vec<u8>, KeyRingError> {
         const WRITING: KeyRingError = KeyRingError::Damaged("it cannot be sealed");

@@ -248,7 +248,13 @@ impl FromStr for Token {
             (!path.is_empty()).then(|| Place::File(path.into()))
         } else if text.starts_with("pkcs11:") {
             let uri = text.parse().map_err(|source| TokenError::Uri {
-                text: text.to_owned(),
+                // A PIN in it must not be said again.
+                text: if text.contains("pin-") {
+                    "pkcs11:..."
+                } else {
+                    text
+                }
+                .to_owned(),
                 source,
             })?;
             Some(Place::Uri(Box::new(uri)))
@@ -402,5 +408,18 @@ mod tests {
         }
         let error = "pkcs11:?pin-value=1".parse::<Token>().unwrap_err();
         assert!(error.to_string().contains("--pin-file"), "{error}");
+    }
+
+    #[test]
+    fn a_pin_in_a_uri_is_not_said_again() {
+        for text in [
+            "pkcs11:token=a?pin-value=8461",
+            "pkcs11:pin-value=8461",
+            "pkcs11:token=%x?pin-value=8461",
+            "pkcs11:token=a?pin-value=8461&pin-value=8461",
+        ] {
+            let error = text.parse::<Token>().unwrap_err();
+            assert!(!error.to_string().contains("8461"), "{error}");
+        }
     }
 }
