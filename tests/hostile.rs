@@ -149,6 +149,29 @@ fn another_persons_record_is_an_alarm() {
     });
     let said = refused(&mut house, "alice", "echo x | smr-send bob", 76);
     assert!(said.contains("record"), "{said}");
+    // nor is he listed under the other's name
+    let said = house.sh("alice", "smr-ls users").expect(76);
+    let lines: Vec<_> = said
+        .stdout
+        .split(|b| *b == b'\n')
+        .map(String::from_utf8_lossy)
+        .collect();
+    assert!(lines[0].starts_with("alice\tALICE MARTINS\t"), "{lines:?}");
+    assert!(lines[1].starts_with("bob\t?\t"), "{lines:?}");
+}
+
+#[test]
+fn tools_side_by_side_raise_no_alarm() {
+    let mut house = House::with(PEOPLE);
+    let sends = "for i in 1 2 3 4 5 6 7 8; do echo $i | smr-send alice bob || exit; done";
+    let lists = "for i in 1 2 3 4 5 6 7 8 9; do smr-ls -1 sent && smr-ls -1 || exit; done";
+    let all = format!(
+        "({sends}) & a=$!; ({sends}) & b=$!; ({lists}) & c=$!; ({lists}) & d=$!; \
+         wait $a && wait $b && wait $c && wait $d"
+    );
+    house.sh("alice", &all).expect(0);
+    let ids = house.sh("alice", "smr-ls -1 sent").expect(0).text();
+    assert_eq!(ids.lines().count(), 16);
 }
 
 #[test]

@@ -9,10 +9,12 @@ use edge::{Edge, Stop};
 use smr_cli::args::Common;
 use smr_cli::json::Line as Json;
 use smr_cli::out::Out;
+use smr_cli::report::Outcome;
 use smr_cli::table::{Table, terminal_width};
 use smr_cli::{size, time};
 use smr_client::listing::{self, Folder, Line, Progress, State, UserLine};
 use smr_client::user::User;
+use smr_name::Class;
 
 const TOOL: &str = "smr-ls";
 
@@ -74,27 +76,45 @@ fn users(edge: &Edge, args: &Args, user: &mut User) -> Result<u8, Stop> {
         let names: Vec<String> = users.iter().map(|u| u.name.to_string()).collect();
         return bare(&mut out, &names, args.zero);
     }
-    if edge.common.json {
-        for u in &users {
+    let (mut table, mut outcome) = (Table::new(&[]), Outcome::default());
+    for u in &users {
+        let person = person(edge, user, u, &mut outcome);
+        if edge.common.json {
             let line = Json::new("user")
                 .with("name", u.name.to_string())
-                .with("person", u.person.as_str())
+                .with("person", person)
                 .with("online", u.online);
             out.json(line).map_err(Stop::Out)?;
-        }
-    } else {
-        let mut table = Table::new(&[]);
-        for u in &users {
+        } else {
             table.row(vec![
                 u.name.to_string(),
-                u.person.clone(),
+                person.unwrap_or_else(|| "?".to_owned()),
                 state(u).to_owned(),
             ]);
         }
-        table.write(&mut out, terminal_width()).map_err(Stop::Out)?;
     }
-    out.finish().map_err(Stop::Out)?;
-    Ok(0)
+    table
+        .write(&mut out, terminal_width())
+        .and_then(|()| out.finish())
+        .map_err(Stop::Out)?;
+    Ok(outcome.code())
+}
+
+/// Returns the name in a user's certificate; not as smrd says, but as his
+/// account record proves.
+fn person(edge: &Edge, user: &mut User, line: &UserLine, outcome: &mut Outcome) -> Option<String> {
+    match user.account(&line.name) {
+        Ok(account) => Some(account.person.display.clone()),
+        Err(failure) if matches!(failure.class, Class::Forged | Class::Untrusted) => {
+            outcome.note(Stop::Failure(failure).tell(&edge.report));
+            None
+        }
+        // That a card has expired is its owner's trouble.
+        Err(failure) => {
+            edge.report.warning(&failure);
+            None
+        }
+    }
 }
 
 fn bare(out: &mut Out, names: &[String], zero: bool) -> Result<u8, Stop> {
