@@ -12,6 +12,8 @@ const CHUNK: usize = 45;
 /// Longest text written as it is; its line stays below 998 bytes.
 const PLAIN: usize = 800;
 const FOLD: usize = 72;
+/// Longest encoded text that is read, in bytes; the RFC allows 75 for a word.
+const LONGEST: usize = 1000;
 
 /// Encodes any text for an unstructured header, folded.
 pub(super) fn encode(text: &str) -> String {
@@ -94,7 +96,9 @@ pub(super) fn decode(value: &str) -> String {
 fn encoded_word(text: &str) -> Option<(String, usize)> {
     let mut fields = text.strip_prefix("=?")?.splitn(3, '?');
     let (charset, encoding) = (fields.next()?, fields.next()?);
-    let (body, _) = fields.next()?.split_once("?=")?;
+    let rest = fields.next()?;
+    // Not to the end of the header each time: that would be quadratic.
+    let (body, _) = rest.get(..LONGEST).unwrap_or(rest).split_once("?=")?;
     if body.contains([' ', '\t', '?']) {
         return None;
     }
@@ -188,6 +192,15 @@ mod tests {
         ] {
             assert_eq!(decode(value), text);
         }
+    }
+
+    #[test]
+    fn no_word_is_sought_to_the_end_of_the_header() {
+        let word = |length: usize| format!("=?UTF-8?Q?{}?=", "a".repeat(length));
+        assert_eq!(decode(&word(900)), "a".repeat(900));
+        assert_eq!(decode(&word(1000)), word(1000));
+        let many = "=?a?B?".repeat(40_000);
+        assert_eq!(decode(&many), many);
     }
 
     #[test]
