@@ -20,6 +20,8 @@
 //! `[TIME...]` a time in RFC 3339, `[N...]` a number. In commands a capture is
 //! written the same way.
 
+#![allow(clippy::print_stdout)] // it is its own test harness
+
 mod house;
 
 use std::collections::HashMap;
