@@ -235,6 +235,8 @@ impl<'a> Conn<'a> {
         intake: Intake,
         visit: &mut Visit,
     ) -> Result<Answer<'a>, Refusal> {
+        // Again: a body may come so slowly that its device was removed since.
+        handle::rejudge(self.house, visit, now())?;
         if matches!(request, Request::Renew { .. }) {
             // A renewal that does not verify ends the session at the next send.
             let renewed = self.session.answer_renewal(request, &mut OsRng);

@@ -13,7 +13,7 @@ use smr_channel::reply::Reply;
 use smr_channel::request::Request;
 use smr_name::Class;
 use town::Town;
-use town::client::{Client, connect, name, read_frame, refused, write_frame};
+use town::client::{Client, connect, id, name, offer, read_frame, refused, write_frame};
 use town::people::{person, print_of};
 
 fn publish(client: &mut Client, record: &[u8]) -> Reply {
@@ -216,6 +216,34 @@ fn records_change_only_step_by_step() {
         name: name("nobody"),
     });
     assert_eq!(refused(&unknown), Class::NoMailbox);
+}
+
+#[test]
+fn a_device_removed_while_it_speaks_is_not_heard() {
+    let town = Town::new();
+    let card = town.ca.card("ana");
+    let laptop = person(&card, "ana");
+    let mut at_laptop = laptop.enrol(&town);
+    let phone = laptop.with_device(&town.ca, &card, "phone");
+    let mut at_phone = phone.enrol(&town);
+    assert!(matches!(
+        at_laptop.ask(&offer(id(1), b"body", &["ana"])),
+        Reply::Accepted { .. }
+    ));
+    at_laptop.begin(&Request::Deposit { id: id(1) }, b"bo");
+    let without = phone.next(&town.ca, |draft| {
+        draft
+            .remove(&print_of(&laptop.device), town::now())
+            .unwrap();
+    });
+    assert_eq!(publish(&mut at_phone, &without), Reply::Done);
+    assert_eq!(refused(&at_laptop.end(b"dy").0), Class::Denied);
+    let Reply::Found { matches } = at_phone.ask(&Request::Find {
+        prefix: id(1).to_string().parse().unwrap(),
+    }) else {
+        panic!("nothing was looked for");
+    };
+    assert!(matches.is_empty());
 }
 
 #[test]

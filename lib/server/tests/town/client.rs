@@ -87,12 +87,27 @@ impl Client {
     }
 
     pub fn ask_with(&mut self, request: &Request, body: &[u8]) -> (Reply, Vec<u8>) {
+        self.begin(request, body);
+        self.end(&[])
+    }
+
+    /// Sends a request but for the rest of its body and its close.
+    pub fn begin(&mut self, request: &Request, body: &[u8]) {
         let head = self.session.send_head(&request.encode().unwrap()).unwrap();
         write_frame(&mut self.stream, &head);
+        self.body(body);
+    }
+
+    fn body(&mut self, body: &[u8]) {
         for part in body.chunks(MAX_CHUNK) {
             let frame = self.session.send_body(part).unwrap();
             write_frame(&mut self.stream, &frame);
         }
+    }
+
+    /// Ends the request that was begun.
+    pub fn end(&mut self, body: &[u8]) -> (Reply, Vec<u8>) {
+        self.body(body);
         let close = self.session.close_request().unwrap();
         write_frame(&mut self.stream, &close);
         self.take()
