@@ -61,10 +61,15 @@ pub enum DiskError {
 }
 
 impl DiskError {
-    /// Returns `Busy` for a full disk, else `Io`.
+    /// Returns `Busy` for a full disk, and where no descriptor is left; else
+    /// `Io`.
     pub fn class(&self) -> Class {
         match self {
             DiskError::Full { .. } => Class::Busy,
+            DiskError::Io { source, .. } => match Errno::from_io_error(source) {
+                Some(Errno::MFILE | Errno::NFILE) => Class::Busy,
+                _ => Class::Io,
+            },
             _ => Class::Io,
         }
     }
@@ -473,6 +478,7 @@ mod tests {
         let (_directory, disk) = disk();
         assert_eq!(disk.error("link", "a", Errno::DQUOT).class(), Class::Busy);
         assert_eq!(disk.error("link", "a", Errno::ACCESS).class(), Class::Io);
+        assert_eq!(disk.error("open", "a", Errno::MFILE).class(), Class::Busy);
         assert!(disk.write_file("a", b"1").is_ok());
         assert_eq!(disk.error("link", "a", Errno::IO).class(), Class::Io);
         assert!(matches!(disk.write_file("b", b"1"), Err(DiskError::Failed)));
