@@ -99,6 +99,9 @@ impl Pinentry {
             let line = line.trim_ascii_end();
             match line.split_first_chunk::<2>() {
                 Some((b"OK", _)) => return Ok(data),
+                // What does not fit one line is no secret of ours: half of it
+                // must not be taken for the whole.
+                Some((b"D ", _)) if data.is_some() => return Err(Failure::Unusable),
                 Some((b"D ", rest)) => data = Some(unescape(rest)?),
                 Some((b"ER", rest)) => return Err(refusal(rest)),
                 // Comments, status lines, an empty D.
@@ -247,6 +250,8 @@ pub(crate) mod tests {
         let (answer, _) = ask("echo 'ERR 83918950 Inappropriate ioctl'");
         assert_eq!(answer.err(), Some(Failure::Unusable));
         let (answer, _) = ask("exit 1");
+        assert_eq!(answer.err(), Some(Failure::Unusable));
+        let (answer, _) = ask("echo 'D half'; echo 'D of it'; echo OK");
         assert_eq!(answer.err(), Some(Failure::Unusable));
         let (answer, _) = ask("echo 'D %G'; echo OK");
         assert_eq!(answer.err(), Some(Failure::Unusable));

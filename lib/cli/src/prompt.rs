@@ -138,7 +138,10 @@ impl PromptError {
             PromptError::Nobody("PIN") => Some("--pin-file, or run it in a terminal"),
             PromptError::Nobody(_) => Some("--passphrase-file, or run it in a terminal"),
             PromptError::LastTry | PromptError::NobodyAnswers(_) => Some("run it in a terminal"),
-            _ => None,
+            PromptError::Read { .. } => Some("is it there, and yours to read?"),
+            PromptError::Form { .. } => Some("does it hold one line, and nothing else?"),
+            PromptError::Program { .. } => Some("is it there, and executable?"),
+            PromptError::Cancelled(_) | PromptError::Differ(_) => Some("run it again"),
         }
     }
 }
