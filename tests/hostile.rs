@@ -196,6 +196,53 @@ fn one_forged_message_does_not_hide_the_standing_of_the_others() {
 }
 
 #[test]
+fn a_receipt_put_under_another_readers_name_does_not_count() {
+    let mut house = House::with(&["alice", "bob", "carol"]);
+    let id = send(&mut house, "alice", "bob carol", "one");
+    house
+        .sh("bob", "smr-recv --receipt always >/dev/null")
+        .expect(0);
+    lie(&mut house, |h| {
+        let real = file(h, "alice", "receipts", &id);
+        let name = real.file_name().unwrap().to_string_lossy().into_owned();
+        let copy = name.replace("000000000001.", "000000000002.");
+        fs::copy(&real, real.with_file_name(copy.replace(".bob,", ".carol,"))).unwrap();
+    });
+    let said = house
+        .sh("alice", "smr-receipt --status --json")
+        .expect(65)
+        .text();
+    let line = |who: &str| {
+        let mut lines = said.lines();
+        lines
+            .find(|line| line.contains(&format!("\"recipient\":\"{who}\"")))
+            .unwrap()
+            .to_owned()
+    };
+    assert!(line("bob").contains("\"verdict\":\"good\""), "{said}");
+    assert!(!line("carol").contains("good"), "{said}");
+    assert!(!line("carol").contains("\"state\":\"read\""), "{said}");
+    house
+        .sh("alice", &format!("smr-receipt --wait 0s {id}"))
+        .expect(1);
+    refused(
+        &mut house,
+        "alice",
+        &format!("smr-receipt --export e.zip {id}"),
+        65,
+    );
+}
+
+#[test]
+fn several_logins_at_once_share_one_agent() {
+    let mut house = House::with(&["carol"]);
+    let logins = "smr-login --logout; for i in 1 2 3 4; do smr-login & p=\"$p $!\"; done; \
+                  for i in $p; do wait $i || exit; done; smr-login --status";
+    let said = house.sh("carol", logins).expect(0).text();
+    assert_eq!(said.lines().count(), 1, "{said}");
+}
+
+#[test]
 fn evidence_is_for_its_owner_until_he_hands_it_over() {
     use std::os::unix::fs::PermissionsExt;
     let mut house = House::with(PEOPLE);

@@ -74,6 +74,7 @@ impl ConfigError {
     pub fn class(&self) -> Class {
         match &self.problem {
             Problem::Private(error) => error.class(),
+            Problem::NoAccount(_) => Class::NoMailbox,
             _ => Class::Config,
         }
     }

@@ -60,6 +60,7 @@ impl KeyRingError {
     pub fn hint(&self) -> Option<&'static str> {
         match self {
             KeyRingError::Absent(_) => Some("smr-register makes one"),
+            KeyRingError::Passphrase => Some("is it this account's? type it again"),
             KeyRingError::Damaged(_) => {
                 Some("restore the file from a backup, or smr-register --add-device")
             }

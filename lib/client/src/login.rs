@@ -3,7 +3,8 @@
 //!
 //! The passphrase does not outlive the unlocking.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use smr_channel::identity::Identity as ServerIdentity;
 use smr_channel::local::{Entrance, Load, Loaded, Secret};
@@ -25,8 +26,23 @@ pub fn agent(home: &Home) -> Result<Connection, Failure> {
     if let Ok(connection) = Connection::open(&socket) {
         return Ok(connection);
     }
-    agent::start(&program(), &socket)?;
-    Ok(Connection::open(&socket)?)
+    match agent::start(&program(), &socket) {
+        Ok(()) => Ok(Connection::open(&socket)?),
+        // Another tool's agent may have been faster, and be about to listen.
+        Err(error) => wait_for(&socket).ok_or_else(|| error.into()),
+    }
+}
+
+/// Looks for an agent for a second at most.
+fn wait_for(socket: &Path) -> Option<Connection> {
+    const PAUSE: Duration = Duration::from_millis(50);
+    (0..20).find_map(|_| {
+        let connection = Connection::open(socket).ok();
+        if connection.is_none() {
+            std::thread::sleep(PAUSE);
+        }
+        connection
+    })
 }
 
 /// Finds smr-agent beside the program that runs, else by PATH.
