@@ -2,7 +2,6 @@
 
 mod edge;
 
-use std::io::Write;
 use std::process::ExitCode;
 
 use clap::{Parser, ValueEnum};
@@ -62,6 +61,9 @@ struct Args {
     /// Messages, by id or prefix; "-" reads ids from standard input
     #[arg(value_name = "ID")]
     ids: Vec<String>,
+    /// Whether more than one is shown; known once they are found
+    #[arg(skip)]
+    several: bool,
     #[command(flatten)]
     common: Common,
 }
@@ -70,7 +72,7 @@ fn main() -> ExitCode {
     edge::main(TOOL, |args: &Args| &args.common, run)
 }
 
-fn run(edge: &Edge, args: Args) -> Result<u8, Stop> {
+fn run(edge: &Edge, mut args: Args) -> Result<u8, Stop> {
     let named = edge::ids(edge, &args.ids, args.zero)?;
     let mut user = edge.user()?;
     let mut outcome = Outcome::default();
@@ -86,7 +88,8 @@ fn run(edge: &Edge, args: Args) -> Result<u8, Stop> {
         }
     }
     let mut out = Out::stdout();
-    if wanted.len() > 1 && !edge.common.json && !out.is_terminal() {
+    args.several = wanted.len() > 1;
+    if args.several && !edge.common.json && !out.is_terminal() {
         return Err(edge::wrong_call(
             edge,
             "several messages into a pipe need --json",
@@ -190,7 +193,9 @@ fn write(
             Emit::Part(part)
         }
         (None, true) => Emit::Raw,
-        (None, false) if out.is_terminal() => return person(edge, user, message, out),
+        (None, false) if out.is_terminal() => {
+            return person(edge, user, message, args.several, out);
+        }
         (None, false) => Emit::Message,
     };
     let mut watched = Watched::new(out);
@@ -225,68 +230,68 @@ fn text_of(user: &User, message: &Message, part: &PartInfo) -> Result<Vec<u8>, S
     Ok(bytes)
 }
 
-/// Shows a message to a person: nothing from outside reaches the terminal as it is.
-fn person(edge: &Edge, user: &User, message: &Message, out: &mut Out) -> Result<(), Stop> {
-    let headers = &message.opened.headers;
-    let list = |addresses: &[smr_name::Address]| {
-        addresses
-            .iter()
-            .map(ToString::to_string)
-            .collect::<Vec<_>>()
-            .join(", ")
+/// Shows a message to a person: nothing from outside reaches the terminal as
+/// it is. One of several has its text set in: no line of it can pass for the
+/// head of the next message.
+fn person(
+    edge: &Edge,
+    user: &User,
+    message: &Message,
+    several: bool,
+    out: &mut Out,
+) -> Result<(), Stop> {
+    let text = match body(message) {
+        Some(part) => text::visible_bytes(&text_of(user, message, part)?),
+        None => String::new(),
     };
+    let set_in = if several { "  " } else { "" };
+    let head = head(edge, message);
+    let text = text.lines().map(|line| format!("{set_in}{line}"));
+    let rest = other_parts(message);
+    head.into_iter()
+        .chain(text)
+        .chain(rest)
+        .try_for_each(|line| out.line(&line))
+        .map_err(Stop::Out)
+}
+
+/// Returns the headers of interest, who signed, and an empty line.
+fn head(edge: &Edge, message: &Message) -> Vec<String> {
+    let headers = &message.opened.headers;
+    let from = format!("{} <{}>", headers.from.display, headers.from.address);
     let mut lines = vec![
-        (
-            "From",
-            format!("{} <{}>", headers.from.display, headers.from.address),
-        ),
-        ("To", list(&headers.to)),
+        ("From", from),
+        ("To", list(&headers.to).join(", ")),
+        ("Cc", list(&headers.cc).join(", ")),
+        ("Date", time::short(headers.date, edge.now)),
+        ("Subject", headers.subject.clone()),
+        ("Id", message.id.to_string()),
     ];
-    if !headers.cc.is_empty() {
-        lines.push(("Cc", list(&headers.cc)));
-    }
-    lines.push(("Date", time::short(headers.date, edge.now)));
-    lines.push(("Subject", headers.subject.clone()));
-    lines.push(("Id", message.id.to_string()));
-    for (name, value) in lines {
-        out.line(&format!("{name}: {}", text::visible(&value)))
-            .map_err(Stop::Out)?;
-    }
-    out.line(&format!("[{}]", text::visible(&message.verified.line())))
-        .map_err(Stop::Out)?;
-    out.line("").map_err(Stop::Out)?;
-    let shown = body(message);
-    if let Some(part) = shown {
-        let bytes = text_of(user, message, part)?;
-        let words = text::visible_bytes(&bytes);
-        out.write_all(words.as_bytes())
-            .map_err(|e| Stop::Out(e.into()))?;
-        if !words.ends_with('\n') && !words.is_empty() {
-            out.line("").map_err(Stop::Out)?;
-        }
-    }
-    for part in message
-        .opened
-        .parts
-        .iter()
-        .skip(usize::from(shown.is_some()))
-    {
+    lines.retain(|(name, value)| *name != "Cc" || !value.is_empty());
+    let told = |(name, value): (&str, String)| format!("{name}: {}", text::visible(&value));
+    let mut head: Vec<String> = lines.into_iter().map(told).collect();
+    let signed = message.verified.line();
+    head.extend([format!("[{}]", text::visible(&signed)), String::new()]);
+    head
+}
+
+/// Returns a line for each part that is not shown.
+fn other_parts(message: &Message) -> Vec<String> {
+    let shown = usize::from(body(message).is_some());
+    let told = |part: &PartInfo| {
         let name = part.name.as_deref().unwrap_or("(no name)");
-        let told = format!("{} {} {}", name, part.content_type, size::short(part.size));
-        out.line(&format!("[part {}: {}]", part.number, text::visible(&told)))
-            .map_err(Stop::Out)?;
-    }
-    Ok(())
+        let told = format!("{name} {} {}", part.content_type, size::short(part.size));
+        format!("[part {}: {}]", part.number, text::visible(&told))
+    };
+    message.opened.parts.iter().skip(shown).map(told).collect()
+}
+
+fn list(addresses: &[smr_name::Address]) -> Vec<String> {
+    addresses.iter().map(ToString::to_string).collect()
 }
 
 fn json(user: &User, message: &Message) -> Result<Line, Stop> {
     let (headers, verified) = (&message.opened.headers, &message.verified);
-    let list = |addresses: &[smr_name::Address]| {
-        addresses
-            .iter()
-            .map(ToString::to_string)
-            .collect::<Vec<_>>()
-    };
     let parts: Vec<_> = message
         .opened
         .parts
