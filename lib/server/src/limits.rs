@@ -5,9 +5,9 @@
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 /// Forbids core files, which would hold the repository's keys, and raises the
-/// number of descriptors to what the system allows: a connection needs up to
-/// three. Tells which measures were refused.
-pub(crate) fn set() -> Vec<String> {
+/// number of descriptors to what the system allows. Tells which measures were
+/// refused, and whether the descriptors will not do for so many connections.
+pub(crate) fn set(connections: usize) -> Vec<String> {
     let none = Rlimit {
         current: Some(0),
         maximum: Some(0),
@@ -19,7 +19,21 @@ pub(crate) fn set() -> Vec<String> {
     };
     let cores = setrlimit(Resource::Core, none).map_err(|e| format!("no core files: {e}"));
     let files = setrlimit(Resource::Nofile, files).map_err(|e| format!("more descriptors: {e}"));
-    [cores, files].into_iter().filter_map(Result::err).collect()
+    let enough = match getrlimit(Resource::Nofile).current {
+        Some(there) if there < needed(connections) => Err(format!(
+            "{there} descriptors do not do for {connections} connections, expected {}",
+            needed(connections)
+        )),
+        _ => Ok(()),
+    };
+    let all = [cores, files, enough];
+    all.into_iter().filter_map(Result::err).collect()
+}
+
+/// A connection needs its socket, a spool or message, and a folder to sync;
+/// the house needs some too.
+fn needed(connections: usize) -> u64 {
+    (connections as u64).saturating_mul(3).saturating_add(64)
 }
 
 #[cfg(test)]
@@ -29,9 +43,11 @@ mod tests {
 
     #[test]
     fn no_cores_and_all_descriptors() {
-        assert_eq!(set(), Vec::<String>::new());
+        assert_eq!(set(1), Vec::<String>::new());
         assert_eq!(getrlimit(Resource::Core).current, Some(0));
         let files = getrlimit(Resource::Nofile);
         assert_eq!(files.current, files.maximum);
+        let too_many = usize::try_from(files.current.unwrap_or(0) / 3).unwrap();
+        assert_eq!(set(too_many).len(), usize::from(files.current.is_some()));
     }
 }

@@ -76,7 +76,7 @@ pub fn run(path: &Path, sink: Sink, ready_fd: Option<u32>) -> Result<(), RunErro
         .map_err(RunError::Signals)?;
     // Before anyone is told to send them.
     let mut signals = Signals::new([SIGTERM, SIGINT, SIGHUP]).map_err(RunError::Signals)?;
-    for refused in limits::set() {
+    for refused in limits::set(config.listen.connections) {
         log.line(Level::Warn, "limits").with("why", refused).send();
     }
     let server = Server::start(config, log.clone())?;
