@@ -121,14 +121,16 @@ fn nothing_is_half_made(house: &mut House) {
     assert!(!house.log().contains("event=stranger"), "{}", house.log());
 }
 
-/// Runs smrd under strace, which kills it where a thread makes its Nth `call`.
-fn start_doomed(house: &House, call: &str, nth: usize) -> Child {
+/// Runs smrd under strace, which does `fault` where a thread makes its Nth
+/// `call`; the child is smrd itself.
+fn start_doomed(house: &House, call: &str, fault: &str, nth: &str) -> Child {
     let mut child = Command::new("sh")
         .args([
             "-c",
             "exec 3>&1; exec \"$@\" >/dev/null 2>&1",
             "sh",
             "strace",
+            "-D",
             "-f",
             "-qq",
             "-o",
@@ -138,7 +140,7 @@ fn start_doomed(house: &House, call: &str, nth: usize) -> Child {
             "-e",
             &format!("trace={call}"),
             "-e",
-            &format!("inject={call}:signal=KILL:when={nth}"),
+            &format!("inject={call}:{fault}:when={nth}"),
         ])
         .args([env!("CARGO_BIN_EXE_smrd"), "--ready-fd", "3", "--config"])
         .arg(house.path("smrd.toml"))
@@ -164,15 +166,15 @@ fn a_deposit_cut_at_any_call_is_whole_or_unacknowledged() {
     // A deposit links its file to two inboxes and the own copy, and syncs the
     // file and three directories.
     for (call, nth) in [
-        ("linkat", 1),
-        ("linkat", 2),
-        ("linkat", 3),
-        ("fsync", 1),
-        ("fsync", 2),
-        ("fsync", 4),
+        ("linkat", "1"),
+        ("linkat", "2"),
+        ("linkat", "3"),
+        ("fsync", "1"),
+        ("fsync", "2"),
+        ("fsync", "4"),
     ] {
         house.stop();
-        let mut doomed = start_doomed(&house, call, nth);
+        let mut doomed = start_doomed(&house, call, "signal=KILL", nth);
         let cut = house
             .sh_with("alice", "smr-send bob carol", b"from sender, cut\n")
             .expect(75);
@@ -192,4 +194,44 @@ fn a_deposit_cut_at_any_call_is_whole_or_unacknowledged() {
         }
         nothing_is_half_made(&mut house);
     }
+}
+
+#[test]
+fn a_failing_disk_refuses_and_loses_nothing() {
+    let mut house = House::with(&["alice", "bob"]);
+    let mut told = BTreeSet::new();
+    // A full disk may pass; after a failed sync smrd takes nothing until it is
+    // started again, since nobody knows what the disk holds.
+    for (call, fault, nth, code) in [
+        ("linkat", "error=ENOSPC", "1+", 75),
+        ("fsync", "error=EIO", "1", 74),
+    ] {
+        let first = send(&mut house, "first", 0);
+        told.insert(first.clone());
+        house.stop();
+        let mut doomed = start_doomed(&house, call, fault, nth);
+        for _ in 0..2 {
+            assert_eq!(send(&mut house, "refused", code), "", "told an id");
+        }
+        // Reading goes on; that it was read cannot be kept, and is said.
+        let read = house.sh("bob", &format!("smr-recv {first}")).expect(code);
+        assert!(read.text().contains("from sender, first"), "{call}");
+        for (who, folder) in [("bob", "inbox"), ("alice", "sent")] {
+            let there = listed(&mut house, who, folder);
+            assert_eq!(there, told, "{call}: {who}'s {folder}");
+        }
+        doomed.kill().unwrap();
+        doomed.wait().unwrap();
+        house.start();
+        told.insert(send(&mut house, "last", 0));
+        let there = listed(&mut house, "bob", "inbox");
+        assert!(told.is_subset(&there), "{call}: {there:?}, not {told:?}");
+    }
+}
+
+/// Sends to bob and returns what was told; the exit code must be `code`.
+fn send(house: &mut House, word: &str, code: i32) -> String {
+    let line = format!("from sender, {word}\n");
+    let said = house.sh_with("alice", "smr-send bob", line.as_bytes());
+    said.expect(code).text()
 }
