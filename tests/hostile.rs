@@ -91,6 +91,23 @@ fn an_inbox_rolled_back_is_an_alarm() {
 }
 
 #[test]
+fn a_message_that_comes_a_second_time_is_an_alarm() {
+    let mut house = House::with(PEOPLE);
+    let id = send(&mut house, "alice", "bob", "pay");
+    house.sh("bob", "smr-recv").expect(0);
+    lie(&mut house, |h| {
+        let old = file(h, "bob", "inbox", &id);
+        let name = old.file_name().unwrap().to_string_lossy().into_owned();
+        let again = name
+            .replace("000000000001.", "000000000002.")
+            .replace(":2,S", ":2,");
+        fs::hard_link(&old, old.with_file_name(again)).unwrap();
+    });
+    let said = refused(&mut house, "bob", "smr-recv", 76);
+    assert!(said.contains("twice"), "{said}");
+}
+
+#[test]
 fn what_a_postmark_promised_cannot_vanish_before_it_was_ever_listed() {
     let mut house = House::with(PEOPLE);
     let id = send(&mut house, "alice", "bob", "one");

@@ -5,10 +5,12 @@
 //! The headers it shows are opened from the first bytes of each message and
 //! are not verified: whoever shows them says so.
 
+use std::collections::HashSet;
+
 pub use smr_channel::reply::{Entry, Progress, State, UserLine};
 pub use smr_channel::request::Folder;
 use smr_evidence::envelope::{self, Headers};
-use smr_name::{Class, EntryName, Head, MailboxName};
+use smr_name::{Class, EntryName, Head, MailboxName, MessageId};
 
 use crate::failure::Failure;
 use crate::known::Mark;
@@ -58,7 +60,7 @@ fn pages(
     let due = user
         .known
         .due(&user.address.mailbox, &user.repository, folder)?;
-    let mut chain = Chain::new(due);
+    let mut chain = Chain::new(due, folder);
     let mut all: Vec<(Entry, Vec<u8>)> = Vec::new();
     loop {
         let listing = user.session.list(folder, chain.number, page, peek)?;
@@ -87,11 +89,14 @@ struct Chain {
     head: Head,
     // Marks that must still be met on the way.
     due: Vec<Mark>,
+    // One message may have several receipts, but comes once.
+    met: Option<HashSet<MessageId>>,
 }
 
 impl Chain {
-    fn new(due: Vec<Mark>) -> Chain {
+    fn new(due: Vec<Mark>, folder: Folder) -> Chain {
         Chain {
+            met: (folder != Folder::Receipts).then(HashSet::new),
             number: 0,
             head: Head::default(),
             due: due.into_iter().filter(|mark| mark.number > 0).collect(),
@@ -101,6 +106,9 @@ impl Chain {
     fn extend(&mut self, name: &EntryName) -> Result<(), &'static str> {
         if Some(name.number) != self.number.checked_add(1) {
             return Err("an entry is missing");
+        }
+        if self.met.as_mut().is_some_and(|met| !met.insert(name.id)) {
+            return Err("a message stands in it twice");
         }
         self.number = name.number;
         self.head = self.head.extend(name);
@@ -173,15 +181,13 @@ pub fn users(user: &mut User) -> Result<Vec<UserLine>, Failure> {
 
 #[cfg(test)]
 mod tests {
-    use smr_name::MessageId;
-
     use super::*;
 
     fn name(number: u64) -> EntryName {
         EntryName {
             number,
             time: 1_800_000_000,
-            id: MessageId::from_bytes([7; 16]),
+            id: MessageId::from_bytes([number as u8; 16]),
             sender: "ana".parse().unwrap(),
             size: 4,
             sha256: [1; 32],
@@ -199,7 +205,7 @@ mod tests {
     }
 
     fn walk(due: &[Mark], numbers: &[u64], told: Head) -> Result<Mark, &'static str> {
-        let mut chain = Chain::new(due.to_vec());
+        let mut chain = Chain::new(due.to_vec(), Folder::Inbox);
         numbers.iter().try_for_each(|n| chain.extend(&name(*n)))?;
         chain.end(told)
     }
@@ -216,6 +222,24 @@ mod tests {
             head: Head::default(),
         };
         assert_eq!(walk(&[empty], &[], Head::default()), Ok(empty));
+    }
+
+    #[test]
+    fn a_message_comes_once_and_may_have_two_receipts() {
+        let twice = |folder| {
+            let mut chain = Chain::new(Vec::new(), folder);
+            let again = EntryName {
+                number: 2,
+                ..name(1)
+            };
+            chain
+                .extend(&name(1))
+                .and_then(|()| chain.extend(&again))
+                .is_ok()
+        };
+        assert!(!twice(Folder::Inbox));
+        assert!(!twice(Folder::Sent));
+        assert!(twice(Folder::Receipts));
     }
 
     #[test]
