@@ -7,7 +7,10 @@
 mod house;
 
 use std::fs;
+use std::io::{Read, Write};
+use std::net::{Shutdown, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
+use std::thread;
 
 use house::House;
 
@@ -248,6 +251,66 @@ fn a_receipt_put_under_another_readers_name_does_not_count() {
         &format!("smr-receipt --export e.zip {id}"),
         65,
     );
+}
+
+/// Stands before smrd; of the connection of this number, from 0, it lets
+/// smrd's first frame through and cuts the next.
+fn cutter(smrd: &str, number: usize) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("port is free");
+    let address = listener.local_addr().unwrap().to_string();
+    let smrd = smrd.to_owned();
+    thread::spawn(move || {
+        for (at, client) in listener.incoming().enumerate() {
+            let (client, server) = (client.unwrap(), TcpStream::connect(&smrd).unwrap());
+            let (from, to) = (client.try_clone().unwrap(), server.try_clone().unwrap());
+            thread::spawn(move || pass(from, to));
+            match at == number {
+                true => thread::spawn(move || cut(server, client)),
+                false => thread::spawn(move || pass(server, client)),
+            };
+        }
+    });
+    address
+}
+
+/// Either side may end the connection as it likes.
+fn pass(mut from: TcpStream, mut to: TcpStream) {
+    let _ = std::io::copy(&mut from, &mut to);
+    let _ = to.shutdown(Shutdown::Write);
+}
+
+fn cut(mut from: TcpStream, mut to: TcpStream) {
+    let mut length = [0; 2];
+    from.read_exact(&mut length).unwrap();
+    let mut frame = vec![0; u16::from_be_bytes(length).into()];
+    from.read_exact(&mut frame).unwrap();
+    to.write_all(&length).unwrap();
+    to.write_all(&frame).unwrap();
+    // With its next word smrd has done what it was asked.
+    from.read_exact(&mut length).unwrap();
+    to.shutdown(Shutdown::Both).unwrap();
+}
+
+#[test]
+fn an_enrolment_whose_answer_is_lost_is_an_enrolment() {
+    let mut house = House::build();
+    let proxy = cutter(house.server(), 1);
+    let register = format!(
+        "smr-register --server {proxy} --server-key $KEY --token \"$TOKEN\" --no-backup $WHO"
+    );
+    let said = house.sh("carol", &register).expect(0).text();
+    assert!(said.starts_with("carol@repo.example SHA256:"), "{said}");
+    assert_eq!(house.log().matches("event=enrolled").count(), 1);
+    house.sh("carol", "smr-login").expect(0);
+}
+
+#[test]
+fn an_enrolment_that_is_refused_leaves_nothing_behind() {
+    let mut house = House::with(&["carol"]);
+    let register =
+        "smr-register --server $SERVER --server-key $KEY --token \"$TOKEN\" --backup b.age carol";
+    house.sh("alice", register).expect(77);
+    house.sh("alice", "ls b.age $SMR_HOME/keys/*").expect(2);
 }
 
 #[test]
