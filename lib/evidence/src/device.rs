@@ -7,6 +7,9 @@ pub use smr_pki::proxy::{ProxyError, ProxyRequest, issue};
 
 use crate::trust::{Certificate, Person, Rules, TrustError, TrustStore, check_card};
 
+/// Cards of one subject that are looked at for a device.
+const CARDS: usize = 8;
+
 /// The longest label of a device, in bytes.
 pub const MAX_LABEL: usize = 32;
 /// The longest common name an X.509 subject may carry (RFC 5280 A.1).
@@ -114,7 +117,8 @@ pub fn verify_chain(
 /// `check`, and returns what that says and the device's label.
 ///
 /// Two certificates of one person may bear the same subject, even the same
-/// key: every one is tried, and the error is the last one's.
+/// key: up to `CARDS` are tried, and the error is the last one's. More would
+/// let a stranger's record cost a search for paths from each.
 pub(crate) fn verify_among<T>(
     device: &Certificate,
     others: &[Certificate],
@@ -127,6 +131,7 @@ pub(crate) fn verify_among<T>(
     for card in others
         .iter()
         .filter(|c| c.subject_der() == device.issuer_der())
+        .take(CARDS)
     {
         let found = verify_device(device, card, name, repository, rules)
             .and_then(|label| Ok((check(card)?, label)));

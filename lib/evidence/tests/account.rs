@@ -60,6 +60,43 @@ fn forge(record: &[u8], signer: &SoftKey, change: impl FnOnce(String) -> String)
     smr_pki::cms::sign(&request, &With(signer, others.cloned().collect())).unwrap()
 }
 
+/// Makes a certificate of RUI's name and key that vouches for itself.
+fn lookalike(pki: &Pki, serial: usize) -> Certificate {
+    pki.openssl(&format!(
+        "req -new -x509 -key RUI.key -sha256 -days 900 -set_serial {serial} -config ext.cnf \
+         -subj /C=PT/O=Test/serialNumber=BI1/CN=RUI -extensions dn -out like.pem"
+    ));
+    pki.certificates("like").remove(0)
+}
+
+#[test]
+fn few_cards_of_one_name_are_looked_at() {
+    let pki = Pki::new();
+    let card = pki.card("RUI", "BI1", "person");
+    let laptop = device(&card, &rui(), "laptop");
+    let record = SignedData::parse(&first_record(&rui(), &laptop)).unwrap();
+    // Shorter than the card, so that they come before it in the DER set.
+    let likes: Vec<_> = (1..=8).map(|serial| lookalike(&pki, serial)).collect();
+    let with = |count: usize| {
+        let mut others = record.certificates().to_vec();
+        others.retain(|c| c != laptop.certificate());
+        others.extend(likes.iter().take(count).cloned());
+        let request = SignRequest {
+            content_type: ContentType::Data,
+            content: Content::Attached(record.content().unwrap()),
+            signing_time: record.signing_time(),
+            receipt_request: None,
+            msg_sig_digest: None,
+        };
+        smr_pki::cms::sign(&request, &With(&laptop, others)).unwrap()
+    };
+    open(&with(7), &pki);
+    assert!(matches!(
+        refused(&with(8), &pki),
+        AccountError::Device { .. }
+    ));
+}
+
 #[test]
 fn records_come_back_and_openssl_agrees() {
     let pki = Pki::new();
