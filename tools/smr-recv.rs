@@ -2,6 +2,7 @@
 
 mod edge;
 
+use std::num::NonZeroUsize;
 use std::process::ExitCode;
 
 use clap::{Parser, ValueEnum};
@@ -39,7 +40,7 @@ enum Give {
 struct Args {
     /// The oldest N unread
     #[arg(short = 'n', value_name = "N", conflicts_with = "ids")]
-    count: Option<usize>,
+    count: Option<NonZeroUsize>,
     /// Leave it unread
     #[arg(long)]
     peek: bool,
@@ -78,7 +79,7 @@ fn run(edge: &Edge, mut args: Args) -> Result<u8, Stop> {
     let mut outcome = Outcome::default();
     let mut wanted: Vec<(Folder, MessageId)> = Vec::new();
     if args.ids.is_empty() {
-        let unread = fetch::oldest_unread(&mut user, args.count.unwrap_or(1))?;
+        let unread = fetch::oldest_unread(&mut user, args.count.map_or(1, NonZeroUsize::get))?;
         wanted.extend(unread.into_iter().map(|id| (Folder::Inbox, id)));
     }
     for prefix in &named {

@@ -80,3 +80,28 @@ $ smr-recv --raw -O 1 [ID]
 ! smr-recv: error: [..]cannot be used with[..]
 ! ...
 [64]
+
+$ smr-recv -n 0
+! smr-recv: error: invalid value '0' for '-n <N>'[..]
+! smr-recv: hint: smr-recv --help
+[64]
+
+as alice
+$ echo x | smr-send bob
+[ID2]
+
+as bob
+$ smr-recv --receipt always -O 7 [ID2]
+! smr-recv: error: message "[ID2]" has no part "7"
+! smr-recv: hint: smr-recv --peek --json [ID2] lists them
+[66]
+
+# nor was a receipt given for what was not there
+as alice
+$ smr-receipt --status [ID2] | cut -f3
+fetched
+
+$ smr-register --server nonsense --token "$TOKEN" other
+! smr-register: error: cannot reach smrd at "nonsense": [..]
+! smr-register: hint: is smrd running there? --server is HOST:PORT
+[64]

@@ -202,6 +202,7 @@ impl Message {
                     Class::Missing,
                     format!("message \"{}\" has no part \"{wanted}\"", self.id),
                 )
+                .hint(format!("smr-recv --peek --json {} lists them", self.id))
             })
     }
 }

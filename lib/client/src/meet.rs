@@ -38,6 +38,12 @@ impl MeetError {
     /// Returns what a script may conclude.
     pub fn class(&self) -> Class {
         match self {
+            // Not HOST:PORT: it will never be reached.
+            MeetError::Unreachable { source, .. }
+                if source.kind() == io::ErrorKind::InvalidInput =>
+            {
+                Class::Usage
+            }
             MeetError::Unreachable { .. } => Class::Busy,
             MeetError::NotSmrd { .. } => Class::Untrusted,
         }
