@@ -283,8 +283,12 @@ fn verify(edge: &Edge, args: &Args, path: &Path) -> Result<u8, Stop> {
 }
 
 fn verdict(report: &Report, at: i64) -> Vec<String> {
+    let what = match report.redacted {
+        true => "the digest of message",
+        false => "message",
+    };
     let mut lines = vec![
-        format!("message {} is good as of {}", report.id, time::rfc3339(at)),
+        format!("{what} {} is good as of {}", report.id, time::rfc3339(at)),
         report.sender.line(),
     ];
     for receipt in &report.receipts {
@@ -324,6 +328,7 @@ fn verdict_json(report: &Report, at: i64) -> Line {
     Line::new("evidence")
         .with("id", report.id.to_string())
         .with("verdict", "good")
+        .with("redacted", report.redacted)
         .time("at", at)
         .with("sender", report.sender.address.to_string())
         .with("class", report.sender.grade.to_string())

@@ -7,8 +7,12 @@
 set -u
 LC_ALL=C
 export LC_ALL
+case ${1-} in
+    '') anchors=chain/anchors.pem ;;
+    /*) anchors=$1 ;;
+    *) anchors=$PWD/$1 ;;
+esac
 cd "$(dirname "$0")" || exit 74
-anchors=${1:-chain/anchors.pem}
 at=${AT:-@TIME@}
 tmp=$(mktemp -d) || exit 73
 trap 'rm -rf "$tmp"' EXIT
