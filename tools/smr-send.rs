@@ -12,7 +12,7 @@ use edge::{Edge, Stop};
 use smr_cli::args::Common;
 use smr_cli::json::Line;
 use smr_cli::out::Out;
-use smr_client::config::Ask;
+use smr_client::config::{Ask, By};
 use smr_client::deposit::{self, Letter, Part, ReceiptWanted};
 use smr_client::failure::Failure;
 use smr_client::fetch;
@@ -61,6 +61,7 @@ fn main() -> ExitCode {
 }
 
 fn run(edge: &Edge, args: Args) -> Result<u8, Stop> {
+    refuse_card(edge)?;
     let receipt = wanted(edge, args.receipt)?;
     let parts = parts(edge, &args.attach)?;
     let mut user = edge.user()?;
@@ -96,6 +97,21 @@ fn deliver(edge: &Edge, user: &mut User, letter: Letter) -> Result<u8, Stop> {
     };
     told.and_then(|()| out.finish()).map_err(Stop::Out)?;
     Ok(0)
+}
+
+/// A device's signature must not pass for the card's that was configured.
+fn refuse_card(edge: &Edge) -> Result<(), Stop> {
+    match edge.settings.by {
+        By::Device => Ok(()),
+        By::Card => {
+            let text = "\"send.by\" is \"card\", but messages are signed by devices only yet";
+            let hint = format!(
+                "set it to \"device\" in {}",
+                edge.home.config_file().display()
+            );
+            Err(Failure::new(Class::Config, text).hint(hint).into())
+        }
+    }
 }
 
 fn wanted(edge: &Edge, flag: Option<Wanted>) -> Result<ReceiptWanted, Stop> {

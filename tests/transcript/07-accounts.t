@@ -63,3 +63,13 @@ carol	read	good
 $ smr-login --logout --as carol.notes
 $ smr-login --status | cut -d' ' -f1
 carol@repo.example
+
+# another suite, by choice; and none that there is not
+$ printf '[session]\nsuites = ["aesgcm"]\n' >> $SMR_HOME/client.toml; smr-login && smr-ls -1
+[ID]
+[ID2]
+
+$ sed 's/aesgcm/rot13/' $SMR_HOME/client.toml > other.toml; smr-ls --config other.toml
+! smr-ls: error: "[..]other.toml": wrong value for "session.suites", expected a list of "chachapoly" and "aesgcm", each once
+! ...
+[78]

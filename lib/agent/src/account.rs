@@ -171,8 +171,12 @@ fn target(load: &Load) -> Result<Target, Failure> {
     if load.lifetime == 0 {
         return Err(bad("a lifetime of no seconds"));
     }
+    if load.suites.is_empty() {
+        return Err(bad("no suite to offer"));
+    }
     Ok(Target {
         server: load.server.clone(),
+        suites: load.suites.clone(),
         identity,
         mailbox: load.account.mailbox.clone(),
     })

@@ -187,6 +187,7 @@ pub(crate) mod tests {
                 .collect(),
             lifetime: 3600,
             idle: 0,
+            suites: smr_channel::suite::Suite::ALL.to_vec(),
             entrance: Entrance::Login,
         }
     }

@@ -111,6 +111,8 @@ pub(crate) struct Target {
     pub(crate) identity: Identity,
     /// Our mailbox.
     pub(crate) mailbox: MailboxName,
+    /// The suites to offer, the preferred one first.
+    pub(crate) suites: Vec<Suite>,
 }
 
 /// An open session.
@@ -134,7 +136,7 @@ impl Link {
         let mut writer = BufWriter::with_capacity(frame::MAX_FRAME, tcp);
         greet(&mut writer, ASK_SESSION).map_err(LinkError::Cut)?;
 
-        let (initiator, first) = Initiator::start(&target.identity, &Suite::ALL, &mut OsRng)?;
+        let (initiator, first) = Initiator::start(&target.identity, &target.suites, &mut OsRng)?;
         send(&mut writer, &first)?;
         writer.flush().map_err(LinkError::Cut)?;
         let second = read_frame(&mut reader).map_err(|error| explain(error, target))?;

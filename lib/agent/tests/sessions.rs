@@ -174,6 +174,15 @@ fn loads_that_do_not_fit_are_refused() {
         .0,
         Class::Config
     );
+    let none = Vec::new();
+    assert_eq!(
+        refused(Load {
+            suites: none,
+            ..good()
+        })
+        .0,
+        Class::Usage
+    );
     let nowhere = "rui".parse().unwrap();
     assert_eq!(
         refused(Load {

@@ -112,6 +112,7 @@ mod tests {
 
     use super::{Answer, Ask, Entrance, Frame, HEADER, Load, Loaded, MAX_FRAME, Secret, Stanza};
     use crate::codec::CodecError;
+    use crate::suite::Suite;
     use crate::warrant::Warrant;
 
     fn load(entrance: Entrance) -> Load {
@@ -124,6 +125,7 @@ mod tests {
             identities: vec![Secret::copy_of(b"one"), Secret::copy_of(b"two")],
             lifetime: 3600,
             idle: 0,
+            suites: Suite::ALL.to_vec(),
             entrance,
         }
     }

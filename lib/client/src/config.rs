@@ -12,6 +12,7 @@ use std::collections::BTreeMap;
 use std::env;
 use std::path::{Path, PathBuf};
 
+use smr_channel::suite::Suite;
 use smr_evidence::trust::Revocation;
 use smr_name::{Address, Class, Fingerprint};
 
@@ -170,8 +171,8 @@ settings! {
         lifetime: u64 = 8 * 3600,
         /// Seconds without use after which the agent drops the keys.
         idle: u64 = 3600,
-        /// Suites offered, by preference; empty: all.
-        suites: Vec<String> = Vec::new(),
+        /// Suites offered to smrd, the preferred one first.
+        suites: Vec<Suite> = Suite::ALL.to_vec(),
         /// What signs.
         by: By = By::Device,
         /// Which receipt is asked for.
@@ -434,7 +435,7 @@ mod tests {
             [session]
             lifetime = "8h"
             idle = "1h"
-            suites = ["a"]
+            suites = ["aesgcm"]
             [send]
             by = "card"
             receipt = "card"
@@ -498,6 +499,9 @@ mod tests {
             "token = 'cc'",
             "[session]\nlifetime = '8'",
             "[session]\nsuites = 'a'",
+            "[session]\nsuites = ['rot13']",
+            "[session]\nsuites = []",
+            "[session]\nsuites = ['aesgcm', 'aesgcm']",
             "[trust]\nrevocation = 'maybe'",
             "[recv]\nmax_message = '64kb'",
             "[send]\nby = 'hand'",

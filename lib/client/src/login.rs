@@ -143,6 +143,7 @@ pub(crate) fn load(
             .collect(),
         lifetime: seconds(settings.lifetime),
         idle: seconds(settings.idle),
+        suites: settings.suites.clone(),
         entrance,
     })
 }

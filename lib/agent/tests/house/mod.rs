@@ -426,6 +426,7 @@ pub(crate) fn load(account: &str, repository: &Repository, device: &Device) -> L
         identities: Vec::new(),
         lifetime: 3600,
         idle: 0,
+        suites: smr_channel::suite::Suite::ALL.to_vec(),
         entrance: Entrance::Login,
     }
 }

@@ -9,6 +9,7 @@ use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
 
 use crate::codec::{CodecError, Reader, Writer};
+use crate::suite::Suite;
 
 /// Bytes that no log shows, wiped when dropped, compared in constant time.
 #[derive(Clone)]
@@ -81,6 +82,8 @@ pub struct Load {
     pub lifetime: u32,
     /// Seconds without use until the agent forgets all this, 0 for no limit.
     pub idle: u32,
+    /// The suites to offer smrd, the preferred one first; 1 to 8, all different.
+    pub suites: Vec<Suite>,
     /// How to introduce the device.
     pub entrance: Entrance,
 }
@@ -179,7 +182,10 @@ impl Load {
                 w.bytes("identity", secret.expose());
             })
             .u32(self.lifetime)
-            .u32(self.idle);
+            .u32(self.idle)
+            .list("list of suites", &self.suites, |w, suite| {
+                w.u8(suite.code());
+            });
         match &self.entrance {
             Entrance::Login => w.u8(1),
             Entrance::Enrol { record } => w.u8(2).long("record", record),
@@ -196,6 +202,7 @@ impl Load {
             identities: r.list(|r| r.bytes().map(Secret::copy_of))?,
             lifetime: r.u32()?,
             idle: r.u32()?,
+            suites: r.list(|r| Suite::from_code(r.u8()?).ok_or(CodecError::Value("suite")))?,
             entrance: match r.u8()? {
                 1 => Entrance::Login,
                 2 => Entrance::Enrol {

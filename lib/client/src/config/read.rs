@@ -5,6 +5,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use smr_channel::suite::Suite;
 use smr_evidence::trust::Revocation;
 
 use super::section::Section;
@@ -84,14 +85,34 @@ pub(super) fn read_layer(top: &Section, accounts: bool) -> Result<Layer, ConfigE
         session.only(&["lifetime", "idle", "suites"])?;
         layer.lifetime = session.duration("lifetime")?;
         layer.idle = session.duration("idle")?;
-        layer.suites = session.texts("suites")?;
+        layer.suites = suites(&session)?;
     }
     read_mail(top, &mut layer)?;
     read_trust(top, &mut layer)?;
     Ok(layer)
 }
 
-pub(super) fn read_mail(top: &Section, layer: &mut Layer) -> Result<(), ConfigError> {
+/// Reads which suites are offered: some, each once.
+const SUITES: &str = "a list of \"chachapoly\" and \"aesgcm\", each once";
+
+fn suites(session: &Section) -> Result<Option<Vec<Suite>>, ConfigError> {
+    let Some(names) = session.texts("suites")? else {
+        return Ok(None);
+    };
+    let mut suites: Vec<Suite> = Vec::new();
+    for name in &names {
+        match name.parse() {
+            Ok(suite) if !suites.contains(&suite) => suites.push(suite),
+            _ => return Err(session.wrong("suites", SUITES)),
+        }
+    }
+    match suites.is_empty() {
+        true => Err(session.wrong("suites", SUITES)),
+        false => Ok(Some(suites)),
+    }
+}
+
+fn read_mail(top: &Section, layer: &mut Layer) -> Result<(), ConfigError> {
     if let Some(send) = top.table("send")? {
         send.only(&["by", "receipt"])?;
         layer.by = send.parsed("by", "\"device\" or \"card\"", by)?;
