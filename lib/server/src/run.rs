@@ -2,7 +2,7 @@
 //!
 //! Never exits: the program does.
 
-use std::fs::OpenOptions;
+use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::net::SocketAddr;
 use std::path::Path;
@@ -69,6 +69,8 @@ impl RunError {
 /// reads anchors, CRLs and the list of those who may enrol again. Says that it
 /// is ready on the descriptor `ready_fd` and to systemd (sd_notify(3)).
 pub fn run(path: &Path, sink: Sink, ready_fd: Option<u32>) -> Result<(), RunError> {
+    // First of all: later the number could be a descriptor of our own.
+    let waiting = ready_fd.map(Waiting::open).transpose()?;
     let config = Config::load(path)?;
     let log = Log::new(config.log, sink);
     // A file-size limit must be an error of one deposit, not the end of smrd.
@@ -80,7 +82,7 @@ pub fn run(path: &Path, sink: Sink, ready_fd: Option<u32>) -> Result<(), RunErro
         log.line(Level::Warn, "limits").with("why", refused).send();
     }
     let server = Server::start(config, log.clone())?;
-    ready(server.addresses(), ready_fd)?;
+    ready(server.addresses(), waiting)?;
     for signal in signals.forever() {
         match signal {
             SIGHUP => reload(&server, path, &log),
@@ -110,25 +112,44 @@ fn notify(log: &Log, states: &[NotifyState<'_>]) {
     }
 }
 
-/// Writes `ready ADDRESS...` and tells systemd.
-fn ready(addresses: &[SocketAddr], fd: Option<u32>) -> Result<(), RunError> {
-    let failed = |to: String| move |source| RunError::Ready { to, source };
-    if let Some(fd) = fd {
+/// Whoever started smrd and waits for its word.
+struct Waiting {
+    to: String,
+    file: File,
+}
+
+impl Waiting {
+    /// Takes the descriptor that was handed over.
+    fn open(fd: u32) -> Result<Waiting, RunError> {
         let to = format!("/dev/fd/{fd}");
+        match OpenOptions::new().write(true).open(&to) {
+            Ok(file) => Ok(Waiting { to, file }),
+            Err(source) => Err(RunError::Ready { to, source }),
+        }
+    }
+
+    /// Writes `ready ADDRESS...`, once.
+    fn tell(mut self, addresses: &[SocketAddr]) -> Result<(), RunError> {
         let words: Vec<String> = addresses.iter().map(SocketAddr::to_string).collect();
         let line = format!("ready {}\n", words.join(" "));
-        OpenOptions::new()
-            .write(true)
-            .open(&to)
-            .and_then(|mut file| file.write_all(line.as_bytes()))
-            .map_err(failed(to))?;
+        let to = self.to;
+        let written = self.file.write_all(line.as_bytes());
+        written.map_err(|source| RunError::Ready { to, source })
     }
-    sd_notify::notify(&[NotifyState::Ready]).map_err(failed("systemd".to_owned()))
+}
+
+/// Tells whoever waits, and systemd.
+fn ready(addresses: &[SocketAddr], waiting: Option<Waiting>) -> Result<(), RunError> {
+    waiting.map_or(Ok(()), |waiting| waiting.tell(addresses))?;
+    sd_notify::notify(&[NotifyState::Ready]).map_err(|source| RunError::Ready {
+        to: "systemd".to_owned(),
+        source,
+    })
 }
 
 #[cfg(test)]
 mod tests {
-    use super::ready;
+    use super::{Waiting, ready};
     use std::io::Read;
     use std::os::fd::AsRawFd;
 
@@ -140,7 +161,7 @@ mod tests {
             "127.0.0.1:7667".parse().unwrap(),
             "[::1]:7".parse().unwrap(),
         ];
-        ready(&addresses, Some(fd)).unwrap();
+        ready(&addresses, Some(Waiting::open(fd).unwrap())).unwrap();
         drop(writer);
         let mut text = String::new();
         reader.read_to_string(&mut text).unwrap();
@@ -149,6 +170,6 @@ mod tests {
 
     #[test]
     fn closed_descriptors_are_reported() {
-        assert!(ready(&[], Some(1_000_000)).is_err());
+        assert!(Waiting::open(1_000_000).is_err());
     }
 }
