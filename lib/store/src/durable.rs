@@ -227,8 +227,14 @@ impl Disk {
             .map_err(|error| self.io_error("remove", path, &error))
     }
 
-    /// Removes all that is in a directory, whatever its names.
+    /// Removes all that is in a directory, whatever its names; a link to one
+    /// leads to what is not ours, and is refused.
     pub(crate) fn empty(&self, path: &str) -> Result<(), DiskError> {
+        let linked = std::fs::symlink_metadata(self.path.join(path)).map(|m| m.is_symlink());
+        if linked.map_err(|error| self.io_error("look at", path, &error))? {
+            let error = std::io::Error::from(std::io::ErrorKind::NotADirectory);
+            return Err(self.io_error("empty", path, &error));
+        }
         let remove = |entry: std::io::Result<std::fs::DirEntry>| {
             let entry = entry?;
             if entry.file_type()?.is_dir() {

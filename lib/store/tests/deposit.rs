@@ -555,6 +555,18 @@ fn names_that_walk_do_not_reach_the_store() {
 }
 
 #[test]
+fn what_a_link_leads_to_is_not_emptied() {
+    let room = room();
+    drop(Store::create(room.path()).unwrap());
+    let elsewhere = tempfile::tempdir().unwrap();
+    std::fs::write(elsewhere.path().join("precious"), "kept").unwrap();
+    std::fs::remove_dir(room.path().join("tmp")).unwrap();
+    std::os::unix::fs::symlink(elsewhere.path(), room.path().join("tmp")).unwrap();
+    assert!(Store::open(room.path()).is_err());
+    assert!(elsewhere.path().join("precious").exists());
+}
+
+#[test]
 fn only_stores_are_opened_and_by_one() {
     let room = room();
     let path = room.path().join("store");
