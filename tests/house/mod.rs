@@ -329,7 +329,9 @@ impl House {
 impl Drop for House {
     fn drop(&mut self) {
         for who in self.people.clone() {
-            self.sh(&who, "smr-login --logout");
+            let all = "for account in $(smr-login --status | cut -d' ' -f1); do \
+                       smr-login --logout --as $account; done";
+            self.sh(&who, all);
         }
         if let Some(mut child) = self.smrd.take() {
             // The house is going: smrd may have ended already.
