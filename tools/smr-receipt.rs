@@ -121,16 +121,19 @@ fn one(edge: &Edge, args: &Args) -> Result<u8, Stop> {
     let mut user = edge.user()?;
     let id = fetch::find_in(&mut user, Folder::Sent, prefix)?;
     match (&args.export, args.wait) {
-        (Some(file), _) => receipts::export(&mut user, id, file)?,
-        (None, seconds) => {
-            return Ok(wait(
-                &mut user,
-                id,
-                Duration::from_secs(seconds.unwrap_or(0)),
-            )?);
+        (Some(file), _) => {
+            let mut outcome = Outcome::default();
+            for failure in receipts::export(&mut user, id, file)? {
+                outcome.note(Stop::Failure(failure.about("left out")).tell(&edge.report));
+            }
+            Ok(outcome.code())
         }
+        (None, seconds) => Ok(wait(
+            &mut user,
+            id,
+            Duration::from_secs(seconds.unwrap_or(0)),
+        )?),
     }
-    Ok(0)
 }
 
 fn wait(user: &mut User, id: MessageId, limit: Duration) -> Result<u8, Failure> {

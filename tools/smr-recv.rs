@@ -2,6 +2,7 @@
 
 mod edge;
 
+use std::io::Write;
 use std::num::NonZeroUsize;
 use std::process::ExitCode;
 
@@ -118,6 +119,12 @@ fn show(
     out: &mut Out,
 ) -> Result<(), Stop> {
     if args.sealed {
+        if out.is_terminal() {
+            return Err(edge::wrong_call(
+                edge,
+                "a sealed file is not for a terminal: > FILE",
+            ));
+        }
         let (_, spool) = fetch::fetch_sealed(user, folder, id)?;
         let mut watched = Watched::new(out);
         let copied = fetch::copy_sealed(&spool, &mut watched);
@@ -199,9 +206,39 @@ fn write(
         }
         (None, false) => Emit::Message,
     };
+    if out.is_terminal() {
+        return visibly(user, message, what, out);
+    }
     let mut watched = Watched::new(out);
     let emitted = message.emit(user, what, &mut watched);
     watched.end(emitted)
+}
+
+/// Shows a part, or the whole signed message, with nothing that a terminal obeys.
+fn visibly(user: &User, message: &Message, what: Emit<'_>, out: &mut Out) -> Result<(), Stop> {
+    let size = match what {
+        Emit::Part(number) => {
+            let part = message.opened.parts.iter().find(|p| p.number == number);
+            part.map_or(0, |p| p.size)
+        }
+        _ => message.entry.name.size,
+    };
+    if size > MAX_SHOWN {
+        let text = format!("{} are too much for a terminal", size::short(size));
+        return Err(Failure::new(Class::Usage, text).hint("> FILE").into());
+    }
+    let mut bytes = Vec::new();
+    message.emit(user, what, &mut bytes)?;
+    // CRLF is a line end here, not a control.
+    let crlf = |at: usize, byte: u8| byte == b'\r' && bytes.get(at + 1) == Some(&b'\n');
+    let lines = bytes.iter().copied().enumerate();
+    let lines: Vec<u8> = lines
+        .filter(|(at, byte)| !crlf(*at, *byte))
+        .map(|(_, byte)| byte)
+        .collect();
+    let text = text::visible_bytes(&lines);
+    out.write_all(text.as_bytes())
+        .map_err(|e| Stop::Out(e.into()))
 }
 
 /// Returns the text a person reads: the first part, where it is text.

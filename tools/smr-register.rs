@@ -70,8 +70,8 @@ fn run(edge: &Edge, args: Args) -> Result<u8, Stop> {
         token: token_text
             .parse::<Token>()?
             .with_module(settings.module.as_deref()),
-        token_text,
-        anchors: args.anchors,
+        token_text: lasting(token_text)?,
+        anchors: args.anchors.map(absolute).transpose()?,
         label: args.device.unwrap_or_else(enrol::default_label),
         backup: args.backup,
     };
@@ -98,6 +98,22 @@ fn run(edge: &Edge, args: Args) -> Result<u8, Stop> {
     };
     told.and_then(|()| out.finish()).map_err(Stop::Out)?;
     Ok(0)
+}
+
+/// Returns a path that means the same from any folder.
+fn absolute(path: PathBuf) -> Result<PathBuf, Failure> {
+    std::path::absolute(&path).map_err(|error| {
+        let text = format!("no such path \"{}\": {error}", path.display());
+        Failure::new(Class::Missing, text)
+    })
+}
+
+/// Returns TOKEN as client.toml may keep it.
+fn lasting(token: String) -> Result<String, Failure> {
+    match token.strip_prefix("file:") {
+        Some(path) => Ok(format!("file:{}", absolute(path.into())?.display())),
+        None => Ok(token),
+    }
 }
 
 /// The person in front of the tool, or what stands in for him.

@@ -32,3 +32,18 @@ $ cp debt.zip bad.zip; printf X | dd of=bad.zip bs=1 seek=2000 conv=notrunc 2>/d
 # another authority's word is not enough
 $ mkdir -p other.d && openssl req -x509 -newkey rsa:2048 -nodes -keyout /dev/null -subj /CN=Other -out other.d/root.pem 2>/dev/null; SMR_HOME=$PWD/nobody smr-receipt --verify debt.zip --anchors other.d >/dev/null 2>err
 [65]
+
+# a second receipt stands beside the first, and neither hides the other
+as bob
+$ smr-receipt [ID]
+
+as alice
+$ smr-receipt --status [ID] | cut -f2,3,6
+bob	read	good
+
+$ smr-receipt --export twice.zip [ID] && unzip -q twice.zip -d twice && ls twice/receipts; cmp -s twice/receipts/*
+bob@repo.example-1.p7s
+bob@repo.example-2.p7s
+[1]
+$ sh twice/verify.sh root.pem | tail -1
+all good

@@ -21,6 +21,16 @@ red \x1b[31m alert
 and \u{202e} hidden
 [part 2: pin application/octet-stream 4 B]
 
+$ TERM=xterm script -qec 'smr-recv --no-input -O 1 [ID]' /dev/null | tr -d '\r'
+red \x1b[31m alert
+and \u{202e} hidden
+
+$ TERM=xterm script -qec 'smr-recv --no-input --raw [ID]' /dev/null | tr -d '\r' | grep -c -e '^MIME-Version: 1.0$' -e '^Subject: Colours$'
+3
+
+$ TERM=xterm script -qec 'smr-recv --no-input --sealed [ID]; echo $?' /dev/null | tr -d '\r' | tail -1
+64
+
 # a pipe gets the bytes
 $ smr-recv -O 1 [ID] | od -An -c | head -1 | tr -s ' '
  r e d 033 [ 3 1 m a l e r t \n

@@ -1,5 +1,5 @@
 //! Settings: client.toml, what may stand in it, and what wins
-//! (smr-client.toml(5)).
+//! (smr.conf(5)).
 //!
 //! Decides nothing about flags: the tools lay theirs over what this returns.
 

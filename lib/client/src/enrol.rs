@@ -112,7 +112,10 @@ pub fn enrol(
         return Err(error.into());
     }
     if let Some(file) = &wish.backup {
-        write_backup(file, &address, &ring)?;
+        write_backup(file, &address, &ring).or_else(|failure| {
+            remove(&path)?;
+            Err(failure)
+        })?;
     }
     if let Err(failed) = publish(home, settings, wish, &server, &ring, made.record) {
         return Err(match failed.in_doubt {

@@ -61,9 +61,7 @@ impl KeyRingError {
         match self {
             KeyRingError::Absent(_) => Some("smr-register makes one"),
             KeyRingError::Passphrase => Some("is it this account's? type it again"),
-            KeyRingError::Damaged(_) => {
-                Some("restore the file from a backup, or smr-register --add-device")
-            }
+            KeyRingError::Damaged(_) => Some("restore the file from a backup"),
             _ => None,
         }
     }

@@ -6,6 +6,7 @@
 use std::io::{Cursor, Read, Seek};
 use std::path::Path;
 
+use sha2::{Digest, Sha256};
 pub use smr_channel::reply::Entry;
 pub use smr_channel::reply::Progress;
 use smr_channel::reply::State;
@@ -28,8 +29,8 @@ use crate::private::{self, PrivateError};
 use crate::session::Receipt;
 use crate::user::User;
 
-// A receipt is a signature and its chain.
-const MAX_RECEIPT: u64 = 2 << 20;
+// A receipt is a signature and its chain; smrd lists no more of a file.
+const MAX_RECEIPT: u32 = 256 << 10;
 
 /// How a sent message stands with one of its addressees.
 pub struct Standing {
@@ -186,6 +187,35 @@ pub fn standing(
     Ok(found)
 }
 
+/// Fetches the sealed bytes of one receipt, that of this entry and no other of
+/// the same reader, by way of a listing that shows it whole.
+fn sealed(user: &mut User, entry: &Entry) -> Result<Vec<u8>, Failure> {
+    let name = &entry.name;
+    let about = |class, why: &str| {
+        let whose = format!("the receipt by \"{}\"", name.sender);
+        Failure::new(class, format!("{whose} for \"{}\": {why}", name.id))
+    };
+    let size = u32::try_from(name.size)
+        .ok()
+        .filter(|size| *size <= MAX_RECEIPT);
+    let size = size.ok_or_else(|| about(Class::Forged, "it is too large for one"))?;
+    let page = user
+        .session
+        .list(Folder::Receipts, name.number - 1, 1, size)?;
+    let found = page
+        .entries
+        .into_iter()
+        .find(|(other, _)| other.name == *name);
+    let (_, bytes) = found.ok_or_else(|| about(Class::Untrusted, "smrd no longer has it"))?;
+    match <[u8; 32]>::from(Sha256::digest(&bytes)) == name.sha256 {
+        true => Ok(bytes),
+        false => Err(about(
+            Class::Forged,
+            "it is not the file that was deposited",
+        )),
+    }
+}
+
 /// Fetches one receipt and verifies it against the original: its DER, and who
 /// signed it.
 fn received(
@@ -193,11 +223,8 @@ fn received(
     original: &Opened,
     entry: &Entry,
 ) -> Result<(Vec<u8>, Verified), Failure> {
-    let mut sealed = Vec::new();
     let name = &entry.name;
-    let reader = Some(&name.sender);
-    user.session
-        .fetch(Folder::Receipts, name.id, reader, MAX_RECEIPT, &mut sealed)?;
+    let sealed = sealed(user, entry)?;
     let der = receipt::open(&sealed, &user.keys)?;
     let account = user.account(&name.sender)?;
     let rules = user.rules();
@@ -211,10 +238,11 @@ fn received(
     Ok((der, verified))
 }
 
-/// Writes the evidence for a sent message into a new zip file.
-pub fn export(user: &mut User, id: MessageId, file: &Path) -> Result<(), Failure> {
+/// Writes the evidence for a sent message into a new zip file; returns why
+/// receipts were left out that do not count.
+pub fn export(user: &mut User, id: MessageId, file: &Path) -> Result<Vec<Failure>, Failure> {
     let message = fetch::fetch(user, Folder::Sent, id)?;
-    let bundle = collect(user, &message)?;
+    let (bundle, left_out) = collect(user, &message)?;
     // It holds the message in the clear: mode 0600, and nothing half written.
     let fresh = private::Fresh::beside(file).map_err(uncreated)?;
     let mut emit = |mut out: &mut dyn std::io::Write| {
@@ -223,7 +251,8 @@ pub fn export(user: &mut User, id: MessageId, file: &Path) -> Result<(), Failure
             .map_err(|failure| std::io::Error::other(failure.to_string()))
     };
     bundle::write(&bundle, Content::Whole(&mut emit), fresh.file())?;
-    fresh.keep().map_err(uncreated)
+    fresh.keep().map_err(uncreated)?;
+    Ok(left_out)
 }
 
 fn uncreated(error: PrivateError) -> Failure {
@@ -239,7 +268,8 @@ fn uncreated(error: PrivateError) -> Failure {
     .hint("--export another FILE")
 }
 
-fn collect(user: &mut User, message: &Message) -> Result<Bundle, Failure> {
+/// Puts a bundle together, and says which receipts do not count.
+fn collect(user: &mut User, message: &Message) -> Result<(Bundle, Vec<Failure>), Failure> {
     let id = message.id;
     let mut people = vec![user.address.mailbox.clone()];
     for address in message.opened.headers.addressees() {
@@ -251,16 +281,19 @@ fn collect(user: &mut User, message: &Message) -> Result<Bundle, Failure> {
     for name in &people {
         accounts.push((user.full(name), user.record(name)?));
     }
-    let mut receipts = Vec::new();
+    let (mut receipts, mut left_out) = (Vec::new(), Vec::new());
     for entry in listing::entries(user, Folder::Receipts)? {
         // Nobody else was asked for one; what smrd puts here beside them is
         // no evidence.
         if entry.name.id == id && people.contains(&entry.name.sender) {
-            let (der, _) = received(user, &message.opened, &entry)?;
-            receipts.push(Given {
-                by: user.full(&entry.name.sender),
-                der,
-            });
+            match received(user, &message.opened, &entry) {
+                Ok((der, _)) => receipts.push(Given {
+                    by: user.full(&entry.name.sender),
+                    der,
+                }),
+                // One reader must not be able to spoil the evidence of all.
+                Err(failure) => left_out.push(failure),
+            }
         }
     }
     let mut postmarks = Vec::new();
@@ -273,7 +306,7 @@ fn collect(user: &mut User, message: &Message) -> Result<Bundle, Failure> {
         .iter()
         .flat_map(|realm| realm.anchors.iter().cloned())
         .collect();
-    Ok(Bundle {
+    let bundle = Bundle {
         id,
         sender: user.address.clone(),
         time: user.now,
@@ -285,7 +318,8 @@ fn collect(user: &mut User, message: &Message) -> Result<Bundle, Failure> {
         anchors,
         intermediates: trust.intermediates.clone(),
         crls: trust.crls.clone(),
-    })
+    };
+    Ok((bundle, left_out))
 }
 
 /// Verifies a bundle offline, by the reader's own anchors.

@@ -43,7 +43,7 @@ fn quoted(text: &str) -> String {
 
 fn first_text(account: &FirstAccount) -> String {
     let mut text = format!(
-        "# smr-client.toml(5) says what else may stand here\n\
+        "# smr.conf(5) says what else may stand here\n\
          server = {}\nserver_key = {}\nmailbox = {}\n",
         quoted(account.server),
         quoted(&account.server_key.to_string()),

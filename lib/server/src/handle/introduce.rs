@@ -201,7 +201,7 @@ fn devices_in_bounds(house: &House, account: &Account) -> Result<(), Refusal> {
         return Ok(());
     }
     let text = format!("an account may have {bound} devices here");
-    Err(Refusal::new(Class::Denied, text).hint("revoke one first: smr-register --revoke DEVICE"))
+    Err(Refusal::new(Class::Denied, text).hint("which of them is no longer used?"))
 }
 
 fn welcome(

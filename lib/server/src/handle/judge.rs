@@ -93,7 +93,7 @@ pub(crate) fn rejudge(house: &House, visit: &mut Visit, now: i64) -> Result<(), 
 /// Refuses whoever is not known, without saying what of it is unknown.
 pub(super) fn stranger() -> Refusal {
     Refusal::new(Class::Denied, "the account has no such device here")
-        .hint("register the device: smr-register --add-device LABEL NAME")
+        .hint("is it registered? smr-register NAME")
 }
 
 /// Says whether smrd would believe this card, and whose it is.
