@@ -111,7 +111,9 @@ pub enum ReadingError {
         account: String,
     },
     /// The device had been removed.
-    #[error("signed by a device that {account} had removed before")]
+    #[error(
+        "signed by a device that {account} has removed, and no deposit proves that it was before"
+    )]
     RemovedDevice {
         /// The account.
         account: String,
@@ -224,14 +226,13 @@ fn check_listed(signed: &SignedData, grounds: &Grounds<'_>) -> Result<Option<i64
     let removal = removal.ok_or_else(|| ReadingError::UnknownDevice {
         account: account.clone(),
     })?;
-    // The signer chooses his time; smrd's bounds it where it is known.
+    // The signer chooses his time, and a thief backdates: only smrd's proves it.
     let done = grounds
         .deposited
-        .unwrap_or(i64::MIN)
-        .max(signed.signing_time());
-    match done < removal {
-        true => Ok(Some(removal)),
-        false => Err(ReadingError::RemovedDevice { account }),
+        .map(|time| time.max(signed.signing_time()));
+    match done {
+        Some(done) if done < removal => Ok(Some(removal)),
+        _ => Err(ReadingError::RemovedDevice { account }),
     }
 }
 
