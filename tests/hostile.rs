@@ -381,3 +381,35 @@ fn a_backup_that_cannot_be_written_stops_an_enrolment_before_the_card() {
         .sh("alice", "test $(stat -c %a b.age) = 600 && smr-login")
         .expect(0);
 }
+
+#[test]
+fn a_backup_in_no_folder_leaves_no_key_ring_behind() {
+    let mut house = House::build();
+    house.sh("alice", "touch plain").expect(0);
+    let register = |backup: &str| {
+        format!("smr-register --server $SERVER --server-key $KEY --token \"$TOKEN\" {backup} $WHO")
+    };
+    house
+        .sh("alice", &register("--backup plain/b.age"))
+        .expect(73);
+    house.sh("alice", &register("--no-backup")).expect(0);
+}
+
+#[test]
+fn a_file_that_was_cut_or_grew_in_the_store_is_said_to_be_damaged() {
+    let mut house = House::with(PEOPLE);
+    for grown in [false, true] {
+        let id = send(&mut house, "alice", "bob", "one");
+        let path = file(&house, "bob", "inbox", &id);
+        let mut bytes = fs::read(&path).unwrap();
+        match grown {
+            true => bytes.push(0),
+            false => bytes.truncate(bytes.len() / 2),
+        }
+        fs::write(&path, bytes).unwrap();
+        let said = refused(&mut house, "bob", &format!("smr-recv {id}"), 65);
+        assert!(said.contains("damaged in the store"), "{said}");
+        // The rest of the mailbox is served as before.
+        house.sh("bob", "smr-ls -q").expect(0);
+    }
+}

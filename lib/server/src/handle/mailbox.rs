@@ -135,6 +135,12 @@ pub(super) fn fetch<'a>(
         .store
         .open_message(&visit.who, folder_of(folder), *id, reader);
     let (name, state, file) = found.map_err(|e| house.disk(e))?;
+    // Said before the first byte: a reply cut short would look like the network's fault.
+    if file.metadata().map(|m| m.len()).ok() != Some(name.size) {
+        let text = format!("message \"{id}\" is damaged in the store");
+        return Err(Refusal::new(Class::Forged, text)
+            .hint("can the operator restore it? its sender has a copy"));
+    }
     let mut body = Body::default();
     body.file(file, name.size);
     let entry = Entry {
