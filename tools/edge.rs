@@ -6,6 +6,7 @@
 #![allow(dead_code)] // each tool uses its own part of the edge
 
 use std::io::{self, BufRead, Write};
+use std::panic::{self, AssertUnwindSafe};
 use std::process::ExitCode;
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -127,8 +128,21 @@ pub(crate) fn main<A: Parser>(
         Err(code) => return ExitCode::from(code),
     };
     let report = common(&args).report(tool);
-    let ended = Edge::find(report.clone(), common(&args)).and_then(|edge| run(&edge, args));
+    let voice = report.clone();
+    // Where it happened, and nothing of what was at hand: that may be a secret.
+    panic::set_hook(Box::new(move |panic| {
+        let place = panic.location().map(ToString::to_string);
+        voice.error(&format!("a bug in smr, at {}", place.unwrap_or_default()));
+        voice.hint(&"will you report it, with the command you gave?");
+    }));
+    let ended =
+        guarded(|| Edge::find(report.clone(), common(&args)).and_then(|edge| run(&edge, args)));
     ExitCode::from(ended.unwrap_or_else(|stop| stop.tell(&report)))
+}
+
+/// Runs what may have a bug of ours, which ends it with 70.
+fn guarded(run: impl FnOnce() -> Result<u8, Stop>) -> Result<u8, Stop> {
+    panic::catch_unwind(AssertUnwindSafe(run)).unwrap_or(Err(Stop::Code(Class::Broken.code())))
 }
 
 /// Returns the time, unix seconds.
@@ -232,4 +246,18 @@ pub(crate) fn short_ids(ids: &[MessageId]) -> usize {
         heads.windows(2).all(|pair| pair[0] != pair[1])
     };
     (8..32).find(|digits| apart(*digits)).unwrap_or(32)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Stop, guarded};
+
+    #[test]
+    fn a_panic_is_a_bug_of_ours() {
+        assert!(matches!(guarded(|| Ok(3)), Ok(3)));
+        assert!(matches!(
+            guarded(|| panic!("on purpose")),
+            Err(Stop::Code(70))
+        ));
+    }
 }
