@@ -141,7 +141,8 @@ impl Link {
         writer.flush().map_err(LinkError::Cut)?;
         let second = read_frame(&mut reader).map_err(|error| explain(error, target))?;
         let (introducing, hash) = initiator.answer(&second)?;
-        let (third, session) = introducing.finish(&introduce(&hash)?, clock::now())?;
+        // Only spans of it count here, and a wall clock can be set back.
+        let (third, session) = introducing.finish(&introduce(&hash)?, clock::uptime())?;
         send(&mut writer, &third)?;
         writer.flush().map_err(LinkError::Cut)?;
 
@@ -177,7 +178,7 @@ impl Link {
 
     /// Begins a request, renewing the session key first where that is due.
     pub(crate) fn begin(&mut self, head: &[u8]) -> Result<(), LinkError> {
-        if self.session.renewal_due(clock::now()) {
+        if self.session.renewal_due(clock::uptime()) {
             self.renew()?;
         }
         self.send_head(head)
@@ -242,7 +243,7 @@ impl Link {
         self.send_head(&request.encode()?)?;
         self.close()?;
         match self.reply()?.0 {
-            reply @ Reply::Renewed { .. } => Ok(self.session.renewed(&reply, clock::now())?),
+            reply @ Reply::Renewed { .. } => Ok(self.session.renewed(&reply, clock::uptime())?),
             Reply::Refused { class, text, hint } => Err(LinkError::Refused { class, text, hint }),
             _ => Err(LinkError::Unexpected),
         }
