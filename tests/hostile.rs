@@ -413,3 +413,28 @@ fn a_file_that_was_cut_or_grew_in_the_store_is_said_to_be_damaged() {
         house.sh("bob", "smr-ls -q").expect(0);
     }
 }
+
+#[test]
+fn a_postmark_that_cannot_be_kept_is_no_reason_to_send_again() {
+    let mut house = House::with(PEOPLE);
+    house
+        .sh(
+            "alice",
+            "mkdir -p $SMR_HOME/state && touch $SMR_HOME/state/postmarks",
+        )
+        .expect(0);
+    let said = refused(&mut house, "alice", "echo once | smr-send bob", 74);
+    assert!(
+        said.contains("was sent, but its postmark was not kept"),
+        "{said}"
+    );
+    assert_eq!(
+        house
+            .sh("bob", "smr-ls -1")
+            .expect(0)
+            .text()
+            .lines()
+            .count(),
+        1
+    );
+}

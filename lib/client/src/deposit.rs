@@ -113,10 +113,22 @@ fn deposit(user: &mut User, spool: Spool, offer: Offer) -> Result<Vec<MailboxNam
         promised(user, &mark)?;
         // Of a message to oneself, the postmark of its arrival says it all.
         if kind == Kind::Message || !offer.mailboxes.contains(&own) {
-            user.known.keep_postmark(&offer.id, mailbox, note)?;
+            let kept = user.known.keep_postmark(&offer.id, mailbox, note);
+            kept.map_err(|error| sent_all_the_same(&offer.id, error.into()))?;
         }
     }
     Ok(offer.mailboxes)
+}
+
+/// Tells of a failure after the deposit: to run the command again would send
+/// the message twice, so it is never one that may pass (75).
+fn sent_all_the_same(id: &MessageId, failure: Failure) -> Failure {
+    let class = match failure.class {
+        Class::Busy => Class::Io,
+        other => other,
+    };
+    let text = format!("message \"{id}\" was sent, but its postmark was not kept: {failure}");
+    Failure::new(class, text).hint("smr-ls sent")
 }
 
 /// Runs a deposit again, once, where its reply may have been lost: the id makes
