@@ -97,6 +97,8 @@ pub fn rules(settings: &Settings, now: i64) -> Rules {
         revocation: settings.revocation,
         max_age: i64::try_from(settings.revocation_age).ok(),
         clock_skew: i64::try_from(settings.clock_skew).unwrap_or(i64::MAX),
+        signed: None,
+        policies: Vec::new(),
     }
 }
 

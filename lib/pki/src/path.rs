@@ -44,8 +44,11 @@ pub enum Revocation {
 /// Holds the rules of one verification.
 #[derive(Clone, Debug)]
 pub struct Rules {
-    /// The time it is made for, unix seconds UTC.
+    /// The time the verdict is made at, unix seconds UTC.
     pub now: i64,
+    /// The proven time of the signature in question, no later than `now`;
+    /// none where the certificate must hold now.
+    pub signed: Option<i64>,
     /// What to do about revocation.
     pub revocation: Revocation,
     /// The greatest age of a list, in seconds, whatever it says itself; a
@@ -54,6 +57,9 @@ pub struct Rules {
     /// How far our clock may be behind that of who issues certificates and
     /// lists, in seconds; nothing is valid longer for it.
     pub clock_skew: i64,
+    /// The certificate policies of which one must hold along the chain, as
+    /// dotted OIDs (RFC 5280 6.1.1 (c)); none named: any will do.
+    pub policies: Vec<String>,
 }
 
 /// Says that a certificate may be believed, and by whom.
@@ -65,6 +71,9 @@ pub struct Verdict {
     pub chain: Vec<Certificate>,
     /// Whether every certificate but the anchor was looked up in a list.
     pub revocation_checked: bool,
+    /// When a certificate of the chain was revoked, where that was after the
+    /// time of signing, unix seconds.
+    pub revoked_later: Option<i64>,
 }
 
 /// Says why a certificate may not be believed.
@@ -159,6 +168,7 @@ pub fn verify(
                     realm: chain.realm,
                     chain: chain.certificates,
                     revocation_checked,
+                    revoked_later: None,
                 });
             }
             Err(error) => first = first.or(Some(error)),

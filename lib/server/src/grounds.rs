@@ -108,6 +108,8 @@ impl Grounds {
             revocation: self.rules.revocation,
             max_age: Some(self.rules.max_age),
             clock_skew: self.rules.clock_skew,
+            signed: None,
+            policies: Vec::new(),
         }
     }
 

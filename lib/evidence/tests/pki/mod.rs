@@ -176,6 +176,8 @@ pub(crate) fn rules() -> Rules {
         revocation: Revocation::Require,
         max_age: None,
         clock_skew: 300,
+        signed: None,
+        policies: Vec::new(),
     }
 }
 

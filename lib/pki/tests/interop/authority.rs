@@ -253,6 +253,8 @@ impl Authority {
             revocation,
             max_age: None,
             clock_skew: 0,
+            signed: None,
+            policies: Vec::new(),
         }
     }
 

@@ -151,6 +151,8 @@ impl Authority {
             revocation: Revocation::Off,
             max_age: None,
             clock_skew: 300,
+            signed: None,
+            policies: Vec::new(),
         };
         account::open(record, &self.trust(), &rules).unwrap()
     }
