@@ -127,6 +127,11 @@ impl Keys {
                     signature: self.sign_bytes(&to_sign)?,
                 })
             }
+            Entrance::Join { chain } => Ok(Introduction::Join {
+                account: account.clone(),
+                chain: chain.clone(),
+                signature: self.sign_bytes(&Introduction::join_to_sign(hash, account, &device))?,
+            }),
         }
     }
 

@@ -3,6 +3,8 @@
 //!
 //! Never trusts a length before the bytes are there, never allocates by one.
 
+use std::ops::RangeInclusive;
+
 use smr_name::Class;
 use zeroize::Zeroizing;
 
@@ -18,8 +20,8 @@ pub enum CodecError {
     /// A field has a value that its type does not allow.
     #[error("a message has a bad {0}")]
     Value(&'static str),
-    /// A field is too large for its length.
-    #[error("a message has a {0} that is too large")]
+    /// A field is too large, or has fewer or more items than it may.
+    #[error("a message has a {0} of a size it may not have")]
     Size(&'static str),
 }
 
@@ -131,6 +133,20 @@ impl<'a> Reader<'a> {
     ) -> Result<Vec<T>, CodecError> {
         let count = self.u16()?;
         (0..count).map(|_| item(self)).collect()
+    }
+
+    /// Takes a count of 2 bytes that lies in `range` and that many items.
+    pub fn bounded<T>(
+        &mut self,
+        what: &'static str,
+        range: RangeInclusive<usize>,
+        item: impl FnMut(&mut Self) -> Result<T, CodecError>,
+    ) -> Result<Vec<T>, CodecError> {
+        let count = self.rest.first_chunk().copied().map(u16::from_be_bytes);
+        match count.ok_or(CodecError::Short)? {
+            count if range.contains(&count.into()) => self.list(item),
+            _ => Err(CodecError::Size(what)),
+        }
     }
 
     /// Returns what is left and ends the reading.
@@ -258,7 +274,22 @@ impl Writer {
         self
     }
 
-    fn too_large(&mut self, what: &'static str) -> &mut Self {
+    /// Appends a count of 2 bytes, which must lie in `range`, and the items.
+    pub fn bounded<T>(
+        &mut self,
+        what: &'static str,
+        range: RangeInclusive<usize>,
+        items: &[T],
+        item: impl FnMut(&mut Self, &T),
+    ) -> &mut Self {
+        match range.contains(&items.len()) {
+            true => self.list(what, items, item),
+            false => self.too_large(what),
+        }
+    }
+
+    /// Spoils the message: it has a field that is too large, or of no legal size.
+    pub(crate) fn too_large(&mut self, what: &'static str) -> &mut Self {
         self.fault.get_or_insert(what);
         self
     }
@@ -336,6 +367,28 @@ mod tests {
             Reader::new(&[0, 1, b'x']).parse::<u8>("number"),
             Err(CodecError::Value("number"))
         );
+    }
+
+    #[test]
+    fn counts_out_of_bounds_are_refused() {
+        for (count, fits) in [(0, false), (1, true), (2, true), (3, false)] {
+            let mut writer = Writer::new();
+            writer.bounded("list", 1..=2, &vec![9u8; count], |w, v| {
+                w.u8(*v);
+            });
+            let written = writer.finish();
+            let bytes = [&[0, u8::try_from(count).unwrap()][..], &vec![9; count]].concat();
+            let read = Reader::new(&bytes).bounded("list", 1..=2, Reader::u8);
+            match fits {
+                true => assert_eq!((written, read), (Ok(bytes), Ok(vec![9; count]))),
+                false => {
+                    assert_eq!(written, Err(CodecError::Size("list")));
+                    assert_eq!(read, Err(CodecError::Size("list")));
+                }
+            }
+        }
+        let short = Reader::new(&[0]).bounded("list", 0..=1, Reader::u8);
+        assert_eq!(short, Err(CodecError::Short));
     }
 
     #[test]

@@ -5,6 +5,7 @@
 use sha2::{Digest, Sha256};
 use smr_name::MailboxName;
 
+use crate::chain;
 use crate::codec::{CodecError, Reader, Writer};
 use crate::label;
 use crate::record::MAX_CHUNK;
@@ -32,10 +33,22 @@ pub enum Introduction {
         /// The device's signature over [`Introduction::enrol_to_sign`].
         signature: Vec<u8>,
     },
+    /// A new device of an account that smrd knows, whose record does not list
+    /// it yet.
+    Join {
+        /// Whose device.
+        account: MailboxName,
+        /// The device's certificate, the card's, and those of authorities above
+        /// it, DER; bounded as a [`chain`](crate::chain) is.
+        chain: Vec<Vec<u8>>,
+        /// The device's signature over [`Introduction::join_to_sign`].
+        signature: Vec<u8>,
+    },
 }
 
 const LOGIN: u8 = 1;
 const ENROL: u8 = 2;
+const JOIN: u8 = 3;
 
 impl Introduction {
     /// Returns what a device signs to log in; `hash` is the handshake's after
@@ -59,6 +72,12 @@ impl Introduction {
         )
     }
 
+    /// Returns what a device signs to join; `device` is the SHA-256 of the first
+    /// certificate of its chain.
+    pub fn join_to_sign(hash: &[u8; 32], account: &MailboxName, device: &[u8; 32]) -> Vec<u8> {
+        label::to_sign(label::JOIN, &[hash, account.as_str().as_bytes(), device])
+    }
+
     /// Returns the introduction as bytes.
     pub fn encode(&self) -> Result<Vec<u8>, CodecError> {
         let mut w = Writer::new();
@@ -76,6 +95,14 @@ impl Introduction {
                 .u8(ENROL)
                 .long("record", record)
                 .bytes("signature", signature),
+            Introduction::Join {
+                account,
+                chain,
+                signature,
+            } => {
+                w.u8(JOIN).text("mailbox", account);
+                chain::write(&mut w, chain).bytes("signature", signature)
+            }
         };
         w.finish()
     }
@@ -93,6 +120,11 @@ impl Introduction {
                 record: r.long()?.to_vec(),
                 signature: r.bytes()?.to_vec(),
             },
+            JOIN => Introduction::Join {
+                account: r.parse("mailbox")?,
+                chain: chain::read(&mut r)?,
+                signature: r.bytes()?.to_vec(),
+            },
             _ => return Err(CodecError::Value("kind of introduction")),
         };
         r.finish()?;
@@ -104,7 +136,7 @@ impl Introduction {
 mod tests {
     use super::Introduction;
 
-    fn introductions() -> [Introduction; 2] {
+    fn introductions() -> [Introduction; 3] {
         [
             Introduction::Login {
                 account: "rui".parse().unwrap(),
@@ -114,6 +146,11 @@ mod tests {
             Introduction::Enrol {
                 record: vec![3; 40_000],
                 signature: vec![4; 70],
+            },
+            Introduction::Join {
+                account: "rui".parse().unwrap(),
+                chain: vec![vec![5; 700], vec![6; 1500], vec![7; 2000]],
+                signature: vec![8; 70],
             },
         ]
     }
@@ -126,7 +163,7 @@ mod tests {
             assert!(Introduction::decode(&bytes[..bytes.len() - 1]).is_err());
             assert!(Introduction::decode(&[bytes, vec![0]].concat()).is_err());
         }
-        assert!(Introduction::decode(&[3]).is_err());
+        assert!(Introduction::decode(&[4]).is_err());
     }
 
     #[test]
@@ -138,8 +175,17 @@ mod tests {
             Introduction::login_to_sign(&[1; 32], &ana, &[2; 32]),
             Introduction::login_to_sign(&[1; 32], &rui, &[9; 32]),
             Introduction::enrol_to_sign(&[1; 32], &rui, &[2; 32], b""),
+            Introduction::join_to_sign(&[1; 32], &rui, &[2; 32]),
         ] {
             assert_ne!(login, other);
+        }
+        let join = Introduction::join_to_sign(&[1; 32], &rui, &[2; 32]);
+        for other in [
+            Introduction::join_to_sign(&[9; 32], &rui, &[2; 32]),
+            Introduction::join_to_sign(&[1; 32], &ana, &[2; 32]),
+            Introduction::join_to_sign(&[1; 32], &rui, &[9; 32]),
+        ] {
+            assert_ne!(join, other);
         }
         assert_ne!(
             Introduction::enrol_to_sign(&[1; 32], &rui, &[2; 32], b"a"),

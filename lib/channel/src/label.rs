@@ -11,6 +11,8 @@ use zeroize::Zeroizing;
 pub const LOGIN: &str = "smr login 1";
 /// A device's signature that opens a session and brings its account record.
 pub const ENROL: &str = "smr enrol 1";
+/// A device's signature that opens a session before any record lists it.
+pub const JOIN: &str = "smr join 1";
 /// smrd's signature on a reply.
 pub const WARRANT: &str = "smr warrant 1";
 
@@ -80,6 +82,7 @@ mod tests {
         let labels = [
             LOGIN,
             ENROL,
+            JOIN,
             WARRANT,
             REQUEST,
             REPLY,

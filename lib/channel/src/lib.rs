@@ -15,6 +15,7 @@
 //!                            <-  message 2: its reply (the same, and a warrant)
 //! ```
 
+pub mod chain;
 pub mod codec;
 pub mod frame;
 pub mod handshake;

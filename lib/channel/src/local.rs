@@ -130,6 +130,12 @@ mod tests {
         }
     }
 
+    fn join() -> Entrance {
+        Entrance::Join {
+            chain: vec![vec![1; 7000]; 8],
+        }
+    }
+
     fn asks() -> Vec<Ask> {
         let account = || "rui@repo.example".parse().unwrap();
         let stanza = Stanza {
@@ -144,6 +150,7 @@ mod tests {
             Ask::Load(Box::new(load(Entrance::Enrol {
                 record: vec![7; 40_000],
             }))),
+            Ask::Load(Box::new(load(join()))),
             Ask::Sign {
                 account: account(),
                 attributes: vec![0x31, 0],
@@ -229,6 +236,7 @@ mod tests {
             Entrance::Enrol {
                 record: vec![0; 50_000],
             },
+            join(),
         ] {
             let mut load = load(entrance);
             load.server = "s".repeat(300);

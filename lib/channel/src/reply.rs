@@ -3,58 +3,14 @@
 //!
 //! Carries no proof: the warrant stands in the close of the message.
 
-use smr_name::{Class, EntryName, Head, MailboxName, MessageId};
+mod parts;
+
+use smr_name::{Class, Head, MailboxName, MessageId};
 
 use crate::codec::{CodecError, Reader, Writer};
 use crate::request::Folder;
 
-/// One user in the directory.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct UserLine {
-    /// The mailbox.
-    pub name: MailboxName,
-    /// The person's name, as the certificate has it.
-    pub person: String,
-    /// Whether a session of theirs is open.
-    pub online: bool,
-}
-
-/// How far a message in a mailbox has come, for its reader.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[repr(u8)]
-pub enum State {
-    /// Deposited, not yet fetched (1).
-    New = 1,
-    /// Fetched, not marked read (2).
-    Fetched = 2,
-    /// Marked read (3).
-    Read = 3,
-}
-
-/// How far a message has come, for its sender.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[repr(u8)]
-pub enum Progress {
-    /// Not there (0).
-    Unknown = 0,
-    /// Deposited (1).
-    Deposited = 1,
-    /// Fetched (2).
-    Fetched = 2,
-    /// Marked read (3).
-    Read = 3,
-}
-
-/// One message in a listing.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Entry {
-    /// Its name in the store, which says all that smrd knows of it.
-    pub name: EntryName,
-    /// How far it has come.
-    pub state: State,
-    /// Bytes of it in the body of the listing, 0 for none.
-    pub peek_len: u32,
-}
+pub use parts::{Entry, KeyEntry, ListKind, Listed, Progress, State, UserLine};
 
 /// A reply; bodies follow as body chunks.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -79,14 +35,27 @@ pub enum Reply {
         /// What may help; empty for nothing.
         hint: String,
     },
-    /// An account. Body: the record, then the CRLs in DER.
+    /// An account. Body: the record.
     Account {
         /// Whose.
         name: MailboxName,
-        /// Bytes of the record.
+        /// Bytes of the record, 0 where it is the one that the client knows.
         record_len: u32,
-        /// Bytes of each CRL.
-        crls: Vec<u32>,
+        /// The CRLs and OCSP answers that go with it.
+        lists: Vec<Listed>,
+    },
+    /// CRLs and OCSP answers. Body: one after the other.
+    Lists {
+        /// Bytes of each, in the order asked; 0 where smrd no longer has it.
+        /// At least one, and fewer than asked where a reply holds no more.
+        lens: Vec<u32>,
+    },
+    /// A page of the sealed identities of an account. Body: the age files.
+    Keys {
+        /// Whose each is, by device and epoch.
+        keys: Vec<KeyEntry>,
+        /// Whether more follow the last.
+        more: bool,
     },
     /// A page of the directory.
     Users {
@@ -153,61 +122,8 @@ const FOUND: u8 = 0x89;
 const MESSAGE: u8 = 0x8a;
 const STATES: u8 = 0x8b;
 const RENEWED: u8 = 0x8c;
-
-impl State {
-    fn read(r: &mut Reader<'_>) -> Result<State, CodecError> {
-        match r.u8()? {
-            1 => Ok(State::New),
-            2 => Ok(State::Fetched),
-            3 => Ok(State::Read),
-            _ => Err(CodecError::Value("state")),
-        }
-    }
-}
-
-impl Progress {
-    fn read(r: &mut Reader<'_>) -> Result<Progress, CodecError> {
-        match r.u8()? {
-            0 => Ok(Progress::Unknown),
-            1 => Ok(Progress::Deposited),
-            2 => Ok(Progress::Fetched),
-            3 => Ok(Progress::Read),
-            _ => Err(CodecError::Value("progress")),
-        }
-    }
-}
-
-impl Entry {
-    fn write(&self, w: &mut Writer) {
-        w.text("entry", &self.name)
-            .u8(self.state as u8)
-            .u32(self.peek_len);
-    }
-
-    fn read(r: &mut Reader<'_>) -> Result<Entry, CodecError> {
-        Ok(Entry {
-            name: r.parse("entry")?,
-            state: State::read(r)?,
-            peek_len: r.u32()?,
-        })
-    }
-}
-
-impl UserLine {
-    fn write(&self, w: &mut Writer) {
-        w.text("mailbox", &self.name)
-            .text("person", &self.person)
-            .flag(self.online);
-    }
-
-    fn read(r: &mut Reader<'_>) -> Result<UserLine, CodecError> {
-        Ok(UserLine {
-            name: r.parse("mailbox")?,
-            person: r.text("person")?.to_owned(),
-            online: r.flag("mark of presence")?,
-        })
-    }
-}
+const LISTS: u8 = 0x8d;
+const KEYS: u8 = 0x8e;
 
 impl Reply {
     /// Returns the reply as the head of a message.
@@ -233,14 +149,19 @@ impl Reply {
             Reply::Account {
                 name,
                 record_len,
-                crls,
+                lists,
             } => w.u8(ACCOUNT).text("mailbox", name).u32(*record_len).list(
-                "list of CRLs",
-                crls,
-                |w, length| {
-                    w.u32(*length);
-                },
+                "list of lists",
+                lists,
+                |w, list| list.write(w),
             ),
+            Reply::Lists { lens } => w.u8(LISTS).list("list of lengths", lens, |w, len| {
+                w.u32(*len);
+            }),
+            Reply::Keys { keys, more } => w
+                .u8(KEYS)
+                .list("list of keys", keys, |w, key| key.write(w))
+                .flag(*more),
             Reply::Users { users, more } => w
                 .u8(USERS)
                 .list("list of users", users, |w, user| user.write(w))
@@ -309,7 +230,14 @@ impl Reply {
             ACCOUNT => Reply::Account {
                 name: r.parse("mailbox")?,
                 record_len: r.u32()?,
-                crls: r.list(|r| r.u32())?,
+                lists: r.list(Listed::read)?,
+            },
+            LISTS => Reply::Lists {
+                lens: r.list(Reader::u32)?,
+            },
+            KEYS => Reply::Keys {
+                keys: r.list(KeyEntry::read)?,
+                more: r.flag("mark of more")?,
             },
             USERS => Reply::Users {
                 users: r.list(UserLine::read)?,
@@ -347,7 +275,7 @@ impl Reply {
 mod tests {
     use smr_name::{Class, EntryName, Head, MessageId};
 
-    use super::{Entry, Progress, Reply, State, UserLine};
+    use super::{Entry, KeyEntry, ListKind, Listed, Progress, Reply, State, UserLine};
     use crate::codec::CodecError;
     use crate::request::Folder;
 
@@ -364,6 +292,22 @@ mod tests {
             },
             state,
             peek_len: 99,
+        }
+    }
+
+    fn listed(kind: ListKind) -> Listed {
+        Listed {
+            kind,
+            digest: [kind as u8; 32],
+            len: 40_000,
+        }
+    }
+
+    fn key(epoch: u64) -> KeyEntry {
+        KeyEntry {
+            device: [3; 32],
+            epoch,
+            len: 400,
         }
     }
 
@@ -395,7 +339,19 @@ mod tests {
             Reply::Account {
                 name: "rui".parse().unwrap(),
                 record_len: 40_000,
-                crls: vec![1, 2, 3],
+                lists: [ListKind::Crl, ListKind::Ocsp].map(listed).to_vec(),
+            },
+            Reply::Account {
+                name: "rui".parse().unwrap(),
+                record_len: 0,
+                lists: vec![],
+            },
+            Reply::Lists {
+                lens: vec![1, 0, u32::MAX],
+            },
+            Reply::Keys {
+                keys: vec![key(1), key(u64::MAX)],
+                more: true,
             },
             Reply::Users {
                 users: vec![user],
@@ -452,7 +408,14 @@ mod tests {
         // a refusal of class 0, a mark that is neither, a kind that is none
         assert!(Reply::decode(&[0x83, 0, 0, 0, 0, 0]).is_err());
         assert!(Reply::decode(&[0x85, 0, 0, 2]).is_err());
+        // a list that is neither CRL nor OCSP answer
+        let mut list = vec![0x84, 0, 1, b'a', 0, 0, 0, 0, 0, 1, 2];
+        list.extend([0; 36]);
+        assert!(Reply::decode(&list).is_ok());
+        list[10] = 3;
+        assert!(Reply::decode(&list).is_err());
         assert!(Reply::decode(&[0x80]).is_err());
+        assert!(Reply::decode(&[0x8f]).is_err());
         assert!(Reply::decode(&[1]).is_err());
     }
 

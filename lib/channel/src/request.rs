@@ -3,39 +3,23 @@
 //!
 //! Says nothing of who may ask what: that is smrd's table.
 
+mod folder;
+
+use std::ops::RangeInclusive;
+
 use smr_name::{IdPrefix, MailboxName, MessageId};
 
 use crate::codec::{CodecError, Reader, Writer};
 
-/// Names a folder of a mailbox.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[repr(u8)]
-pub enum Folder {
-    /// Messages that came in (1).
-    Inbox = 1,
-    /// Own copies of messages sent (2).
-    Sent = 2,
-    /// Receipts that came in (3).
-    Receipts = 3,
-}
+pub use folder::Folder;
 
-impl Folder {
-    /// Returns the code on the wire.
-    pub fn code(self) -> u8 {
-        self as u8
-    }
+/// The most revocation data one request may ask for.
+pub const MAX_LISTS: usize = 64;
 
-    /// Returns the folder with this code, or none.
-    pub fn from_code(code: u8) -> Option<Folder> {
-        [Folder::Inbox, Folder::Sent, Folder::Receipts]
-            .into_iter()
-            .find(|folder| folder.code() == code)
-    }
+/// The longest sealed identity that smrd keeps, in bytes.
+pub const MAX_SEALED_KEY: u32 = 16 * 1024;
 
-    pub(crate) fn read(reader: &mut Reader<'_>) -> Result<Folder, CodecError> {
-        Folder::from_code(reader.u8()?).ok_or(CodecError::Value("folder"))
-    }
-}
+const LISTS_ASKED: RangeInclusive<usize> = 1..=MAX_LISTS;
 
 /// A request; bodies follow as body chunks.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -44,10 +28,33 @@ pub enum Request {
     Ping,
     /// Ends the session.
     Bye,
-    /// Asks for an account's record and the CRLs that go with it.
+    /// Asks for an account's record, and which CRLs and OCSP answers go with it.
     Account {
         /// Whose record.
         name: MailboxName,
+        /// SHA-256 of the record that the client holds; smrd does not send it
+        /// again.
+        known: Option<[u8; 32]>,
+    },
+    /// Asks for CRLs and OCSP answers.
+    Lists {
+        /// SHA-256 of each, 1 to [`MAX_LISTS`].
+        digests: Vec<[u8; 32]>,
+    },
+    /// Gives an encryption identity of this device into smrd's keeping, sealed
+    /// to the account's backup recipient. Body: the age file.
+    KeepKey {
+        /// The epoch of the identity.
+        epoch: u64,
+        /// Bytes of the age file, at most [`MAX_SEALED_KEY`].
+        size: u32,
+    },
+    /// Asks for the sealed identities of the own account, by device and epoch.
+    Keys {
+        /// Begin after this device and epoch; from the first when none.
+        after: Option<([u8; 32], u64)>,
+        /// At most so many.
+        limit: u16,
     },
     /// Brings a new account record. Body: the record.
     Publish,
@@ -147,6 +154,9 @@ const MARK_READ: u8 = 11;
 const STATE: u8 = 12;
 const GIVE_RECEIPT: u8 = 13;
 pub(crate) const RENEW: u8 = 14;
+const LISTS: u8 = 15;
+const KEEP_KEY: u8 = 16;
+const KEYS: u8 = 17;
 
 impl Request {
     /// Returns the request as the head of a message.
@@ -163,7 +173,26 @@ impl Request {
         match self {
             Request::Ping => w.u8(PING),
             Request::Bye => w.u8(BYE),
-            Request::Account { name } => w.u8(ACCOUNT).text("mailbox", name),
+            Request::Account { name, known } => {
+                w.u8(ACCOUNT)
+                    .text("mailbox", name)
+                    .option(known.as_ref(), |w, digest| {
+                        w.raw(digest);
+                    })
+            }
+            Request::Lists { digests } => {
+                w.u8(LISTS)
+                    .bounded("list of digests", LISTS_ASKED, digests, |w, digest| {
+                        w.raw(digest);
+                    })
+            }
+            Request::KeepKey { epoch, size } => w.u8(KEEP_KEY).u64(*epoch).u32(*size),
+            Request::Keys { after, limit } => w
+                .u8(KEYS)
+                .option(after.as_ref(), |w, (device, epoch)| {
+                    w.raw(device).u64(*epoch);
+                })
+                .u16(*limit),
             Request::Publish => w.u8(PUBLISH),
             Request::Users { after, limit } => w.u8(USERS).option(after.as_ref(), name).u16(*limit),
             Request::Offer {
@@ -232,7 +261,21 @@ impl Request {
         Ok(match r.u8()? {
             PING => Request::Ping,
             BYE => Request::Bye,
-            ACCOUNT => Request::Account { name: name(r)? },
+            ACCOUNT => Request::Account {
+                name: name(r)?,
+                known: r.option("mark of a record", Reader::array)?,
+            },
+            LISTS => Request::Lists {
+                digests: r.bounded("list of digests", LISTS_ASKED, Reader::array)?,
+            },
+            KEEP_KEY => Request::KeepKey {
+                epoch: r.u64()?,
+                size: r.u32()?,
+            },
+            KEYS => Request::Keys {
+                after: r.option("mark of a key", |r| Ok((r.array()?, r.u64()?)))?,
+                limit: r.u16()?,
+            },
             PUBLISH => Request::Publish,
             USERS => Request::Users {
                 after: r.option("mark of a mailbox", name)?,
@@ -284,7 +327,7 @@ impl Request {
 mod tests {
     use smr_name::{MailboxName, MessageId};
 
-    use super::{Folder, Request};
+    use super::{Folder, MAX_LISTS, Request};
     use crate::codec::CodecError;
 
     fn requests() -> Vec<Request> {
@@ -294,7 +337,29 @@ mod tests {
         vec![
             Request::Ping,
             Request::Bye,
-            Request::Account { name: rui() },
+            Request::Account {
+                name: rui(),
+                known: None,
+            },
+            Request::Account {
+                name: rui(),
+                known: Some([7; 32]),
+            },
+            Request::Lists {
+                digests: vec![[8; 32], [9; 32]],
+            },
+            Request::KeepKey {
+                epoch: u64::MAX,
+                size: 400,
+            },
+            Request::Keys {
+                after: None,
+                limit: 100,
+            },
+            Request::Keys {
+                after: Some(([1; 32], 3)),
+                limit: 1,
+            },
             Request::Publish,
             Request::Users {
                 after: None,
@@ -375,7 +440,24 @@ mod tests {
         assert!(Request::decode(&[9, 0, 1, b'a']).is_err());
         assert!(Request::decode(&[8, 4, 0, 0]).is_err());
         assert!(Request::decode(&[0]).is_err());
-        assert!(Request::decode(&[15]).is_err());
+        assert!(Request::decode(&[18]).is_err());
+    }
+
+    #[test]
+    fn lists_are_asked_for_by_the_handful() {
+        let lists = |count| Request::Lists {
+            digests: vec![[1; 32]; count],
+        };
+        let fits = lists(MAX_LISTS).encode().unwrap();
+        assert_eq!(Request::decode(&fits), Ok(lists(MAX_LISTS)));
+        for count in [0, MAX_LISTS + 1] {
+            let refused = lists(count).encode();
+            assert_eq!(refused, Err(CodecError::Size("list of digests")));
+            let count = u16::try_from(count).unwrap().to_be_bytes();
+            let bytes = [&[15][..], &count, &[1; 32 * (MAX_LISTS + 1)]].concat();
+            let refused = Request::decode(&bytes);
+            assert_eq!(refused, Err(CodecError::Size("list of digests")));
+        }
     }
 
     #[test]

@@ -4,16 +4,20 @@
 //! answer to this request, because the agent has verified its warrant; what
 //! the reply says is for the caller to verify.
 
+use std::collections::BTreeMap;
 use std::io::{self, Read, Write};
 
-use smr_channel::reply::{Entry, Progress, Reply, UserLine};
-use smr_channel::request::{Folder, Request};
+use sha2::{Digest, Sha256};
+use smr_channel::reply::{Entry, ListKind, Listed, Progress, Reply, UserLine};
+use smr_channel::request::{Folder, MAX_LISTS, Request};
 use smr_name::{Address, Class, Head, IdPrefix, MailboxName, MessageId};
 
 use crate::agent::{AgentError, Connection};
 
-// An account record and the CRLs that come with it, in bytes.
-const MAX_ACCOUNT: u64 = 64 << 20;
+// All CRLs and OCSP answers that go with an account record, in bytes.
+const MAX_ACCOUNT_LISTS: u64 = 64 << 20;
+// An account record, in bytes.
+const MAX_RECORD: u64 = 64 << 10;
 // Users a page.
 const PAGE: u16 = 500;
 
@@ -70,6 +74,8 @@ pub struct Published {
     pub record: Vec<u8>,
     /// CRLs for its chain, DER.
     pub crls: Vec<Vec<u8>>,
+    /// OCSP answers for its chain, DER.
+    pub ocsp: Vec<Vec<u8>>,
 }
 
 /// What is about to be deposited.
@@ -117,6 +123,8 @@ pub struct Listing {
 pub struct Session {
     connection: Connection,
     account: Address,
+    // By their SHA-256: one list goes with many accounts.
+    lists: BTreeMap<[u8; 32], Vec<u8>>,
 }
 
 impl Session {
@@ -125,6 +133,7 @@ impl Session {
         Session {
             connection,
             account,
+            lists: BTreeMap::new(),
         }
     }
 
@@ -133,24 +142,74 @@ impl Session {
         self.done(&Request::Ping, None)
     }
 
-    /// Asks for an account's record and the CRLs of its chain.
+    /// Asks for an account's record and the revocation data of its chain.
     pub fn account(&mut self, name: &MailboxName) -> Result<Published, SessionError> {
-        let request = Request::Account { name: name.clone() };
-        let (reply, body) = self.small(&request, MAX_ACCOUNT)?;
+        let request = Request::Account {
+            name: name.clone(),
+            known: None,
+        };
+        let (reply, record) = self.small(&request, MAX_RECORD)?;
         let Reply::Account {
             name: of,
             record_len,
-            crls,
+            lists,
         } = reply
         else {
             return Err(SessionError::Unexpected);
         };
+        if of != *name || record_len as usize != record.len() || record.is_empty() {
+            return Err(SessionError::Unexpected);
+        }
+        self.fetch_lists(&lists)?;
+        let of_kind = |kind| {
+            let its = lists.iter().filter(|list| list.kind == kind);
+            let held = its.filter_map(|list| self.lists.get(&list.digest));
+            held.cloned().collect()
+        };
+        Ok(Published {
+            crls: of_kind(ListKind::Crl),
+            ocsp: of_kind(ListKind::Ocsp),
+            record,
+        })
+    }
+
+    // Fetches the lists that are not held yet; those that smrd no longer has
+    // are left out.
+    fn fetch_lists(&mut self, lists: &[Listed]) -> Result<(), SessionError> {
+        let lacking = lists.iter().filter(|l| !self.lists.contains_key(&l.digest));
+        let mut lacking: Vec<Listed> = lacking.copied().collect();
+        if lacking.iter().map(|list| u64::from(list.len)).sum::<u64>() > MAX_ACCOUNT_LISTS {
+            return Err(SessionError::TooLarge(MAX_ACCOUNT_LISTS));
+        }
+        while !lacking.is_empty() {
+            let asked = lacking.get(..MAX_LISTS).unwrap_or(&lacking);
+            let came = self.some_lists(asked)?;
+            lacking.drain(..came);
+        }
+        Ok(())
+    }
+
+    // Fetches as many of these lists as one reply holds, at least one; returns
+    // how many.
+    fn some_lists(&mut self, asked: &[Listed]) -> Result<usize, SessionError> {
+        let request = Request::Lists {
+            digests: asked.iter().map(|list| list.digest).collect(),
+        };
+        let most = asked.iter().map(|list| u64::from(list.len)).sum();
+        let (reply, body) = self.small(&request, most)?;
+        let Reply::Lists { lens } = reply else {
+            return Err(SessionError::Unexpected);
+        };
         let mut rest = body.as_slice();
-        let record = split(&mut rest, record_len)?;
-        let crls = crls.into_iter().map(|length| split(&mut rest, length));
-        let crls = crls.collect::<Result<_, _>>()?;
-        match of == *name && rest.is_empty() {
-            true => Ok(Published { record, crls }),
+        for (list, len) in asked.iter().zip(&lens).filter(|(_, len)| **len > 0) {
+            let der = split(&mut rest, *len)?;
+            if list.digest != *Sha256::digest(&der) {
+                return Err(SessionError::Unexpected);
+            }
+            self.lists.insert(list.digest, der);
+        }
+        match rest.is_empty() && (1..=asked.len()).contains(&lens.len()) {
+            true => Ok(lens.len()),
             false => Err(SessionError::Unexpected),
         }
     }
@@ -453,12 +512,25 @@ mod tests {
         }
     }
 
-    fn published(of: &str, record_len: u32, crls: &[u32]) -> Reply {
+    fn list(kind: ListKind, der: &[u8]) -> Listed {
+        Listed {
+            kind,
+            digest: Sha256::digest(der).into(),
+            len: der.len() as u32,
+        }
+    }
+
+    fn published(of: &str, record_len: u32, lists: &[Listed]) -> Reply {
         Reply::Account {
             name: name(of),
             record_len,
-            crls: crls.to_vec(),
+            lists: lists.to_vec(),
         }
+    }
+
+    fn lists(lens: &[u32]) -> Reply {
+        let lens = lens.to_vec();
+        Reply::Lists { lens }
     }
 
     fn listing(peeks: &[u32]) -> Reply {
@@ -483,13 +555,27 @@ mod tests {
     }
 
     #[test]
-    fn records_and_lists_are_cut_where_smrd_says() {
-        let (_fake, mut session) = session(vec![says(published("ana", 3, &[1, 2]), b"reclll")]);
+    fn lists_are_fetched_until_none_is_lacking() {
+        let all = [
+            list(ListKind::Crl, b"l"),
+            list(ListKind::Ocsp, b"ll"),
+            list(ListKind::Crl, b"gone"),
+        ];
+        let (_fake, mut session) = session(vec![
+            says(published("ana", 3, &all), b"rec"),
+            says(lists(&[1]), b"l"),
+            says(lists(&[2, 0]), b"ll"),
+            // the first is held now
+            says(published("ana", 3, &all[..1]), b"rec"),
+        ]);
         let expected = Published {
             record: b"rec".to_vec(),
-            crls: vec![b"l".to_vec(), b"ll".to_vec()],
+            crls: vec![b"l".to_vec()],
+            ocsp: vec![b"ll".to_vec()],
         };
         assert_eq!(session.account(&name("ana")).unwrap(), expected);
+        let again = session.account(&name("ana")).unwrap();
+        assert_eq!((again.crls, again.ocsp), (expected.crls, vec![]));
     }
 
     #[test]
@@ -498,13 +584,43 @@ mod tests {
             (published("eve", 3, &[]), &b"rec"[..]),
             (published("ana", 4, &[]), b"rec"),
             (published("ana", 2, &[]), b"rec"),
-            (published("ana", 3, &[u32::MAX]), b"rec"),
+            (published("ana", 0, &[]), b""),
             (Reply::Done, b""),
         ] {
             let (_fake, mut session) = session(vec![says(with, body)]);
             let error = session.account(&name("ana")).unwrap_err();
             assert_eq!(error.class(), Class::Untrusted);
         }
+    }
+
+    #[test]
+    fn lists_that_were_not_asked_for_are_untrusted() {
+        for (with, body) in [
+            (lists(&[2]), &b"xx"[..]),
+            (lists(&[1]), b"l"),
+            (lists(&[2]), b"l"),
+            (lists(&[0]), b"ll"),
+            (lists(&[]), b""),
+            (lists(&[2, 0]), b"ll"),
+            (Reply::Done, b""),
+        ] {
+            let all = [list(ListKind::Crl, b"ll")];
+            let account = says(published("ana", 3, &all), b"rec");
+            let (_fake, mut session) = session(vec![account, says(with, body)]);
+            let error = session.account(&name("ana")).unwrap_err();
+            assert_eq!(error.class(), Class::Untrusted);
+        }
+    }
+
+    #[test]
+    fn more_lists_than_memory_should_hold_are_refused() {
+        let big = Listed {
+            len: u32::MAX,
+            ..list(ListKind::Crl, b"l")
+        };
+        let (_fake, mut session) = session(vec![says(published("ana", 3, &[big]), b"rec")]);
+        let error = session.account(&name("ana")).unwrap_err();
+        assert!(matches!(error, SessionError::TooLarge(_)));
     }
 
     #[test]

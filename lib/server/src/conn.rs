@@ -145,6 +145,7 @@ impl<'a> Conn<'a> {
         let word = match introduction {
             Introduction::Login { .. } => "login",
             Introduction::Enrol { .. } => "enrol",
+            Introduction::Join { .. } => "join",
         };
         match handle::introduce(self.house, introduction, hash, now()) {
             Ok((visit, answer)) => {

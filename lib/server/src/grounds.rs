@@ -8,8 +8,9 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use smr_channel::reply::{ListKind, Listed};
 use smr_evidence::trust::{Material, MaterialError, Rules, TrustStore};
-use smr_name::Class;
+use smr_name::{Class, Fingerprint};
 
 use crate::admission::{Admission, AdmissionError};
 use crate::config;
@@ -64,6 +65,8 @@ pub(crate) struct Grounds {
     pub(crate) trust: TrustStore,
     pub(crate) admission: Admission,
     rules: config::Trust,
+    /// SHA-256 of each CRL, in their order.
+    digests: Vec<[u8; 32]>,
     /// What was read: role, realm or "-", file.
     pub(crate) files: Vec<(&'static str, String, PathBuf)>,
     /// Files in those folders that have the name of neither certificate nor CRL.
@@ -82,6 +85,7 @@ impl Grounds {
             trust: TrustStore::default(),
             admission: Admission::load(policy)?,
             rules: trust.clone(),
+            digests: Vec::new(),
             files: Vec::new(),
             passed_over: Vec::new(),
         };
@@ -98,7 +102,25 @@ impl Grounds {
             grounds.flat("crl", fetched, |t, b| t.add_crls(b))?;
         }
         grounds.refuse_no_anchor(trust)?;
+        let crls = grounds.trust.crls.iter();
+        grounds.digests = crls
+            .map(|crl| *Fingerprint::of(&crl.der).as_bytes())
+            .collect();
         Ok(grounds)
+    }
+
+    /// Returns the place of the CRL with this SHA-256.
+    pub(crate) fn crl_of(&self, digest: &[u8; 32]) -> Option<usize> {
+        self.digests.iter().position(|known| known == digest)
+    }
+
+    /// Describes the CRL at `index`.
+    pub(crate) fn listed(&self, index: usize) -> Option<Listed> {
+        Some(Listed {
+            kind: ListKind::Crl,
+            digest: *self.digests.get(index)?,
+            len: u32::try_from(self.trust.crls.get(index)?.der.len()).ok()?,
+        })
     }
 
     /// Returns the rules for a verdict at `now`, unix seconds.

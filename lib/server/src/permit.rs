@@ -36,11 +36,14 @@ enum Verdict {
 use Verdict::{Login, Offer, Renew, Yes};
 
 /// Requests by kind, phases in the order of their numbers.
-const TABLE: [(&str, [Verdict; 4]); 14] = [
+const TABLE: [(&str, [Verdict; 4]); 17] = [
     //               Open   Offered Overdue Over
     ("ping", [Yes, Yes, Renew, Login]),
     ("bye", [Yes, Yes, Yes, Yes]),
     ("account", [Yes, Yes, Renew, Login]),
+    ("lists", [Yes, Yes, Renew, Login]),
+    ("keep-key", [Yes, Yes, Renew, Login]),
+    ("keys", [Yes, Yes, Renew, Login]),
     ("publish", [Yes, Yes, Renew, Login]),
     ("users", [Yes, Yes, Renew, Login]),
     ("offer", [Yes, Yes, Renew, Login]),
@@ -60,6 +63,9 @@ pub(crate) fn kind(request: &Request) -> &'static str {
         Request::Ping => "ping",
         Request::Bye => "bye",
         Request::Account { .. } => "account",
+        Request::Lists { .. } => "lists",
+        Request::KeepKey { .. } => "keep-key",
+        Request::Keys { .. } => "keys",
         Request::Publish => "publish",
         Request::Users { .. } => "users",
         Request::Offer { .. } => "offer",

@@ -7,6 +7,7 @@ use std::net::{Shutdown, TcpStream};
 use std::time::{Duration, Instant};
 
 use rand_core::{OsRng, RngCore};
+use sha2::{Digest, Sha256};
 use smr_channel::frame::{ASK_SESSION, MAGIC};
 use smr_channel::handshake::{Initiator, Introduction, Suite};
 use smr_channel::reply::Reply;
@@ -202,18 +203,33 @@ fn records_change_only_step_by_step() {
     assert_eq!(refused(&at_laptop.ask(&Request::Ping)), Class::Denied);
     assert_eq!(refused(&laptop.try_login(&town).1), Class::Denied);
     assert_eq!(at_phone.ask(&Request::Ping), Reply::Done);
-    let (reply, body) = at_phone.ask_with(&Request::Account { name: name("ana") }, &[]);
+    let ask = |known| Request::Account {
+        name: name("ana"),
+        known,
+    };
+    let (reply, body) = at_phone.ask_with(&ask(None), &[]);
     let Reply::Account {
-        record_len, crls, ..
+        record_len, lists, ..
     } = reply
     else {
         panic!("{reply:?}");
     };
-    assert_eq!(&body[..record_len as usize], without);
-    assert_eq!(crls.len(), 1, "the CRL of the card's issuer comes along");
-    assert_eq!(body.len(), record_len as usize + crls[0] as usize);
+    assert_eq!(body, without);
+    assert_eq!(body.len(), record_len as usize);
+    let [list] = lists[..] else {
+        panic!("the CRL of the card's issuer comes along: {lists:?}")
+    };
+    let (reply, body) = at_phone.ask_with(&ask(Some(Sha256::digest(&without).into())), &[]);
+    assert!(matches!(reply, Reply::Account { record_len: 0, .. }));
+    assert!(body.is_empty());
+    let digests = vec![list.digest, [0; 32]];
+    let (reply, body) = at_phone.ask_with(&Request::Lists { digests }, &[]);
+    let lens = vec![list.len, 0];
+    assert_eq!(reply, Reply::Lists { lens });
+    assert_eq!(<[u8; 32]>::from(Sha256::digest(&body)), list.digest);
     let unknown = at_phone.ask(&Request::Account {
         name: name("nobody"),
+        known: None,
     });
     assert_eq!(refused(&unknown), Class::NoMailbox);
 }

@@ -27,7 +27,7 @@ use smr_channel::reply::Reply;
 use smr_channel::request::Request;
 use smr_channel::session::{Event, MAX_CHUNK, Session};
 use smr_channel::warrant::Warrant;
-use smr_name::{Class, MailboxName};
+use smr_name::{Class, Fingerprint, MailboxName};
 
 pub(crate) const BIG: usize = 20 << 20;
 pub(crate) const DEVICE: [u8; 32] = [7; 32];
@@ -155,6 +155,15 @@ impl Peer {
                 let signed = Introduction::enrol_to_sign(hash, &account, &DEVICE, record);
                 (account, signed, signature)
             }
+            Introduction::Join {
+                account,
+                chain,
+                signature,
+            } => {
+                let device = *Fingerprint::of(&chain[0]).as_bytes();
+                let signed = Introduction::join_to_sign(hash, account, &device);
+                (account.clone(), signed, signature)
+            }
         };
         let good = key.verify(&signed, signature).is_ok();
         if !good || account.as_str() == "barred" {
@@ -209,7 +218,7 @@ impl Peer {
                 let postmarks = vec![count.to_string()];
                 self.answer(&Reply::Postmarks { postmarks }, &[])
             }
-            Request::Account { name } => match name.as_str() {
+            Request::Account { name, .. } => match name.as_str() {
                 "big" => self.answer(&Reply::Done, &big),
                 "last" => {
                     self.answer(&Reply::Done, &[])?;
@@ -409,7 +418,7 @@ impl Tool {
     /// Asks for what the repository does for this name.
     pub(crate) fn play(&mut self, name: &str) -> Result<Carried, Failed> {
         let name = name.parse().unwrap();
-        self.carry(RUI, &Request::Account { name })
+        self.carry(RUI, &Request::Account { name, known: None })
     }
 }
 

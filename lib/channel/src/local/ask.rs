@@ -8,6 +8,7 @@ use smr_name::Address;
 use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
 
+use crate::chain;
 use crate::codec::{CodecError, Reader, Writer};
 use crate::suite::Suite;
 
@@ -60,6 +61,12 @@ pub enum Entrance {
     Enrol {
         /// The account record.
         record: Vec<u8>,
+    },
+    /// With the chain of a device that the account's record does not list yet.
+    Join {
+        /// The device's certificate, the card's, and those of authorities above
+        /// it, DER; bounded as a [`chain`](crate::chain) is.
+        chain: Vec<Vec<u8>>,
     },
 }
 
@@ -159,16 +166,17 @@ const STOP: u8 = 9;
 impl Load {
     /// Bytes of the encoding or a little more: a buffer of secrets never grows.
     pub(super) fn room(&self) -> usize {
-        let record = match &self.entrance {
+        let entrance = match &self.entrance {
             Entrance::Login => 0,
             Entrance::Enrol { record } => record.len(),
+            Entrance::Join { chain } => chain.iter().map(|der| der.len() + 2).sum(),
         };
         let identities: usize = self.identities.iter().map(|s| s.expose().len() + 2).sum();
         512 + self.server.len()
             + self.identity.len()
             + self.device_key.expose().len()
             + identities
-            + record
+            + entrance
     }
 
     fn write(&self, w: &mut Writer) {
@@ -189,6 +197,7 @@ impl Load {
         match &self.entrance {
             Entrance::Login => w.u8(1),
             Entrance::Enrol { record } => w.u8(2).long("record", record),
+            Entrance::Join { chain } => chain::write(w.u8(3), chain),
         };
     }
 
@@ -207,6 +216,9 @@ impl Load {
                 1 => Entrance::Login,
                 2 => Entrance::Enrol {
                     record: r.long()?.to_vec(),
+                },
+                3 => Entrance::Join {
+                    chain: chain::read(r)?,
                 },
                 _ => return Err(CodecError::Value("entrance")),
             },

@@ -6,7 +6,7 @@ use std::collections::HashSet;
 
 use smr_channel::reply::{Reply, UserLine};
 use smr_evidence::account::Account;
-use smr_name::{Class, MailboxName};
+use smr_name::{Class, Fingerprint, MailboxName};
 
 use super::{Answer, Body, Intake, Visit, introduce, judge};
 use crate::grounds::Grounds;
@@ -19,8 +19,10 @@ pub(super) use smr_evidence::account::MAX_RECORD;
 const MAX_USERS: u16 = 200;
 /// Bytes of a person's name in the directory.
 const MAX_PERSON: usize = 128;
-/// CRLs in one reply.
+/// CRLs that go with one record.
 const MAX_CRLS: usize = 256;
+/// Bytes of all lists in one reply, unless the first alone has more.
+const MAX_LISTS_BODY: usize = 16 << 20;
 
 pub(super) fn no_mailbox(names: &[MailboxName]) -> Refusal {
     let names: Vec<&str> = names.iter().map(MailboxName::as_str).collect();
@@ -28,36 +30,63 @@ pub(super) fn no_mailbox(names: &[MailboxName]) -> Refusal {
     Refusal::new(Class::NoMailbox, text).hint("list the users: smr-ls users")
 }
 
-/// Answers with a record and the CRLs of those who issued its certificates.
-pub(super) fn account<'a>(house: &'a House, name: &MailboxName) -> Result<Answer<'a>, Refusal> {
+/// Answers with a record, unless it is the one `known`, and which CRLs there
+/// are of those who issued its certificates.
+pub(super) fn account<'a>(
+    house: &'a House,
+    name: &MailboxName,
+    known: Option<&[u8; 32]>,
+) -> Result<Answer<'a>, Refusal> {
     let record = house.store.record(name).map_err(|e| house.disk(e))?;
-    let record = record.ok_or_else(|| no_mailbox(std::slice::from_ref(name)))?;
+    let mut record = record.ok_or_else(|| no_mailbox(std::slice::from_ref(name)))?;
     let grounds = house.grounds();
     // A record that smrd no longer believes is handed out all the same: its
     // reader judges for himself.
     let filed = judge::open_stored(house, &record).ok();
     let mut wanted = filed.map_or_else(Vec::new, |account| crls(&grounds, &account));
     wanted.truncate(MAX_CRLS);
-    let length = |i: &usize| grounds.trust.crls.get(*i).map_or(0, |c| c.der.len());
-    let too_large = |_| Refusal::new(Class::Broken, "a record or a CRL is too large");
-    let mut body = Body::default();
+    let lists = wanted.into_iter().filter_map(|index| grounds.listed(index));
+    if known == Some(Fingerprint::of(&record).as_bytes()) {
+        record.clear();
+    }
     let reply = Reply::Account {
         name: name.clone(),
-        record_len: u32::try_from(record.len()).map_err(too_large)?,
-        crls: wanted
-            .iter()
-            .map(|i| u32::try_from(length(i)))
-            .collect::<Result<_, _>>()
-            .map_err(too_large)?,
+        record_len: length(record.len())?,
+        lists: lists.collect(),
     };
+    let mut body = Body::default();
     body.bytes(record);
-    for index in wanted {
-        body.crl(grounds.clone(), index);
-    }
     Ok(Answer {
         body,
         ..Answer::plain(reply)
     })
+}
+
+/// Answers with as many of these lists as a reply holds, the first always.
+pub(super) fn lists<'a>(house: &'a House, digests: &[[u8; 32]]) -> Result<Answer<'a>, Refusal> {
+    let grounds = house.grounds();
+    let (mut lens, mut all, mut body) = (Vec::new(), 0, Body::default());
+    for digest in digests {
+        let index = grounds.crl_of(digest);
+        let size = index.and_then(|i| grounds.trust.crls.get(i));
+        let size = size.map_or(0, |crl| crl.der.len());
+        all += size;
+        if all > MAX_LISTS_BODY && !lens.is_empty() {
+            break;
+        }
+        lens.push(length(size)?);
+        if let Some(index) = index {
+            body.crl(grounds.clone(), index);
+        }
+    }
+    Ok(Answer {
+        body,
+        ..Answer::plain(Reply::Lists { lens })
+    })
+}
+
+fn length(bytes: usize) -> Result<u32, Refusal> {
+    u32::try_from(bytes).map_err(|_| Refusal::new(Class::Broken, "a record or a CRL is too large"))
 }
 
 /// Finds the CRLs of every issuer above the record's certificates.

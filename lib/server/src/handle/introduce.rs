@@ -37,6 +37,7 @@ pub(crate) fn introduce(
             now,
         ),
         Introduction::Enrol { record, signature } => enrol(house, &record, &signature, hash, now),
+        Introduction::Join { .. } => Err(super::not_served()),
     }
 }
 

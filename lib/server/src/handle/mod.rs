@@ -95,6 +95,10 @@ pub(crate) fn disk(error: &StoreError) -> Refusal {
     Refusal::new(class, text)
 }
 
+fn not_served() -> Refusal {
+    Refusal::new(Class::Denied, "not served here")
+}
+
 impl House {
     /// Logs an error of the store and turns it into a refusal.
     fn disk(&self, error: StoreError) -> Refusal {
@@ -114,6 +118,7 @@ impl House {
 pub(crate) fn intake(house: &House, visit: &Visit, request: &Request) -> Result<Intake, Refusal> {
     match request {
         Request::Publish => Ok(Intake::Memory(Vec::new(), account::MAX_RECORD)),
+        Request::KeepKey { .. } => Err(not_served()),
         Request::Deposit { id } => deposit::intake(house, visit, id),
         Request::GiveReceipt { id, size, .. } => receipt::intake(house, visit, id, *size),
         _ => Ok(Intake::Nothing),
@@ -130,7 +135,9 @@ pub(crate) fn act<'a>(
 ) -> Result<Answer<'a>, Refusal> {
     match request {
         Request::Ping | Request::Bye => Ok(Answer::plain(Reply::Done)),
-        Request::Account { name } => account::account(house, name),
+        Request::Account { name, known } => account::account(house, name, known.as_ref()),
+        Request::Lists { digests } => account::lists(house, digests),
+        Request::KeepKey { .. } | Request::Keys { .. } => Err(not_served()),
         Request::Publish => account::publish(house, visit, intake, now),
         Request::Users { after, limit } => account::users(house, after.as_ref(), *limit),
         Request::Offer {
