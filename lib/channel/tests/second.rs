@@ -381,7 +381,8 @@ fn receive(session: &mut Session, frames: &[Vec<u8>]) {
 struct Said {
     keys: ServerKeys,
     secrets: Secrets,
-    introduction: Introduction,
+    introduction: Vec<u8>,
+    to_sign: [u8; 32],
     frames: [Vec<u8>; 3],
     client: Session,
     server: Session,
@@ -389,7 +390,12 @@ struct Said {
 }
 
 /// A handshake with randomness from streams 1 (keys), 2 (client), 3 (smrd).
-fn said(suite: Suite, client_rng: &mut Stream, server_rng: &mut Stream) -> Said {
+fn said(
+    suite: Suite,
+    introduction: &Introduction,
+    client_rng: &mut Stream,
+    server_rng: &mut Stream,
+) -> Said {
     let keys = ServerKeys::generate("repo.example".parse().unwrap(), &mut Stream::new(1));
     let mut drawn = Stream::new(1);
     let secrets = Secrets {
@@ -398,15 +404,10 @@ fn said(suite: Suite, client_rng: &mut Stream, server_rng: &mut Stream) -> Said 
         warrant: keys.identity().warrant,
         document: keys.identity().to_string(),
     };
-    let introduction = Introduction::Login {
-        account: "rui".parse().unwrap(),
-        device: [7; 32],
-        signature: vec![8; 70],
-    };
     let (client, one) = Initiator::start(keys.identity(), &Suite::ALL, client_rng).unwrap();
     let (server, two) = Responder::accept(&keys, &[suite], &one, server_rng).unwrap();
     let (client, hash) = client.answer(&two).unwrap();
-    let (three, client) = client.finish(&introduction, NOW).unwrap();
+    let (three, client) = client.finish(introduction, NOW).unwrap();
     let (_, server) = server.finish(&three, NOW).unwrap();
     let frames = [one, two, three];
 
@@ -421,7 +422,8 @@ fn said(suite: Suite, client_rng: &mut Stream, server_rng: &mut Stream) -> Said 
     Said {
         keys,
         secrets,
-        introduction,
+        introduction: bytes,
+        to_sign,
         frames,
         client,
         server,
@@ -432,9 +434,14 @@ fn said(suite: Suite, client_rng: &mut Stream, server_rng: &mut Stream) -> Said 
 fn run(suite: Suite) -> String {
     let mut log = Log::default();
     let (mut client_rng, mut server_rng) = (Stream::new(2), Stream::new(3));
-    let mut s = said(suite, &mut client_rng, &mut server_rng);
+    let login = Introduction::Login {
+        account: "rui".parse().unwrap(),
+        device: [7; 32],
+        signature: vec![8; 70],
+    };
+    let mut s = said(suite, &login, &mut client_rng, &mut server_rng);
     log.say("document", s.secrets.document.as_bytes());
-    log.say("introduction", &s.introduction.encode().unwrap());
+    log.say("introduction", &s.introduction);
     log.frames("handshake", &s.frames);
     log.say("session", &s.observer.id);
     log.say("limit", &s.observer.limit().to_be_bytes());
@@ -469,7 +476,37 @@ fn run(suite: Suite) -> String {
     receive(&mut s.server, &frames);
     log.frames("ping", &frames);
     assert_eq!(s.observer.message(&frames), (ping, vec![]));
+    join(suite, &mut log);
     log.0
+}
+
+/// The same handshake once more, by a device that joins.
+fn join(suite: Suite, log: &mut Log) {
+    let introduction = Introduction::Join {
+        account: "rui".parse().unwrap(),
+        chain: vec![vec![9; 300], vec![10; 400]],
+        signature: vec![8; 70],
+    };
+    let (mut client_rng, mut server_rng) = (Stream::new(2), Stream::new(3));
+    let s = said(suite, &introduction, &mut client_rng, &mut server_rng);
+    let name = &[0, 3, b'r', b'u', b'i'];
+    let lengths = [[1, 44], [1, 144]];
+    let chain = [&[0, 2], &lengths[0], &[9; 300][..], &lengths[1], &[10; 400]].concat();
+    let spelled = [&[3][..], name, &chain, &[0, 70], &[8; 70]].concat();
+    assert_eq!(s.introduction, spelled);
+    log.say("join", &s.introduction);
+    log.say("join-session", &s.observer.id);
+
+    let device = sha256(&[&[9; 300]]);
+    let mut signed = [&[b' '; 64][..], b"smr join 1\0"].concat();
+    for field in [&s.to_sign[..], b"rui", &device] {
+        signed.extend((field.len() as u32).to_be_bytes());
+        signed.extend(field);
+    }
+    let account = "rui".parse().unwrap();
+    let to_sign = Introduction::join_to_sign(&s.to_sign, &account, &device);
+    assert_eq!(to_sign, signed);
+    log.say("join-to-sign", &signed);
 }
 
 fn renew(s: &mut Said, client_rng: &mut Stream, server_rng: &mut Stream, log: &mut Log) {
