@@ -73,6 +73,7 @@ mod tests {
             time: 1_800_000_000,
             person: person(),
             devices: Vec::new(),
+            stale: Vec::new(),
             removed: removed.collect(),
             backup: None,
             chain: Vec::new(),

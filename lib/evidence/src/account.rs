@@ -6,6 +6,7 @@
 
 mod draft;
 mod follows;
+mod judge;
 mod keys;
 mod text;
 
@@ -15,14 +16,14 @@ use smr_seal::{Recipient, SealError};
 
 pub use draft::{Draft, build};
 pub use follows::follows;
+pub use judge::Lapse;
 pub use keys::keys_statement;
 pub use text::Removed;
 
-use crate::device::{DeviceError, verify_among};
+use crate::device::DeviceError;
 use crate::lines::LineError;
-use crate::trust::{
-    Certificate, CmsError, Person, Rules, SignedData, TrustError, TrustStore, check_card,
-};
+use crate::trust::{Certificate, CmsError, Person, Rules, SignedData, TrustError, TrustStore};
+use judge::Judged;
 use text::Record;
 
 /// The longest account record, in bytes: room for 8 post-quantum devices
@@ -44,8 +45,11 @@ pub struct Account {
     pub time: i64,
     /// Whose account it is.
     pub person: Person,
-    /// The devices that may act for it, in order of enrolment.
+    /// The devices that may act for it now, in order of enrolment.
     pub devices: Vec<Device>,
+    /// The devices it lists beside them that may not: nobody seals to them,
+    /// and what they sign now is not believed.
+    pub stale: Vec<Stale>,
     /// The devices that once could, in order of removal.
     pub removed: Vec<Removed>,
     /// The age recipient to which old keys are sealed. Another's devices do
@@ -76,6 +80,15 @@ pub struct Device {
     pub recipient: String,
     /// The statement it signed about that key, CMS DER.
     pub keys: Vec<u8>,
+}
+
+/// Holds a listed device that may not act now.
+#[derive(Clone, Debug)]
+pub struct Stale {
+    /// The device.
+    pub device: Device,
+    /// Why not.
+    pub lapse: Lapse,
 }
 
 /// Names the key that signed a record.
@@ -136,6 +149,9 @@ pub enum AccountError {
         /// The other.
         second: String,
     },
+    /// A device may not sign this.
+    #[error("{0}: sign the account record with the card")]
+    NeedsCard(&'static str),
     /// The record is from the future.
     #[error("the account record is dated later than now")]
     Future,
@@ -155,6 +171,7 @@ impl AccountError {
     pub fn class(&self) -> Class {
         match self {
             AccountError::NotNext { .. } => Class::Untrusted,
+            AccountError::NeedsCard(_) => Class::Usage,
             AccountError::Cms(CmsError::Signer(_)) => Class::Unavailable,
             AccountError::Device { source, .. } => source.class(),
             AccountError::Signer(error) => error.class(),
@@ -164,12 +181,19 @@ impl AccountError {
 }
 
 impl Account {
-    /// Returns the device with this certificate.
+    /// Returns every device the record lists, those that may not act now last.
+    pub fn listed(&self) -> impl Iterator<Item = &Device> {
+        let stale = self.stale.iter().map(|s| &s.device);
+        self.devices.iter().chain(stale)
+    }
+
+    /// Returns the device with this certificate, if it may act now.
     pub fn device(&self, fingerprint: &Fingerprint) -> Option<&Device> {
         self.devices.iter().find(|d| d.fingerprint == *fingerprint)
     }
 
-    /// Returns the age recipients of all devices, in their order.
+    /// Returns the age recipients of all devices that may act now, in their
+    /// order.
     pub fn recipients(&self) -> Result<Vec<Recipient>, SealError> {
         let devices = self.devices.iter();
         devices.map(|d| Recipient::parse(&d.recipient)).collect()
@@ -182,12 +206,42 @@ impl Account {
     }
 }
 
-/// Verifies an account record: its signature, its signer, every device and
-/// every statement about keys.
+/// Verifies an account record in order to seal to its devices, or to let one
+/// of them in: its signature, its signer, every device and every statement
+/// about keys.
 ///
-/// A record with one device that does not verify, an expired one too, is
-/// refused whole: its owner must renew it before.
+/// A device whose certificate or card has expired or was revoked is `stale`.
+/// Refused is a record of which no device is left, and one with a device
+/// whose revocation cannot be determined (`Busy`), for that passes.
 pub fn open(record: &[u8], store: &TrustStore, rules: &Rules) -> Result<Account, AccountError> {
+    open_judged(record, store, rules)?.for_use()
+}
+
+/// Verifies a record that is to be filed now: as [`open`] does, and its signer
+/// too must hold now, whenever he says that he signed.
+pub fn open_new(record: &[u8], store: &TrustStore, rules: &Rules) -> Result<Account, AccountError> {
+    let judged = open_judged(record, store, rules)?;
+    match judged.signer {
+        Some(lapsed) => Err(lapsed),
+        None => judged.for_use(),
+    }
+}
+
+/// Verifies a record of earlier: the signer as of his own signing time, with
+/// today's revocation data. For the sender of old mail, for a record on file
+/// or known, for a draft of the next one.
+///
+/// Its `devices` are still those of today, perhaps none; nothing must be
+/// sealed to `stale` ones.
+pub fn open_then(
+    record: &[u8],
+    store: &TrustStore,
+    rules: &Rules,
+) -> Result<Account, AccountError> {
+    Ok(open_judged(record, store, rules)?.account)
+}
+
+fn open_judged(record: &[u8], store: &TrustStore, rules: &Rules) -> Result<Judged, AccountError> {
     if record.len() > MAX_RECORD {
         return Err(AccountError::TooLong);
     }
@@ -202,141 +256,7 @@ pub fn open(record: &[u8], store: &TrustStore, rules: &Rules) -> Result<Account,
     if text.time > rules.now.saturating_add(rules.clock_skew) {
         return Err(AccountError::Future);
     }
-    let mut people = People::new(&text, signed.certificates(), store, rules);
-    let devices = people.devices()?;
-    let signed_by = people.signer(signed.signer(), &devices)?;
-    Ok(Account {
-        person: people.one.ok_or(AccountError::Stranger)?,
-        devices,
-        signed_by,
-        chain: cards_and_authorities(signed.certificates()),
-        digest: *Fingerprint::of(record).as_bytes(),
-        address: Address::new(text.mailbox, text.repository),
-        number: text.number,
-        previous: text.previous,
-        time: text.time,
-        removed: text.removed,
-        backup: text.backup,
-    })
-}
-
-fn cards_and_authorities(certificates: &[Certificate]) -> Vec<Certificate> {
-    let all = certificates.iter();
-    all.filter(|c| c.proxy().is_none()).cloned().collect()
-}
-
-/// Finds the one person a record speaks of; a second one is an error.
-struct People<'a> {
-    record: &'a Record,
-    certificates: &'a [Certificate],
-    store: &'a TrustStore,
-    rules: &'a Rules,
-    // Cards believed already: all devices of a record usually have one card.
-    believed: Vec<(Certificate, Person)>,
-    one: Option<Person>,
-}
-
-impl<'a> People<'a> {
-    fn new(
-        record: &'a Record,
-        certificates: &'a [Certificate],
-        store: &'a TrustStore,
-        rules: &'a Rules,
-    ) -> Self {
-        People {
-            record,
-            certificates,
-            store,
-            rules,
-            believed: Vec::new(),
-            one: None,
-        }
-    }
-
-    fn devices(&mut self) -> Result<Vec<Device>, AccountError> {
-        let record = self.record;
-        let lines = record.devices.iter().zip(&record.keys);
-        lines
-            .map(|(listed, (_, keys))| self.device(listed, keys))
-            .collect()
-    }
-
-    fn device(&mut self, listed: &text::Listed, keys: &[u8]) -> Result<Device, AccountError> {
-        let record = self.record;
-        let wrong = |source| AccountError::Device {
-            label: listed.label.clone(),
-            account: record.account(),
-            source,
-        };
-        let (person, label) = verify_among(
-            &listed.certificate,
-            self.certificates,
-            &record.mailbox,
-            &record.repository,
-            self.rules,
-            &mut |card| self.card(card),
-        )
-        .map_err(wrong)?;
-        if label != listed.label {
-            return Err(AccountError::Rule(
-                "a device has another label than its certificate says",
-            ));
-        }
-        self.agree(person)?;
-        let stated = keys::open(keys, record, listed).map_err(|why| AccountError::Keys {
-            label: listed.label.clone(),
-            why: why.to_string(),
-        })?;
-        Ok(Device {
-            label,
-            certificate: listed.certificate.clone(),
-            fingerprint: listed.fingerprint,
-            epoch: stated.epoch,
-            from: stated.from,
-            recipient: stated.recipient,
-            keys: keys.to_vec(),
-        })
-    }
-
-    fn signer(
-        &mut self,
-        signer: &Certificate,
-        devices: &[Device],
-    ) -> Result<SignedBy, AccountError> {
-        if signer.proxy().is_some() {
-            let known = devices.iter().find(|d| d.certificate == *signer);
-            return known
-                .map(|d| SignedBy::Device(d.fingerprint))
-                .ok_or(AccountError::Stranger);
-        }
-        let person = self.card(signer)?;
-        self.agree(person)?;
-        Ok(SignedBy::Card)
-    }
-
-    fn card(&mut self, card: &Certificate) -> Result<Person, TrustError> {
-        if let Some((_, person)) = self.believed.iter().find(|(known, _)| known == card) {
-            return Ok(person.clone());
-        }
-        let person = check_card(card, self.certificates, self.store, self.rules)?;
-        self.believed.push((card.clone(), person.clone()));
-        Ok(person)
-    }
-
-    fn agree(&mut self, person: Person) -> Result<(), AccountError> {
-        match &self.one {
-            Some(known) if *known != person => Err(AccountError::TwoPeople {
-                account: self.record.account(),
-                first: known.subject.clone(),
-                second: person.subject,
-            }),
-            Some(_) => Ok(()),
-            None => {
-                self.one = Some(person);
-                Ok(())
-            }
-        }
-    }
+    judge::judge(record, &signed, text, store, rules)
 }
 
 /// Splits an address that must name its repository.

@@ -117,8 +117,9 @@ pub fn verify_chain(
 /// `check`, and returns what that says and the device's label.
 ///
 /// Two certificates of one person may bear the same subject, even the same
-/// key: up to `CARDS` are tried, and the error is the last one's. More would
-/// let a stranger's record cost a search for paths from each.
+/// key: up to `CARDS` are tried, and the error is that of the card which did
+/// sign the device, where one did. More would let a stranger's record cost a
+/// search for paths from each.
 pub(crate) fn verify_among<T>(
     device: &Certificate,
     others: &[Certificate],
@@ -127,7 +128,7 @@ pub(crate) fn verify_among<T>(
     rules: &Rules,
     check: &mut dyn FnMut(&Certificate) -> Result<T, TrustError>,
 ) -> Result<(T, String), DeviceError> {
-    let mut last = DeviceError::NoCard;
+    let mut closest = DeviceError::NoCard;
     for card in others
         .iter()
         .filter(|c| c.subject_der() == device.issuer_der())
@@ -137,10 +138,21 @@ pub(crate) fn verify_among<T>(
             .and_then(|label| Ok((check(card)?, label)));
         match found {
             Ok(found) => return Ok(found),
-            Err(error) => last = error,
+            Err(error) if closeness(&error) >= closeness(&closest) => closest = error,
+            Err(_) => {}
         }
     }
-    Err(last)
+    Err(closest)
+}
+
+/// Says how far the search for a device's card came with this error.
+fn closeness(error: &DeviceError) -> u8 {
+    match error {
+        DeviceError::Card(_) => 3,
+        DeviceError::Proxy(ProxyError::Expired | ProxyError::NotYetValid) => 2,
+        DeviceError::NoCard => 0,
+        _ => 1,
+    }
 }
 
 /// Reads the label a device certificate claims, unverified.
@@ -160,8 +172,7 @@ fn verify_device(
     repository: &RepositoryName,
     rules: &Rules,
 ) -> Result<String, DeviceError> {
-    let now = within_skew(device, rules);
-    let facts = smr_pki::proxy::verify(device, card, now)?;
+    let facts = smr_pki::proxy::verify(device, card, moment(device, rules))?;
     let other = || DeviceError::OtherAccount {
         expected: format!("{name}@{repository}"),
     };
@@ -179,12 +190,14 @@ fn verify_device(
     Ok(label.to_owned())
 }
 
-/// A device enrolled a moment ago by a clock a little ahead of ours is valid.
-fn within_skew(device: &Certificate, rules: &Rules) -> i64 {
-    let early = device.not_before().saturating_sub(rules.now);
+/// Returns the time at which a device must be valid: that of the signature in
+/// question, or now. One enrolled by a clock a little ahead of ours is valid.
+fn moment(device: &Certificate, rules: &Rules) -> i64 {
+    let time = rules.signed.unwrap_or(rules.now);
+    let early = device.not_before().saturating_sub(time);
     match (1..=rules.clock_skew).contains(&early) {
         true => device.not_before(),
-        false => rules.now,
+        false => time,
     }
 }
 

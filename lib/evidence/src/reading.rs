@@ -11,7 +11,7 @@ use crate::account::Account;
 use crate::device::{DeviceError, verify_among};
 use crate::lines::time_text;
 use crate::trust::{
-    Certificate, Person, Rules, SignedData, TrustError, TrustStore, Vouched, verify_card,
+    Certificate, Person, Rules, SignedData, TrustError, TrustStore, Vouched, as_of, verify_card,
 };
 
 /// Names how strong a signature is.
@@ -39,10 +39,11 @@ pub struct Grounds<'a> {
     pub account: &'a Account,
     /// The anchors, authorities and lists.
     pub store: &'a TrustStore,
-    /// The rules; for a message of long ago, those of its day.
+    /// The rules of today.
     pub rules: &'a Rules,
     /// When smrd took the message, unix seconds, where a postmark or its name
-    /// in the mailbox says so.
+    /// in the mailbox says so: certificates are judged as of that time, for
+    /// the signer's own word about it proves nothing. Without it, as of now.
     pub deposited: Option<i64>,
 }
 
@@ -63,6 +64,9 @@ pub struct Verified {
     pub time: i64,
     /// When the device was removed, where it was, after that.
     pub removed: Option<i64>,
+    /// When the card, or an authority above it, was revoked, where it was,
+    /// after the deposit.
+    pub revoked_later: Option<i64>,
     /// Whether every certificate was looked up in a revocation list.
     pub revocation_checked: bool,
 }
@@ -153,10 +157,15 @@ pub fn verify_sender(
 /// Verifies that the signer of a message or a receipt is the account's person,
 /// and a device of his that was not removed when it signed.
 ///
-/// A device that is removed by now still counts for what it signed, and smrd
-/// took, before.
+/// A device that is removed by now, a card that has expired or was revoked
+/// since, still counts for what it signed, and smrd took, before.
 pub fn verify_signer(signed: &SignedData, grounds: &Grounds<'_>) -> Result<Verified, ReadingError> {
     check_time(signed.signing_time(), grounds)?;
+    let rules = grounds.deposited.map(|time| as_of(grounds.rules, time));
+    let grounds = &Grounds {
+        rules: rules.as_ref().unwrap_or(grounds.rules),
+        ..*grounds
+    };
     let others = [signed.certificates(), &grounds.account.chain].concat();
     match signed.signer().proxy() {
         Some(_) => by_device(signed, &others, grounds),
@@ -219,7 +228,8 @@ fn by_device(
 fn check_listed(signed: &SignedData, grounds: &Grounds<'_>) -> Result<Option<i64>, ReadingError> {
     let fingerprint = Fingerprint::of(signed.signer().der());
     let account = grounds.account.address.to_string();
-    if grounds.account.device(&fingerprint).is_some() {
+    let mut listed = grounds.account.listed();
+    if listed.any(|d| d.fingerprint == fingerprint) {
         return Ok(None);
     }
     let removal = grounds.account.removal(&fingerprint);
@@ -259,6 +269,7 @@ fn verdict(
         fingerprint: Fingerprint::of(signed.signer().der()),
         time: signed.signing_time(),
         removed,
+        revoked_later: vouched.verdict.revoked_later,
         revocation_checked: vouched.verdict.revocation_checked,
     })
 }
@@ -271,12 +282,14 @@ impl Verified {
             Some(label) => format!("device {label}"),
             None => "card".to_owned(),
         };
-        let time = time_text(self.time).unwrap_or_else(|| self.time.to_string());
-        let revocation = match self.revocation_checked {
-            true => "not revoked",
-            false => "REVOCATION NOT CHECKED",
+        let text = |time: i64| time_text(time).unwrap_or_else(|| time.to_string());
+        let time = text(self.time);
+        let revocation = match (self.revoked_later, self.revocation_checked) {
+            (Some(later), _) => format!("certificate revoked later, {}", text(later)),
+            (None, true) => "not revoked".to_owned(),
+            (None, false) => "REVOCATION NOT CHECKED".to_owned(),
         };
-        let removed = self.removed.and_then(time_text);
+        let removed = self.removed.map(text);
         let removed = removed.map_or(String::new(), |t| format!(", device removed {t}"));
         format!(
             "signed by {} ({}, {by}) {time}, class {}: chain to {}, {revocation}{removed}",

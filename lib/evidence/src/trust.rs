@@ -72,6 +72,15 @@ pub fn path_class(error: &PathError) -> Class {
     }
 }
 
+/// Returns the rules for what was signed at `time` (unix seconds), or is
+/// proved to have been; never later than now.
+pub fn as_of(rules: &Rules, time: i64) -> Rules {
+    Rules {
+        signed: Some(time.min(rules.now)),
+        ..rules.clone()
+    }
+}
+
 impl MaterialError {
     /// Returns what a script may conclude.
     pub fn class(&self) -> Class {

@@ -1,548 +1,503 @@
-//! Account records: made, opened, judged by openssl, forged in every way.
+//! The life of an account: records that follow one another, and those that
+//! must not.
 
 mod pki;
 
-use pki::{Pki, chain_of, device, first_record, keys, now, open, print_of, recipient, rules};
-use smr_evidence::account::{
-    self, Account, AccountError, Draft, MAX_RECORD, SignedBy, follows, keys_statement,
+use pki::forge::forge;
+use pki::{
+    Pki, add, chain_of, device, first_record, first_record_at, keys, now, open, print_of,
+    recipient, rules,
 };
-use smr_evidence::device::DeviceError;
-use smr_evidence::trust::{Certificate, PathError, SignedData, Signer, SoftKey, TrustError};
+use smr_evidence::account::{
+    self, Account, AccountError, Draft, Lapse, SignedBy, follows, keys_statement, open_new,
+    open_then,
+};
+use smr_evidence::device::{DeviceError, ProxyError};
+use smr_evidence::trust::{Revocation, Rules, SignedData, Signer, SoftKey};
 use smr_name::{Address, Class};
-use smr_pki::cms::{Content, ContentType, SignRequest};
+
+const DAY: i64 = 86_400;
+const RUI: &str = "/C=PT/O=Test/serialNumber=BI1/CN=RUI";
 
 fn rui() -> Address {
     "rui@repo.example".parse().unwrap()
 }
 
-fn after(old: &Account, signer: &SoftKey, change: impl FnOnce(&mut Draft)) -> Vec<u8> {
+fn next(old: &Account, signer: &SoftKey, change: impl FnOnce(&mut Draft)) -> Vec<u8> {
+    next_at(old, signer, now(), change)
+}
+
+fn next_at(old: &Account, signer: &SoftKey, time: i64, change: impl FnOnce(&mut Draft)) -> Vec<u8> {
     let mut draft = Draft::after(old);
     change(&mut draft);
-    account::build(&draft, signer, now()).unwrap()
+    account::build(&draft, signer, time).unwrap()
 }
 
-fn refused(record: &[u8], pki: &Pki) -> AccountError {
-    account::open(record, &pki.store(), &rules()).unwrap_err()
+/// The record must verify by itself, and not follow.
+fn alarm(old: &Account, record: &[u8], pki: &Pki) {
+    let error = follows(old, &open(record, pki)).expect_err("a record that does not follow");
+    assert_eq!(error.class(), Class::Untrusted, "{error}");
 }
 
-struct With<'a>(&'a SoftKey, Vec<Certificate>);
-
-impl Signer for With<'_> {
-    fn certificate(&self) -> &Certificate {
-        self.0.certificate()
-    }
-    fn chain(&self) -> &[Certificate] {
-        &self.1
-    }
-    fn algorithm(&self) -> smr_evidence::trust::Algorithm {
-        self.0.algorithm()
-    }
-    fn sign(&self, message: &[u8]) -> Result<Vec<u8>, smr_evidence::trust::SignerError> {
-        self.0.sign(message)
-    }
-}
-
-/// Signs a record's text after changing it, with all its certificates.
-fn forge(record: &[u8], signer: &SoftKey, change: impl FnOnce(String) -> String) -> Vec<u8> {
+/// The lines of a record that begin with `key` and hold `with`.
+fn lines(record: &[u8], key: &str, with: &str) -> String {
     let signed = SignedData::parse(record).unwrap();
-    let text = change(String::from_utf8(signed.content().unwrap().to_vec()).unwrap());
-    let others = signed
-        .certificates()
-        .iter()
-        .filter(|c| *c != signer.certificate());
-    let request = SignRequest {
-        content_type: ContentType::Data,
-        content: Content::Attached(text.as_bytes()),
-        signing_time: signed.signing_time(),
-        receipt_request: None,
-        msg_sig_digest: None,
-    };
-    smr_pki::cms::sign(&request, &With(signer, others.cloned().collect())).unwrap()
+    let text = String::from_utf8(signed.content().unwrap().to_vec()).unwrap();
+    let lines = text.lines();
+    let found = lines.filter(|l| l.starts_with(key) && l.contains(with));
+    found.map(|l| format!("{l}\n")).collect()
 }
 
-/// Makes a certificate of RUI's name and key that vouches for itself.
-fn lookalike(pki: &Pki, serial: usize) -> Certificate {
-    pki.openssl(&format!(
-        "req -new -x509 -key RUI.key -sha256 -days 900 -set_serial {serial} -config ext.cnf \
-         -subj /C=PT/O=Test/serialNumber=BI1/CN=RUI -extensions dn -out like.pem"
-    ));
-    pki.certificates("like").remove(0)
+struct Scene {
+    pki: Pki,
+    card: SoftKey,
+    laptop: SoftKey,
+    phone: SoftKey,
+    record: Vec<u8>,
+    account: Account,
 }
 
-#[test]
-fn few_cards_of_one_name_are_looked_at() {
+/// Rui has a laptop and a phone, and lists both.
+fn scene() -> Scene {
     let pki = Pki::new();
     let card = pki.card("RUI", "BI1", "person");
     let laptop = device(&card, &rui(), "laptop");
-    let record = SignedData::parse(&first_record(&rui(), &laptop)).unwrap();
-    // Shorter than the card, so that they come before it in the DER set.
-    let likes: Vec<_> = (1..=8).map(|serial| lookalike(&pki, serial)).collect();
-    let with = |count: usize| {
-        let mut others = record.certificates().to_vec();
-        others.retain(|c| c != laptop.certificate());
-        others.extend(likes.iter().take(count).cloned());
-        let request = SignRequest {
-            content_type: ContentType::Data,
-            content: Content::Attached(record.content().unwrap()),
-            signing_time: record.signing_time(),
-            receipt_request: None,
-            msg_sig_digest: None,
-        };
-        smr_pki::cms::sign(&request, &With(&laptop, others)).unwrap()
-    };
-    open(&with(7), &pki);
-    assert!(matches!(
-        refused(&with(8), &pki),
-        AccountError::Device { .. }
-    ));
-}
-
-#[test]
-fn records_come_back_and_openssl_agrees() {
-    let pki = Pki::new();
-    let card = pki.card("RUI", "BI1", "person");
-    let laptop = device(&card, &rui(), "laptop");
-    let record = first_record(&rui(), &laptop);
+    let phone = device(&card, &rui(), "phone");
+    let record = first_record_at(&rui(), &[&laptop, &phone], now());
     let account = open(&record, &pki);
-    assert_eq!((&account.address, account.number), (&rui(), 1));
-    assert_eq!(account.person.serial.as_deref(), Some("BI1"));
-    assert_eq!(account.person.realm, "test");
-    assert_eq!(account.signed_by, SignedBy::Device(print_of(&laptop)));
-    assert_eq!(account.devices.len(), 1);
-    assert_eq!(
-        (account.devices[0].label.as_str(), account.devices[0].epoch),
-        ("laptop", 1)
-    );
-
-    std::fs::write(pki.path("record"), &record).unwrap();
-    let verify = "cms -verify -inform DER -in record -CAfile root.pem";
-    let text = pki.openssl(&format!("{verify} -allow_proxy_certs"));
-    assert!(text.starts_with("smr account 1\naccount rui@repo.example\nnumber 1\nprevious -\n"));
-    let plain = std::process::Command::new("openssl")
-        .args(verify.split(' '))
-        .current_dir(pki.dir())
-        .output()
-        .unwrap();
-    assert!(
-        !plain.status.success(),
-        "a proxy passed without -allow_proxy_certs"
-    );
-}
-
-#[test]
-fn altered_records_are_refused() {
-    let pki = Pki::new();
-    let laptop = device(&pki.card("RUI", "BI1", "person"), &rui(), "laptop");
-    let record = first_record(&rui(), &laptop);
-    let text = |der: &[u8]| SignedData::parse(der).unwrap().content().unwrap().to_vec();
-    let mut passed = 0;
-    for place in (0..record.len()).step_by(41) {
-        let mut altered = record.clone();
-        altered[place] ^= 1;
-        // Certificates that came along are not signed with the record: those that
-        // nobody needs may be altered, and what was signed stays the same.
-        if let Ok(account) = account::open(&altered, &pki.store(), &rules()) {
-            assert_eq!(text(&altered), text(&record), "byte {place}");
-            assert_ne!(account.digest, open(&record, &pki).digest, "byte {place}");
-            passed += 41;
-        }
+    Scene {
+        pki,
+        card,
+        laptop,
+        phone,
+        record,
+        account,
     }
-    assert!(
-        passed < 800,
-        "more than one idle certificate: {passed} bytes"
-    );
-    let longer = [record.as_slice(), &[0]].concat();
-    assert!(account::open(&longer, &pki.store(), &rules()).is_err());
-    assert!(matches!(
-        refused(&vec![0x30; MAX_RECORD + 1], &pki),
-        AccountError::TooLong
-    ));
 }
 
 #[test]
-fn untrusted_and_revoked_cards_are_refused() {
-    let pki = Pki::new();
-    let laptop = device(&pki.card("RUI", "BI1", "person"), &rui(), "laptop");
-    let record = first_record(&rui(), &laptop);
-    let other = Pki::new();
-    assert_eq!(refused(&record, &other).class(), Class::Forged);
-    pki.revoke("RUI");
-    let error = refused(&record, &pki);
-    assert_eq!(error.class(), Class::Denied, "{error}");
-    assert!(matches!(
-        error,
-        AccountError::Device {
-            source: DeviceError::Card(TrustError::Path(PathError::Revoked { .. })),
-            ..
-        }
-    ));
-}
-
-#[test]
-fn records_of_other_times_are_refused() {
-    let pki = Pki::new();
-    let laptop = device(&pki.card("RUI", "BI1", "person"), &rui(), "laptop");
-    let mut draft = Draft::first(rui(), None);
-    draft
-        .add(&chain_of(&laptop), keys(&rui(), &laptop, 1, &recipient()))
-        .unwrap();
-    let late = account::build(&draft, &laptop, now() + 3600).unwrap();
-    assert!(matches!(refused(&late, &pki), AccountError::Future));
-    let record = account::build(&draft, &laptop, now()).unwrap();
-    let elsewhen = forge(&record, &laptop, |text| {
-        let time = text
-            .lines()
-            .find(|l| l.starts_with("time "))
-            .unwrap()
-            .to_owned();
-        text.replace(&time, "time 2020-01-01T00:00:00Z")
+fn a_stolen_device() {
+    let s = scene();
+    let open_err = |record: &[u8]| account::open(record, &s.pki.store(), &rules()).unwrap_err();
+    // The thief has the laptop's key, a card of his own, and no card of Rui's.
+    let thief = s.pki.card("EVA", "BI2", "person");
+    let own = device(&thief, &rui(), "own");
+    let added = next(&s.account, &s.laptop, |d| add(d, &rui(), &own));
+    assert!(matches!(open_err(&added), AccountError::TwoPeople { .. }));
+    let forged = device(&self_made(&s.pki), &rui(), "forged");
+    let added = next(&s.account, &s.laptop, |d| add(d, &rui(), &forged));
+    assert!(matches!(open_err(&added), AccountError::Device { .. }));
+    // He cannot give the phone another key,
+    let print = print_of(&s.phone);
+    let statement = keys_statement(&rui(), &print, 2, now(), &recipient(), &s.laptop).unwrap();
+    let rekeyed = next(&s.account, &s.laptop, |d| {
+        d.renew(&print, statement).unwrap()
     });
-    assert!(matches!(refused(&elsewhen, &pki), AccountError::Rule(_)));
+    assert!(matches!(open_err(&rekeyed), AccountError::Keys { .. }));
+    // nor have old keys sealed to himself.
+    let plain = next(&s.account, &s.laptop, |_| {});
+    let backup = format!("backup {}", recipient());
+    let moved = forge(&plain, &s.laptop, |text| text.replace("backup -", &backup));
+    alarm(&s.account, &moved, &s.pki);
+
+    // The phone removes the laptop, which then signs nothing more.
+    let removed = next(&s.account, &s.phone, |d| {
+        d.remove(&print_of(&s.laptop), now()).unwrap();
+    });
+    let second = open(&removed, &s.pki);
+    follows(&s.account, &second).unwrap();
+    assert!(second.listed().all(|d| d.fingerprint == print));
+    let after = forge(&next(&second, &s.phone, |_| {}), &s.laptop, |text| text);
+    assert!(matches!(open_err(&after), AccountError::Stranger));
+    // It does not come back by itself.
+    let back = forge(&next(&second, &s.phone, |_| {}), &s.laptop, |text| {
+        let phone_keys = lines(&removed, "keys ", "");
+        let laptop = print_of(&s.laptop).to_string();
+        let head: String = text.lines().take(6).map(|l| format!("{l}\n")).collect();
+        head + &lines(&s.record, "device ", "laptop ")
+            + &lines(&removed, "device ", "phone ")
+            + &lines(&s.record, "keys ", &laptop)
+            + &phone_keys
+    });
+    alarm(&second, &back, &s.pki);
 }
 
-#[test]
-fn devices_of_other_accounts_are_refused() {
-    let pki = Pki::new();
-    let card = pki.card("RUI", "BI1", "person");
-    let other: Address = "rui2@repo.example".parse().unwrap();
-    let laptop = device(&card, &other, "laptop");
-    let mut draft = Draft::first(rui(), None);
-    draft
-        .add(&chain_of(&laptop), keys(&rui(), &laptop, 1, &recipient()))
-        .unwrap();
-    let record = account::build(&draft, &laptop, now()).unwrap();
-    assert!(matches!(
-        refused(&record, &pki),
-        AccountError::Device {
-            source: DeviceError::OtherAccount { .. },
-            ..
-        }
+/// A card of Rui's name that vouches for itself.
+fn self_made(pki: &Pki) -> SoftKey {
+    pki.openssl("genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256 -out own.key");
+    pki.openssl(&format!(
+        "req -new -x509 -key own.key -sha256 -days 900 -config ext.cnf -subj {RUI} \
+         -extensions dn -out own.pem"
     ));
+    pki.openssl("pkcs8 -topk8 -nocrypt -in own.key -outform DER -out own.p8");
+    let key = std::fs::read(pki.path("own.p8")).unwrap();
+    SoftKey::from_pkcs8(&key, pki.certificates("own").remove(0), Vec::new()).unwrap()
 }
 
 #[test]
-fn keys_are_each_devices_own() {
-    let pki = Pki::new();
-    let card = pki.card("RUI", "BI1", "person");
-    let (laptop, phone) = (
-        device(&card, &rui(), "laptop"),
-        device(&card, &rui(), "phone"),
-    );
-    let by_other =
-        keys_statement(&rui(), &print_of(&laptop), 1, now(), &recipient(), &phone).unwrap();
-    let for_other = keys(&rui(), &phone, 1, &recipient());
-    let elsewhere: Address = "rui@other.example".parse().unwrap();
-    let of_other_account = keys_statement(
-        &elsewhere,
-        &print_of(&laptop),
-        1,
-        now(),
-        &recipient(),
-        &laptop,
-    )
-    .unwrap();
-    for statement in [by_other, for_other, of_other_account, b"nothing".to_vec()] {
-        let mut draft = Draft::first(rui(), None);
-        draft.add(&chain_of(&laptop), statement).unwrap();
-        let record = account::build(&draft, &laptop, now()).unwrap();
-        assert!(matches!(refused(&record, &pki), AccountError::Keys { .. }));
+fn an_old_record() {
+    let s = scene();
+    let second = open(&next(&s.account, &s.laptop, |_| {}), &s.pki);
+    let third = next(&second, &s.phone, |d| {
+        d.remove(&print_of(&s.laptop), now()).unwrap();
+    });
+    let third = open(&third, &s.pki);
+    for (old, new) in [
+        (&s.account, &second),
+        (&second, &third),
+        (&s.account, &third),
+    ] {
+        follows(old, new).unwrap();
+        follows(new, new).unwrap();
+        let error = follows(new, old).unwrap_err();
+        assert_eq!(error.class(), Class::Untrusted, "{error}");
     }
-    assert!(keys_statement(&rui(), &print_of(&laptop), 1, now(), "age1", &laptop).is_err());
+    // A new number on an old list: the laptop is not removed any more.
+    let revived = next(&second, &s.laptop, |_| {});
+    let renumbered = forge(&revived, &s.laptop, |text| {
+        text.replace("number 3", "number 9")
+    });
+    alarm(&third, &renumbered, &s.pki);
 }
 
 #[test]
-fn only_listed_devices_and_own_cards_sign() {
-    let pki = Pki::new();
-    let card = pki.card("RUI", "BI1", "person");
-    let signature = pki.card("RUI2", "BI1", "signature");
-    let stranger = pki.card("EVA", "BI2", "person");
-    let (laptop, phone) = (
-        device(&card, &rui(), "laptop"),
-        device(&card, &rui(), "phone"),
-    );
-    let mut draft = Draft::first(rui(), None);
-    draft
-        .add(&chain_of(&laptop), keys(&rui(), &laptop, 1, &recipient()))
-        .unwrap();
-    for signer in [&card, &signature] {
-        let record = account::build(&draft, signer, now()).unwrap();
-        assert_eq!(open(&record, &pki).signed_by, SignedBy::Card);
-    }
-    let record = account::build(&draft, &phone, now()).unwrap();
-    assert!(matches!(refused(&record, &pki), AccountError::Stranger));
-    let record = account::build(&draft, &stranger, now()).unwrap();
-    assert!(matches!(
-        refused(&record, &pki),
-        AccountError::TwoPeople { .. }
-    ));
+fn a_forked_record() {
+    let s = scene();
+    let second = open(&next(&s.account, &s.laptop, |_| {}), &s.pki);
+    follows(&s.account, &second).unwrap();
+    let fork = next(&s.account, &s.phone, |_| {});
+    alarm(&second, &fork, &s.pki);
+    let on_fork = next(&open(&fork, &s.pki), &s.phone, |_| {});
+    alarm(&second, &on_fork, &s.pki);
+    follows(&second, &open(&next(&second, &s.phone, |_| {}), &s.pki)).unwrap();
 }
 
 #[test]
-fn devices_of_two_people_are_refused() {
-    let pki = Pki::new();
-    let (rui_card, eva_card) = (
-        pki.card("RUI", "BI1", "person"),
-        pki.card("EVA", "BI2", "person"),
-    );
-    let (laptop, phone) = (
-        device(&rui_card, &rui(), "laptop"),
-        device(&eva_card, &rui(), "phone"),
-    );
-    let mut draft = Draft::first(rui(), None);
-    for signer in [&laptop, &phone] {
-        draft
-            .add(&chain_of(signer), keys(&rui(), signer, 1, &recipient()))
-            .unwrap();
-    }
-    let record = account::build(&draft, &laptop, now()).unwrap();
-    assert!(matches!(
-        refused(&record, &pki),
-        AccountError::TwoPeople { .. }
-    ));
-}
-
-#[test]
-fn lines_out_of_order_are_refused() {
-    let pki = Pki::new();
-    let card = pki.card("RUI", "BI1", "person");
-    let (laptop, phone) = (
-        device(&card, &rui(), "laptop"),
-        device(&card, &rui(), "phone"),
-    );
-    let mut draft = Draft::first(rui(), None);
-    for signer in [&laptop, &phone] {
-        draft
-            .add(&chain_of(signer), keys(&rui(), signer, 1, &recipient()))
-            .unwrap();
-    }
-    let record = account::build(&draft, &laptop, now()).unwrap();
-    open(&forge(&record, &laptop, |text| text), &pki);
-    let swapped = |first: usize, second: usize| {
-        forge(&record, &laptop, |text| {
-            let mut lines: Vec<&str> = text.lines().collect();
-            lines.swap(first, second);
-            lines.join("\n") + "\n"
+fn a_device_list_without_a_device() {
+    let s = scene();
+    let print = print_of(&s.phone);
+    let vanished = |record: &[u8]| {
+        forge(record, &s.laptop, |text| {
+            let rest = text.lines().filter(|l| !l.contains(&print.to_string()));
+            rest.map(|l| format!("{l}\n")).collect()
         })
     };
-    // Lines 6 and 7 are the devices, 8 and 9 their keys.
-    for (first, second) in [(6, 7), (8, 9), (7, 8), (2, 3)] {
-        assert!(account::open(&swapped(first, second), &pki.store(), &rules()).is_err());
-    }
-    let relabelled = forge(&record, &laptop, |text| {
-        text.replace("device phone", "device tablet")
+    alarm(
+        &s.account,
+        &vanished(&next(&s.account, &s.laptop, |_| {})),
+        &s.pki,
+    );
+    // Removed before the record that lists it, or under another's name.
+    let earlier = next(&s.account, &s.laptop, |d| {
+        d.remove(&print, now() - DAY).unwrap()
     });
-    assert!(matches!(refused(&relabelled, &pki), AccountError::Rule(_)));
-    let twice = forge(&record, &laptop, |text| {
-        text.replace("device phone", "device laptop")
-    });
-    assert!(matches!(refused(&twice, &pki), AccountError::Rule(_)));
-    let fewer = forge(&record, &laptop, |text| {
-        text.lines().take(9).map(|l| format!("{l}\n")).collect()
-    });
-    assert!(matches!(refused(&fewer, &pki), AccountError::Rule(_)));
+    alarm(&s.account, &earlier, &s.pki);
+    let removed = next(&s.account, &s.laptop, |d| d.remove(&print, now()).unwrap());
+    follows(&s.account, &open(&removed, &s.pki)).unwrap();
+    // And a removal that vanishes.
+    let second = open(&removed, &s.pki);
+    alarm(
+        &second,
+        &vanished(&next(&second, &s.laptop, |_| {})),
+        &s.pki,
+    );
 }
 
 #[test]
-fn records_follow_one_another() {
-    let pki = Pki::new();
-    let card = pki.card("RUI", "BI1", "person");
-    let (laptop, phone) = (
-        device(&card, &rui(), "laptop"),
-        device(&card, &rui(), "phone"),
-    );
-    let first = open(&first_record(&rui(), &laptop), &pki);
-    follows(&first, &first).unwrap();
-
-    // The new device signs its own entry; the card certified it.
-    let second = open(
-        &after(&first, &phone, |d| {
-            d.add(&chain_of(&phone), keys(&rui(), &phone, 1, &recipient()))
-                .unwrap();
-        }),
-        &pki,
-    );
-    follows(&first, &second).unwrap();
-    let third = open(
-        &after(&second, &phone, |d| {
-            d.renew(&print_of(&phone), keys(&rui(), &phone, 2, &recipient()))
-                .unwrap();
-            d.remove(&print_of(&laptop), now()).unwrap();
-        }),
-        &pki,
-    );
-    follows(&second, &third).unwrap();
-    // One who was away sees the third after the first.
-    follows(&first, &third).unwrap();
-    assert_eq!(third.devices.len(), 1);
-    assert!(third.removal(&print_of(&laptop)).is_some());
-
-    for (old, new) in [(&second, &first), (&third, &first), (&third, &second)] {
-        let error = follows(old, new).unwrap_err();
-        assert_eq!(error.class(), Class::Untrusted);
-    }
-    let mut draft = Draft::after(&third);
-    assert!(
-        draft.remove(&print_of(&laptop), now()).is_err(),
-        "removed twice"
-    );
-    assert!(
-        draft.renew(&print_of(&laptop), Vec::new()).is_err(),
-        "renewed after removal"
-    );
-    // The last device goes by the card alone.
-    let closed = open(
-        &after(&third, &card, |d| {
-            d.remove(&print_of(&phone), now()).unwrap()
-        }),
-        &pki,
-    );
-    follows(&third, &closed).unwrap();
-    assert!(closed.devices.is_empty());
-}
-
-#[test]
-fn forks_and_revivals_are_seen() {
-    let pki = Pki::new();
-    let card = pki.card("RUI", "BI1", "person");
-    let (laptop, phone) = (
-        device(&card, &rui(), "laptop"),
-        device(&card, &rui(), "phone"),
-    );
-    let mut draft = Draft::first(rui(), None);
-    for signer in [&laptop, &phone] {
-        draft
-            .add(&chain_of(signer), keys(&rui(), signer, 2, &recipient()))
-            .unwrap();
-    }
-    let first = open(&account::build(&draft, &laptop, now()).unwrap(), &pki);
-    let removed = after(&first, &laptop, |d| {
-        d.remove(&print_of(&phone), now()).unwrap()
-    });
-    let second = open(&removed, &pki);
-    follows(&first, &second).unwrap();
-    let refused = |old: &Account, record: &[u8]| {
-        follows(old, &open(record, &pki)).expect_err("a record that does not follow")
-    };
-
-    let fork = after(&first, &laptop, |_| {});
-    refused(&second, &fork);
-    let on_fork = after(&open(&fork, &pki), &laptop, |_| {});
-    refused(&second, &on_fork);
-
-    let revived = forge(&after(&second, &laptop, |_| {}), &laptop, |text| {
-        let phone_lines = String::from_utf8(
-            SignedData::parse(&account::build(&draft, &laptop, now()).unwrap())
-                .unwrap()
-                .content()
-                .unwrap()
-                .to_vec(),
-        )
-        .unwrap();
-        let line = |key: &str, with: &str| {
-            phone_lines
-                .lines()
-                .find(|l| l.starts_with(key) && l.contains(with))
-                .unwrap()
-                .to_owned()
+fn a_device_enters_by_itself_or_by_the_card() {
+    let s = scene();
+    let tablet = device(&s.card, &rui(), "tablet");
+    for signer in [&tablet, &s.card, &s.laptop] {
+        let record = next(&s.account, signer, |d| add(d, &rui(), &tablet));
+        let account = open_new(&record, &s.pki.store(), &rules()).unwrap();
+        follows(&s.account, &account).unwrap();
+        assert_eq!(account.devices.len(), 3);
+        let by = match std::ptr::eq(signer, &s.card) {
+            true => SignedBy::Card,
+            false => SignedBy::Device(print_of(signer)),
         };
-        let device = line("device ", "phone");
-        let keys = line("keys ", &print_of(&phone).to_string());
-        let mut lines: Vec<&str> = text
-            .lines()
-            .filter(|l| !l.starts_with("removed "))
-            .collect();
-        lines.insert(7, &device);
-        lines.push(&keys);
-        lines.join("\n") + "\n"
-    });
-    refused(&second, &revived);
-
-    let vanished = forge(&after(&first, &laptop, |_| {}), &laptop, |text| {
-        let print = print_of(&phone).to_string();
-        text.lines()
-            .filter(|l| !l.contains(&print))
-            .map(|l| format!("{l}\n"))
-            .collect()
-    });
-    refused(&first, &vanished);
-
-    let earlier = after(&first, &laptop, |d| {
-        d.renew(&print_of(&phone), keys(&rui(), &phone, 1, &recipient()))
-            .unwrap();
-    });
-    refused(&first, &earlier);
-    let same_epoch = after(&first, &laptop, |d| {
-        d.renew(&print_of(&phone), keys(&rui(), &phone, 2, &recipient()))
-            .unwrap();
-    });
-    refused(&first, &same_epoch);
-    let back_dated = after(&first, &laptop, |d| {
-        d.remove(&print_of(&phone), now() - 86_400).unwrap()
-    });
-    refused(&first, &back_dated);
+        assert_eq!(account.signed_by, by);
+    }
+    let twice = Draft::after(&s.account);
+    let other = device(&s.card, &rui(), "phone");
+    let mut draft = twice.clone();
+    add(&mut draft, &rui(), &other);
+    let error = account::build(&draft, &other, now()).unwrap_err();
+    assert!(
+        matches!(error, AccountError::Rule(_)),
+        "two of one label: {error}"
+    );
 }
 
 #[test]
-fn other_people_never_follow_and_new_cards_do() {
-    let pki = Pki::new();
-    let card = pki.card("RUI", "BI1", "person");
-    let renewed = pki.card("RUI2", "BI1", "person");
-    let eva = pki.card("EVA", "BI2", "person");
-    let laptop = device(&card, &rui(), "laptop");
-    let first = open(&first_record(&rui(), &laptop), &pki);
-    let next = |card: &SoftKey| {
-        let new = device(card, &rui(), "new");
-        let record = after(&first, card, |d| {
-            d.remove(&print_of(&laptop), now()).unwrap();
-            d.add(&chain_of(&new), keys(&rui(), &new, 1, &recipient()))
-                .unwrap();
-        });
-        open(&record, &pki)
-    };
-    follows(&first, &next(&renewed)).unwrap();
-    let error = follows(&first, &next(&eva)).unwrap_err();
-    assert_eq!(error.class(), Class::Untrusted);
+fn a_device_leaves_by_another_or_by_the_card() {
+    let s = scene();
+    let mut draft = Draft::after(&s.account);
+    draft.remove(&print_of(&s.phone), now()).unwrap();
+    assert!(draft.remove(&print_of(&s.phone), now()).is_err(), "twice");
+    assert!(draft.renew(&print_of(&s.phone), Vec::new()).is_err());
+    let error = account::build(&draft, &s.phone, now()).unwrap_err();
+    assert!(matches!(error, AccountError::NeedsCard(_)), "{error}");
+    assert_eq!(error.class(), Class::Usage);
+    assert!(error.to_string().contains("cannot remove itself"));
+    for signer in [&s.laptop, &s.card] {
+        let record = account::build(&draft, signer, now()).unwrap();
+        let account = open_new(&record, &s.pki.store(), &rules()).unwrap();
+        follows(&s.account, &account).unwrap();
+        assert!(account.removal(&print_of(&s.phone)).is_some());
+    }
+    // The last one goes by the card alone.
+    draft.remove(&print_of(&s.laptop), now()).unwrap();
+    assert!(account::build(&draft, &s.laptop, now()).is_err());
+    let closed = account::build(&draft, &s.card, now()).unwrap();
+    let closed = open(&closed, &s.pki);
+    follows(&s.account, &closed).unwrap();
+    assert!(closed.devices.is_empty() && closed.recipients().unwrap().is_empty());
 }
 
 #[test]
 fn only_a_card_changes_the_backup() {
-    let pki = Pki::new();
-    let card = pki.card("RUI", "BI1", "person");
-    let laptop = device(&card, &rui(), "laptop");
-    let first = open(&first_record(&rui(), &laptop), &pki);
+    let s = scene();
     let backup = recipient();
-    let change = |signer: &SoftKey| {
-        open(
-            &after(&first, signer, |d| d.set_backup(Some(backup.clone()))),
-            &pki,
-        )
-    };
-    let by_card = change(&card);
-    follows(&first, &by_card).unwrap();
-    assert_eq!(by_card.backup, Some(backup.clone()));
-    assert!(follows(&first, &change(&laptop)).is_err());
+    let mut draft = Draft::after(&s.account);
+    draft.set_backup(Some(backup.clone()));
+    let error = account::build(&draft, &s.laptop, now()).unwrap_err();
+    assert!(matches!(error, AccountError::NeedsCard(_)), "{error}");
+    let by_card = open(&account::build(&draft, &s.card, now()).unwrap(), &s.pki);
+    follows(&s.account, &by_card).unwrap();
+    assert_eq!(by_card.backup, Some(backup));
+    // From then on devices carry it along.
+    follows(&by_card, &open(&next(&by_card, &s.laptop, |_| {}), &s.pki)).unwrap();
+    let dropped = forge(&next(&by_card, &s.laptop, |_| {}), &s.laptop, |text| {
+        let lines = text.lines().map(|l| match l.starts_with("backup ") {
+            true => "backup -\n".to_owned(),
+            false => format!("{l}\n"),
+        });
+        lines.collect()
+    });
+    alarm(&by_card, &dropped, &s.pki);
+}
+
+/// Rui's laptop is under a card of two days, his phone under one that lasts.
+fn two_cards(pki: &Pki) -> (SoftKey, SoftKey) {
+    let short = pki.card_as("OLD", RUI, "person", 2);
+    let long = pki.card_as("NEW", RUI, "person", 900);
+    (
+        device(&short, &rui(), "laptop"),
+        device(&long, &rui(), "phone"),
+    )
+}
+
+fn in_days(days: i64) -> Rules {
+    Rules {
+        now: now() + days * DAY,
+        ..rules()
+    }
 }
 
 #[test]
-fn eight_devices_fit() {
+fn expired_devices_are_left_out() {
     let pki = Pki::new();
-    let card = pki.card("RUI", "BI1", "person");
-    let mut draft = Draft::first(rui(), Some(recipient()));
-    let devices: Vec<SoftKey> = (0..17)
-        .map(|n| device(&card, &rui(), &format!("device-{n}")))
-        .collect();
-    for signer in &devices[..8] {
-        draft
-            .add(&chain_of(signer), keys(&rui(), signer, 1, &recipient()))
-            .unwrap();
+    let (laptop, phone) = two_cards(&pki);
+    let store = pki.store();
+    let both = first_record_at(&rui(), &[&laptop, &phone], now());
+    let account = account::open(&both, &store, &in_days(3)).unwrap();
+    assert_eq!(account.devices.len(), 1);
+    assert_eq!(account.device(&print_of(&laptop)).map(|d| &d.label), None);
+    assert!(account.device(&print_of(&phone)).is_some());
+    assert_eq!(account.recipients().unwrap().len(), 1);
+    assert_eq!(
+        (
+            account.stale[0].device.label.as_str(),
+            account.stale[0].lapse
+        ),
+        ("laptop", Lapse::Expired)
+    );
+    // It is listed all the same: nobody may drop it unseen.
+    follows(&open(&both, &pki), &account).unwrap();
+    assert_eq!(account.listed().count(), 2);
+    // Its signature on the record counted when it was made; today it files nothing.
+    let error = open_new(&both, &store, &in_days(3)).unwrap_err();
+    let expired = DeviceError::Proxy(ProxyError::Expired);
+    assert!(
+        matches!(&error, AccountError::Device { source, .. } if source.to_string() == expired.to_string()),
+        "{error}"
+    );
+    let by_phone = next(&open(&both, &pki), &phone, |_| {});
+    assert!(open_new(&by_phone, &store, &in_days(3)).is_ok());
+}
+
+#[test]
+fn a_record_of_expired_devices_is_read_as_of_its_day() {
+    let pki = Pki::new();
+    let (laptop, _) = two_cards(&pki);
+    let record = first_record(&rui(), &laptop);
+    let store = pki.store();
+    assert!(account::open(&record, &store, &in_days(3)).is_err());
+    let account = open_then(&record, &store, &in_days(3)).unwrap();
+    assert!(account.devices.is_empty(), "nobody seals to it");
+    assert_eq!(account.stale[0].lapse, Lapse::Expired);
+    assert_eq!(account.person.serial.as_deref(), Some("BI1"));
+    assert_eq!(account.signed_by, SignedBy::Device(print_of(&laptop)));
+    // The day after its end it could not have been signed.
+    let mut draft = Draft::first(rui(), None);
+    add(&mut draft, &rui(), &laptop);
+    let late = account::build(&draft, &laptop, now() + 3 * DAY).unwrap();
+    assert!(open_then(&late, &store, &in_days(3)).is_err());
+}
+
+#[test]
+fn a_renewed_card_takes_the_place_of_the_old() {
+    let pki = Pki::new();
+    let (laptop, phone) = two_cards(&pki);
+    let record = first_record_at(&rui(), &[&laptop, &phone], now());
+    let store = pki.store();
+    let old = open_then(&record, &store, &in_days(3)).unwrap();
+    let later = now() + 3 * DAY;
+    let card = pki.card_as("NEWER", RUI, "person", 900);
+    let renewed = device(&card, &rui(), "laptop");
+    let mut draft = Draft::after(&old);
+    assert_eq!(draft.remove_stale(later).unwrap(), [print_of(&laptop)]);
+    assert_eq!(draft.remove_stale(later).unwrap(), []);
+    add(&mut draft, &rui(), &renewed);
+    let record = account::build(&draft, &renewed, later).unwrap();
+    let new = open_new(&record, &pki.store(), &in_days(3)).unwrap();
+    follows(&old, &new).unwrap();
+    let labels: Vec<&str> = new.devices.iter().map(|d| d.label.as_str()).collect();
+    assert_eq!(labels, ["phone", "laptop"]);
+    assert_eq!(new.removal(&print_of(&laptop)), Some(later));
+    // Another person's card renews nothing.
+    let eva = device(&pki.card("EVA", "BI2", "person"), &rui(), "laptop");
+    let mut draft = Draft::after(&old);
+    draft.remove_stale(later).unwrap();
+    draft.remove(&print_of(&phone), later).unwrap();
+    add(&mut draft, &rui(), &eva);
+    let record = account::build(&draft, &eva, later).unwrap();
+    let other = open_new(&record, &pki.store(), &in_days(3)).unwrap();
+    assert_eq!(follows(&old, &other).unwrap_err().class(), Class::Untrusted);
+}
+
+#[test]
+fn devices_of_a_revoked_card_are_left_out() {
+    let pki = Pki::new();
+    let (laptop, phone) = two_cards(&pki);
+    let early = now() - 100;
+    let record = first_record_at(&rui(), &[&laptop, &phone], early);
+    let before = open(&record, &pki);
+    pki.revoke("OLD");
+    let store = pki.store();
+    let account = account::open(&record, &store, &rules()).unwrap();
+    assert_eq!(account.stale[0].lapse, Lapse::Revoked);
+    assert_eq!(account.devices.len(), 1);
+    follows(&before, &account).unwrap();
+    // Whoever stole the card cannot file a record of before.
+    let dated_back = next_at(&before, &laptop, early, |_| {});
+    assert!(account::open(&dated_back, &store, &rules()).is_ok());
+    let error = open_new(&dated_back, &store, &rules()).unwrap_err();
+    assert_eq!(error.class(), Class::Denied, "{error}");
+    // Nor is one believed that he signs now.
+    let now_signed = next(&before, &laptop, |_| {});
+    for error in [
+        account::open(&now_signed, &store, &rules()).unwrap_err(),
+        open_then(&now_signed, &store, &rules()).unwrap_err(),
+    ] {
+        assert_eq!(error.class(), Class::Denied, "{error}");
     }
-    let record = account::build(&draft, &devices[0], now()).unwrap();
-    assert!(record.len() < MAX_RECORD * 9 / 10, "{} bytes", record.len());
-    assert_eq!(open(&record, &pki).devices.len(), 8);
-    for signer in &devices[8..] {
-        draft
-            .add(&chain_of(signer), keys(&rui(), signer, 1, &recipient()))
-            .unwrap();
+    // A record of his devices alone is refused, and still binds.
+    let alone = first_record_at(&rui(), &[&laptop], early);
+    let error = account::open(&alone, &store, &rules()).unwrap_err();
+    assert_eq!(error.class(), Class::Denied, "{error}");
+    assert!(
+        open_then(&alone, &store, &rules())
+            .unwrap()
+            .devices
+            .is_empty()
+    );
+}
+
+#[test]
+fn an_unknown_revocation_passes_and_is_waited_for() {
+    let s = scene();
+    let other = Pki::new();
+    let mut store = s.pki.store();
+    store.crls = other.store().crls;
+    let error = account::open(&s.record, &store, &rules()).unwrap_err();
+    assert_eq!(error.class(), Class::Busy, "{error}");
+    let off = Rules {
+        revocation: Revocation::Off,
+        ..rules()
+    };
+    assert_eq!(open_then(&s.record, &store, &off).unwrap().devices.len(), 2);
+    // No draft removes a device for it.
+    let mut draft = Draft::after(&s.account);
+    assert_eq!(draft.remove_stale(now()).unwrap(), []);
+}
+
+#[test]
+fn sixty_epochs() {
+    let s = scene();
+    let print = print_of(&s.laptop);
+    let mut account = s.account;
+    let mut seen = Vec::new();
+    for epoch in 2..=60 {
+        let new = recipient();
+        let statement = keys(&rui(), &s.laptop, epoch, &new);
+        let record = next(&account, &s.laptop, |d| d.renew(&print, statement).unwrap());
+        let next = open(&record, &s.pki);
+        follows(&account, &next).unwrap();
+        seen.push(next.clone());
+        account = next;
+        assert_eq!(account.device(&print).unwrap().recipient, new);
     }
-    assert!(account::build(&draft, &devices[0], now()).is_err());
+    let newest = account.device(&print).unwrap();
+    assert_eq!((newest.epoch, account.number), (60, 60));
+    // Whoever was away may miss any of them, and never goes back.
+    for old in &seen[..58] {
+        follows(old, &account).unwrap();
+        assert!(follows(&account, old).is_err());
+    }
+}
+
+#[test]
+fn keys_of_another_order_are_refused() {
+    let s = scene();
+    let print = print_of(&s.laptop);
+    let with = |epoch: u64, from: i64, recipient: &str| {
+        let keys = keys_statement(&rui(), &print, epoch, from, recipient, &s.laptop).unwrap();
+        next(&s.account, &s.laptop, |d| d.renew(&print, keys).unwrap())
+    };
+    let known = s.account.device(&print).unwrap();
+    // Any later epoch will do.
+    let leap = open(&with(40, now(), &recipient()), &s.pki);
+    follows(&s.account, &leap).unwrap();
+    alarm(&s.account, &with(0, now(), &recipient()), &s.pki);
+    alarm(&s.account, &with(1, now(), &recipient()), &s.pki);
+    alarm(&s.account, &with(2, now(), &known.recipient), &s.pki);
+    alarm(&s.account, &with(2, known.from - 1, &recipient()), &s.pki);
+    let future = with(2, now() + 3600, &recipient());
+    let error = account::open(&future, &s.pki.store(), &rules()).unwrap_err();
+    assert!(matches!(error, AccountError::Keys { .. }), "{error}");
+}
+
+#[test]
+fn renewed_cards_do_not_heap_up() {
+    let pki = Pki::new();
+    let mut card = pki.card_as("RUI", RUI, "person", 900);
+    let mut laptop = device(&card, &rui(), "laptop");
+    let mut account = open(&first_record(&rui(), &laptop), &pki);
+    // More cards of one subject than are looked at for a device.
+    for year in 0..10 {
+        card = pki.card_as(&format!("RUI{year}"), RUI, "person", 900);
+        let renewed = device(&card, &rui(), "laptop");
+        let record = next(&account, &renewed, |d| {
+            d.remove(&print_of(&laptop), now()).unwrap();
+            d.add(&chain_of(&renewed), keys(&rui(), &renewed, 1, &recipient()))
+                .unwrap();
+        });
+        let next = open(&record, &pki);
+        follows(&account, &next).unwrap();
+        (account, laptop) = (next, renewed);
+        assert_eq!(account.chain.len(), 2, "its card and the authority");
+    }
+    assert!(account.chain.contains(card.certificate()));
 }

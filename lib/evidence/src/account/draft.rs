@@ -5,10 +5,11 @@
 
 use smr_name::{Address, Fingerprint};
 use smr_pki::cms::{Content, ContentType, SignRequest};
+use smr_pki::proxy;
 
 use super::keys::Chained;
 use super::text::{Listed, Record, Removed};
-use super::{Account, AccountError, MAX_RECORD, whole};
+use super::{Account, AccountError, Lapse, MAX_RECORD, whole};
 use crate::device::claimed_label;
 use crate::trust::{Certificate, Signer};
 
@@ -19,7 +20,11 @@ pub struct Draft {
     number: u64,
     previous: Option<[u8; 32]>,
     backup: Option<String>,
+    /// Whether the record before names another backup recipient.
+    moves_backup: bool,
     devices: Vec<(Certificate, Vec<u8>)>,
+    /// The listed devices that will never act again.
+    spent: Vec<Fingerprint>,
     removed: Vec<Removed>,
     chain: Vec<Certificate>,
 }
@@ -32,7 +37,9 @@ impl Draft {
             number: 1,
             previous: None,
             backup,
+            moves_backup: false,
             devices: Vec::new(),
+            spent: Vec::new(),
             removed: Vec::new(),
             chain: Vec::new(),
         }
@@ -40,21 +47,26 @@ impl Draft {
 
     /// Begins the record after this one, with all that it says.
     pub fn after(account: &Account) -> Draft {
-        let devices = account.devices.iter();
+        let spent = account.stale.iter();
+        let spent = spent.filter(|s| s.lapse != Lapse::Undetermined);
         Draft {
             address: account.address.clone(),
             number: account.number.saturating_add(1),
             previous: Some(account.digest),
             backup: account.backup.clone(),
-            devices: devices
+            moves_backup: false,
+            devices: account
+                .listed()
                 .map(|d| (d.certificate.clone(), d.keys.clone()))
                 .collect(),
+            spent: spent.map(|s| s.device.fingerprint).collect(),
             removed: account.removed.clone(),
             chain: account.chain.clone(),
         }
     }
 
     /// Adds a device: its chain (device, card, authorities) and its statement.
+    /// A label is free once the device that had it is removed.
     pub fn add(&mut self, chain: &[Certificate], keys: Vec<u8>) -> Result<(), AccountError> {
         let (device, others) = chain
             .split_first()
@@ -83,8 +95,22 @@ impl Draft {
         Ok(())
     }
 
+    /// Removes every device that has expired or whose card was revoked, at
+    /// `time` (unix seconds); returns which.
+    pub fn remove_stale(&mut self, time: i64) -> Result<Vec<Fingerprint>, AccountError> {
+        let spent = std::mem::take(&mut self.spent);
+        let left: Vec<Fingerprint> = spent
+            .into_iter()
+            .filter(|device| self.place(device).is_ok())
+            .collect();
+        left.iter()
+            .try_for_each(|device| self.remove(device, time))?;
+        Ok(left)
+    }
+
     /// Names another backup recipient; such a record must be signed by a card.
     pub fn set_backup(&mut self, backup: Option<String>) {
+        self.moves_backup |= self.number > 1 && backup != self.backup;
         self.backup = backup;
     }
 
@@ -103,16 +129,48 @@ impl Draft {
         }
     }
 
-    /// Drops cards that no listed device needs any more.
-    fn drop_idle_cards(&mut self) {
-        let devices = &self.devices;
-        let needed = |c: &Certificate| {
-            c.is_ca()
-                || devices
-                    .iter()
-                    .any(|(d, _)| d.issuer_der() == c.subject_der())
+    /// Drops cards that signed no listed device, and authorities that nobody
+    /// is left to need: renewed cards would heap up for years.
+    fn drop_idle(&mut self, signer: &Certificate) {
+        let signed = |card: &Certificate| {
+            let fits = |d: &Certificate| proxy::verify(d, card, d.not_before()).is_ok();
+            self.devices.iter().any(|(device, _)| fits(device))
         };
-        self.chain.retain(needed);
+        let (mut idle, mut needed): (Vec<_>, Vec<_>) = std::mem::take(&mut self.chain)
+            .into_iter()
+            .partition(|c| c.is_ca() || !signed(c));
+        idle.retain(Certificate::is_ca);
+        loop {
+            let issues = |c: &Certificate| {
+                let below = needed.iter().chain([signer]);
+                let mut names = below.map(Certificate::issuer_der);
+                names.any(|name| name == c.subject_der())
+            };
+            let (found, rest): (Vec<_>, Vec<_>) = idle.into_iter().partition(issues);
+            idle = rest;
+            if found.is_empty() {
+                break;
+            }
+            needed.extend(found);
+        }
+        self.chain = needed;
+    }
+
+    /// Refuses a signer that nobody would believe.
+    fn check_signer(&self, signer: &Certificate) -> Result<(), AccountError> {
+        if signer.proxy().is_none() {
+            return Ok(());
+        }
+        let own = Fingerprint::of(signer.der());
+        if self.removed.iter().any(|r| r.fingerprint == own) {
+            return Err(AccountError::NeedsCard("a device cannot remove itself"));
+        }
+        match self.moves_backup {
+            true => Err(AccountError::NeedsCard(
+                "a device cannot change the backup recipient",
+            )),
+            false => Ok(()),
+        }
     }
 
     fn record(&self, time: i64) -> Result<Record, AccountError> {
@@ -148,10 +206,13 @@ impl Draft {
 /// Signs a draft at `now` (unix seconds), by a listed device or a card of the
 /// same person: CMS DER with the text attached and, beside the signer's
 /// certificate, the cards and authorities of all devices; at most 64 KiB.
+///
+/// A device cannot remove itself, nor change the backup recipient: a card can.
 pub fn build(draft: &Draft, signer: &dyn Signer, now: i64) -> Result<Vec<u8>, AccountError> {
+    draft.check_signer(signer.certificate())?;
     let mut draft = draft.clone();
-    draft.drop_idle_cards();
     draft.carry(signer.chain());
+    draft.drop_idle(signer.certificate());
     draft.chain.retain(|c| c != signer.certificate());
     let text = draft.record(now)?.write()?;
     let request = SignRequest {

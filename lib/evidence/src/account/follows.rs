@@ -2,6 +2,8 @@
 //!
 //! Verifies no signature: both records were opened.
 
+use smr_name::Fingerprint;
+
 use super::{Account, AccountError, Device, SignedBy};
 
 /// Verifies that `new` may replace `old`, the record seen last.
@@ -11,7 +13,8 @@ use super::{Account, AccountError, Device, SignedBy};
 /// (76). Where records in between were not seen their hashes cannot be
 /// checked, but all other rules hold: the same person, time that does not run
 /// back, removed devices that stay removed and were removed after `old`, no
-/// device that vanishes, no key of an earlier epoch.
+/// device that vanishes, no key of an earlier epoch or time. Devices that may
+/// not act now count as listed.
 pub fn follows(old: &Account, new: &Account) -> Result<(), AccountError> {
     let rule = |held: bool, why| {
         held.then_some(()).ok_or_else(|| AccountError::NotNext {
@@ -51,22 +54,26 @@ pub fn follows(old: &Account, new: &Account) -> Result<(), AccountError> {
         "a device was removed in the past",
     )?;
     rule(
-        !next || fresh.clone().all(|r| old.device(&r.fingerprint).is_some()),
+        !next || fresh.clone().all(|r| listed(old, &r.fingerprint).is_some()),
         "a device was removed that never was",
     )?;
     rule(
-        old.devices.iter().all(|d| device_holds(d, new)),
+        old.listed().all(|d| device_holds(d, new)),
         "a device vanished, or went back to an earlier key",
     )
 }
 
+fn listed<'a>(account: &'a Account, fingerprint: &Fingerprint) -> Option<&'a Device> {
+    account.listed().find(|d| d.fingerprint == *fingerprint)
+}
+
 fn device_holds(old: &Device, new: &Account) -> bool {
-    match new.device(&old.fingerprint) {
-        Some(now) => {
-            now.label == old.label
-                && now.epoch >= old.epoch
-                && (now.epoch > old.epoch) == (now.recipient != old.recipient)
-        }
-        None => new.removal(&old.fingerprint).is_some(),
-    }
+    let Some(now) = listed(new, &old.fingerprint) else {
+        return new.removal(&old.fingerprint).is_some();
+    };
+    let keys = match now.epoch > old.epoch {
+        true => now.recipient != old.recipient && now.from >= old.from,
+        false => (now.epoch, &now.recipient) == (old.epoch, &old.recipient),
+    };
+    now.label == old.label && keys
 }

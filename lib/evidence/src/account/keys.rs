@@ -28,6 +28,8 @@ pub(super) enum KeysError {
     OtherSigner,
     #[error("they are for another account or device")]
     OtherSubject,
+    #[error("they begin later than now")]
+    Early,
     #[error("they are no text")]
     NotText,
 }
@@ -63,11 +65,13 @@ pub fn keys_statement(
     )?)
 }
 
-/// Verifies the statement of a listed device.
+/// Verifies the statement of a listed device, of a key that is in use at
+/// `latest` (unix seconds).
 pub(super) fn open(
     statement: &[u8],
     record: &Record,
     listed: &Listed,
+    latest: i64,
 ) -> Result<Stated, KeysError> {
     let signed = SignedData::parse(statement)?;
     signed.verify_attached()?;
@@ -88,9 +92,12 @@ pub(super) fn open(
         recipient: lines.parsed("recipient", text::recipient)?,
     };
     lines.finish()?;
-    (account && device)
+    if !account || !device {
+        return Err(KeysError::OtherSubject);
+    }
+    (stated.from <= latest)
         .then_some(stated)
-        .ok_or(KeysError::OtherSubject)
+        .ok_or(KeysError::Early)
 }
 
 /// A signer that puts another chain into what it signs.

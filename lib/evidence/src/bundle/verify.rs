@@ -181,7 +181,7 @@ fn open_accounts(
     rules: &Rules,
 ) -> Result<Vec<Account>, BundleError> {
     let open = |(address, record): &(Address, Vec<u8>)| {
-        let account = account::open(record, store, rules)?;
+        let account = account::open_then(record, store, rules)?;
         match account.address == *address {
             true => Ok(account),
             false => Err(BundleError::NoAccount(address.to_string())),

@@ -3,6 +3,8 @@
 //! For tests alone; its keys live in a temporary folder.
 #![allow(dead_code, reason = "each test uses its part")]
 
+pub(crate) mod forge;
+
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -87,7 +89,7 @@ impl Pki {
         pki.openssl(&format!(
             "req -new -x509 -key root.key -sha256 -days 3650 -subj {subject} -config ext.cnf -extensions root -out root.pem"
         ));
-        pki.issue("sub", "/C=PT/O=Test/CN=Cards", "root", "sub");
+        pki.issue("sub", "/C=PT/O=Test/CN=Cards", "root", "sub", 900);
         pki.list();
         pki
     }
@@ -111,7 +113,7 @@ impl Pki {
         ));
     }
 
-    fn issue(&self, name: &str, subject: &str, ca: &str, section: &str) {
+    fn issue(&self, name: &str, subject: &str, ca: &str, section: &str, days: u32) {
         if !self.path(&format!("{name}.key")).exists() {
             self.key(name);
         }
@@ -119,7 +121,7 @@ impl Pki {
             "req -new -key {name}.key -subj {subject} -config ext.cnf -out {name}.csr"
         ));
         self.openssl(&format!(
-            "x509 -req -in {name}.csr -CA {ca}.pem -CAkey {ca}.key -sha256 -days 900 \
+            "x509 -req -in {name}.csr -CA {ca}.pem -CAkey {ca}.key -sha256 -days {days} \
              -CAcreateserial -extfile ext.cnf -extensions {section} -out {name}.pem"
         ));
     }
@@ -145,12 +147,13 @@ impl Pki {
 
     /// Issues a card to somebody: section `person` or `signature`.
     pub(crate) fn card(&self, name: &str, serial: &str, section: &str) -> SoftKey {
-        self.issue(
-            name,
-            &format!("/C=PT/O=Test/serialNumber={serial}/CN={name}"),
-            "sub",
-            section,
-        );
+        let subject = format!("/C=PT/O=Test/serialNumber={serial}/CN={name}");
+        self.card_as(name, &subject, section, 900)
+    }
+
+    /// Issues a card with this subject, for so many days; its files bear `name`.
+    pub(crate) fn card_as(&self, name: &str, subject: &str, section: &str, days: u32) -> SoftKey {
+        self.issue(name, subject, "sub", section, days);
         self.openssl(&format!(
             "pkcs8 -topk8 -nocrypt -in {name}.key -outform DER -out {name}.p8"
         ));
@@ -229,10 +232,22 @@ pub(crate) fn keys(address: &Address, signer: &SoftKey, epoch: u64, recipient: &
 
 /// The first record of an account with one device.
 pub(crate) fn first_record(address: &Address, signer: &SoftKey) -> Vec<u8> {
+    first_record_at(address, &[signer], now())
+}
+
+/// The first record of an account, signed by the first of its devices.
+pub(crate) fn first_record_at(address: &Address, devices: &[&SoftKey], time: i64) -> Vec<u8> {
     let mut draft = Draft::first(address.clone(), None);
-    let statement = keys(address, signer, 1, &recipient());
-    draft.add(&chain_of(signer), statement).unwrap();
-    account::build(&draft, signer, now()).unwrap()
+    for device in devices {
+        add(&mut draft, address, device);
+    }
+    account::build(&draft, devices[0], time).unwrap()
+}
+
+/// Adds a device to a draft, with its first key.
+pub(crate) fn add(draft: &mut Draft, address: &Address, device: &SoftKey) {
+    let statement = keys(address, device, 1, &recipient());
+    draft.add(&chain_of(device), statement).unwrap();
 }
 
 pub(crate) fn open(record: &[u8], pki: &Pki) -> Account {
