@@ -50,6 +50,12 @@ impl<'a> Lines<'a> {
         parse(self.field(key)?).ok_or(LineError::Value(key))
     }
 
+    /// Takes the only line that is left, whole.
+    pub(crate) fn last(self) -> Result<&'a str, LineError> {
+        let line = self.rest.strip_suffix('\n').ok_or(LineError::End)?;
+        (!line.contains('\n')).then_some(line).ok_or(LineError::End)
+    }
+
     /// Says that the text must be used up.
     pub(crate) fn finish(self) -> Result<(), LineError> {
         self.rest.is_empty().then_some(()).ok_or(LineError::End)
@@ -118,6 +124,10 @@ mod tests {
         );
         assert_eq!(lines.field("c"), Err(LineError::Expected("c")));
         assert_eq!(lines.finish(), Err(LineError::End));
+        assert_eq!(Lines::new("a\n").last(), Ok("a"));
+        for text in ["", "a", "a\nb\n"] {
+            assert_eq!(Lines::new(text).last(), Err(LineError::End));
+        }
     }
 
     #[test]

@@ -212,7 +212,9 @@ pub(crate) fn unseal_bytes(
     keys: &dyn Unwrap,
     limit: u64,
 ) -> Result<Vec<u8>, EnvelopeError> {
-    let mut plain = Vec::new();
+    // Never longer than what it was sealed in: a secret is not left behind
+    // where the bytes would have been before they had to move.
+    let mut plain = Vec::with_capacity(sealed.len());
     let mut reader = unseal(sealed, keys)?.take(limit + 1);
     reader
         .read_to_end(&mut plain)
