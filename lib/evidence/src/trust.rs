@@ -283,6 +283,36 @@ mod tests {
     }
 
     #[test]
+    fn two_realms_with_the_same_number_are_two_persons() {
+        let one = person(
+            "pt",
+            "PT",
+            Some("123"),
+            "CN=RUI SILVA,SERIALNUMBER=123,C=PT",
+        );
+        let other = person(
+            "be",
+            "PT",
+            Some("123"),
+            "CN=RUI SILVA,SERIALNUMBER=123,C=PT",
+        );
+        assert_ne!(one, other);
+        assert_eq!(one.identity().1, other.identity().1);
+    }
+
+    #[test]
+    fn a_missing_country_is_a_country_of_its_own() {
+        let stateless = Person {
+            country: None,
+            ..person("corp", "", Some("123"), "CN=RUI")
+        };
+        assert_eq!(stateless, person("corp", "", Some("123"), "CN=R"));
+        assert_ne!(stateless, person("corp", "PT", Some("123"), "CN=RUI"));
+        // Not to be mixed up with a subject that has no number at all.
+        assert_ne!(stateless, person("corp", "", None, "123"));
+    }
+
+    #[test]
     fn other_files_are_refused() {
         let mut store = TrustStore::default();
         for bytes in [&b""[..], b"hello", b"-----BEGIN CERTIFICATE-----\n!\n"] {

@@ -32,7 +32,7 @@ struct Scene {
     account: Account,
 }
 
-/// An account with a laptop, and a phone that was removed an hour ago.
+/// An account with a laptop, and a phone that was removed 100 s ago.
 fn scene() -> Scene {
     let pki = Pki::new();
     let card = pki.card("RUI", "BI1", "person");
@@ -45,7 +45,7 @@ fn scene() -> Scene {
         let keys = pki::keys(&rui(), signer, 1, &recipient());
         draft.add(&chain_of(signer), keys).unwrap();
     }
-    draft.remove(&print_of(&phone), now() - 3600).unwrap();
+    draft.remove(&print_of(&phone), now() - 100).unwrap();
     let account = open(&account::build(&draft, &laptop, now()).unwrap(), &pki);
     Scene {
         pki,
@@ -132,8 +132,8 @@ fn unlisted_devices_are_refused() {
 #[test]
 fn removed_devices_count_for_what_they_did_before() {
     let scene = scene();
-    // Device certificates begin a minute ago; let the phone's life be judged later.
-    let (before, after) = (now() - 7200, now() - 1800);
+    // The certificates begin now: all this is within the skew.
+    let (before, after) = (now() - 200, now() - 50);
     let judge = |signed, deposited| scene.judge(&message(&scene.phone, signed), deposited);
     assert_eq!(judge(before, Some(before)).unwrap(), Grade::Device);
     // Without a deposit there is only the signer's word for the time.
@@ -232,6 +232,105 @@ fn revocation_counts_and_its_absence_is_said() {
         &scene.pki,
     );
     assert!(scene.judge(&signed, None).is_err());
+}
+
+/// Rules of so many seconds from now.
+fn later(seconds: i64) -> Rules {
+    Rules {
+        now: now() + seconds,
+        ..rules()
+    }
+}
+
+#[test]
+fn what_was_deposited_before_a_revocation_stands() {
+    let mut scene = scene();
+    let before = now() - 100;
+    // A phone under another card of his, by which the record is still good.
+    let other = scene.pki.card("RUI2", "BI1", "person");
+    let tablet = device(&other, &rui(), "tablet");
+    let mut draft = Draft::after(&scene.account);
+    pki::add(&mut draft, &rui(), &tablet);
+    let record = account::build(&draft, &tablet, before.max(scene.account.time)).unwrap();
+    scene.pki.revoke("RUI");
+    scene.account = open(&record, &scene.pki);
+    assert_eq!(scene.account.stale.len(), 1, "the laptop");
+    let store = scene.pki.store();
+    for signer in [&scene.laptop, &scene.card] {
+        let signed = message(signer, before);
+        let line = |deposited, rules: &Rules| {
+            let grounds = Grounds {
+                account: &scene.account,
+                store: &store,
+                rules,
+                deposited,
+            };
+            verify_signer(&signed, &grounds)
+        };
+        let good = line(Some(before), &rules()).unwrap();
+        let when = good.revoked_later.unwrap();
+        assert!((before + 1..=now()).contains(&when), "{when}");
+        let text = good.line();
+        assert!(text.contains(", certificate revoked later, 20"), "{text}");
+        assert!(!text.contains("not revoked"), "{text}");
+        // The signer's own word for the time proves nothing; nor does a
+        // deposit after it, or one that has not been yet.
+        for deposited in [None, Some(now()), Some(now() + 3600)] {
+            let error = line(deposited, &rules()).unwrap_err();
+            assert_eq!(error.class(), Class::Denied, "{error}");
+        }
+    }
+}
+
+#[test]
+fn what_was_deposited_before_the_end_stands() {
+    let scene = scene();
+    let store = scene.pki.store();
+    // The certificates end after 900 days, the lists were due long before.
+    let late = later(1000 * 86_400);
+    for signer in [&scene.laptop, &scene.card] {
+        let (signed, at) = (message(signer, now()), Some(now()));
+        assert!(scene.judge_by(&signed, at, &late).is_ok());
+        let grounds = Grounds {
+            account: &scene.account,
+            store: &store,
+            rules: &late,
+            deposited: at,
+        };
+        let verified = verify_signer(&signed, &grounds).unwrap();
+        assert_eq!(verified.revoked_later, None);
+        assert!(verified.revocation_checked && verified.line().contains("not revoked"));
+        // Without a deposit, or with one after the end, it is over.
+        for deposited in [None, Some(now() + 901 * 86_400)] {
+            let error = scene.judge_by(&signed, deposited, &late).unwrap_err();
+            assert_eq!(error.class(), Class::Forged, "{error}");
+        }
+    }
+}
+
+#[test]
+fn lists_of_after_the_end_say_nothing() {
+    let scene = scene();
+    let signed = message(&scene.laptop, now());
+    scene.pki.list_in(950);
+    let store = scene.pki.store();
+    let late = later(951 * 86_400);
+    let grounds = Grounds {
+        account: &scene.account,
+        store: &store,
+        rules: &late,
+        deposited: Some(now()),
+    };
+    let error = verify_signer(&signed, &grounds).unwrap_err();
+    assert_eq!(error.class(), Class::Busy, "{error}");
+    // One of before it does, however old it is by then.
+    scene.pki.list_in(850);
+    let store = scene.pki.store();
+    let grounds = Grounds {
+        store: &store,
+        ..grounds
+    };
+    assert!(verify_signer(&signed, &grounds).is_ok());
 }
 
 #[test]

@@ -133,6 +133,22 @@ impl Pki {
         }
     }
 
+    /// Makes the revocation lists of a day to come, each for a month.
+    pub(crate) fn list_in(&self, days: i64) {
+        let text = |time: i64| {
+            let time = jiff::Timestamp::from_second(time).unwrap();
+            time.strftime("%Y%m%d%H%M%SZ").to_string()
+        };
+        let from = now() + days * 86_400;
+        for ca in ["root", "sub"] {
+            self.openssl(&format!(
+                "ca -config {ca}.cnf -gencrl -out {ca}.crl -crl_lastupdate {} -crl_nextupdate {}",
+                text(from),
+                text(from + 30 * 86_400)
+            ));
+        }
+    }
+
     pub(crate) fn revoke(&self, name: &str) {
         self.openssl(&format!(
             "ca -config sub.cnf -revoke {name}.pem -crl_reason keyCompromise"
