@@ -7,6 +7,7 @@
 #![allow(unsafe_code)] // a C interface; every use says why it holds
 
 mod attributes;
+mod border;
 pub mod journal;
 pub mod key;
 mod module;

@@ -1,0 +1,429 @@
+//! Tokens with manners of their own, in the hands of the real programs.
+
+mod cards;
+mod house;
+
+use std::fs;
+
+use cards::{Cards, PIN, REGISTER, WRONG, agents, assert_no_pin, files, objects, one_card};
+use smr_token_module::{journal, mark};
+
+/// CKM_RSA_PKCS, CKM_SHA256_RSA_PKCS, CKM_ECDSA, CKM_ECDSA_SHA256.
+const RSA: u64 = 0x1;
+const RSA_SHA256: u64 = 0x40;
+const ECDSA: u64 = 0x1041;
+const ECDSA_SHA256: u64 = 0x1044;
+
+/// CKR_DEVICE_ERROR, CKR_PIN_INCORRECT.
+const DEVICE_ERROR: u64 = 0x30;
+const PIN_INCORRECT: u64 = 0xa0;
+
+fn user(pin: &str) -> String {
+    format!("user pin={}", mark(pin.as_bytes()))
+}
+
+#[test]
+fn the_module_is_a_token_to_others_too() {
+    let mut cards = Cards::new();
+    for (key, algorithm, mechanism) in [
+        ("rsa", "rsa", "SHA256-RSA-PKCS"),
+        ("ec", "P-256", "ECDSA-SHA256 --signature-format openssl"),
+    ] {
+        cards.issue(key, algorithm, "digitalSignature");
+        cards.card(key, key, "");
+        let listed = cards.sh(key, "pkcs11-tool --module $MODULE --list-objects");
+        assert!(listed.expect(0).text().contains("Certificate Object"));
+        let sign = format!(
+            "echo text > text && pkcs11-tool --module $MODULE --login --pin {PIN} --id 01 --sign \
+             --mechanism {mechanism} -i text -o signature"
+        );
+        cards.sh(key, &sign).expect(0);
+        let keys = cards.house.path("keys");
+        let verify = format!(
+            "openssl x509 -inform DER -in {}/{key}.der -noout -pubkey > public && \
+             openssl dgst -sha256 -verify public -signature signature text",
+            keys.display()
+        );
+        cards.sh(key, &verify).expect(0);
+    }
+}
+
+#[test]
+fn a_wrong_pin_is_tried_once() {
+    let mut cards = Cards::new();
+    cards.issue("rsa", "rsa", "digitalSignature");
+    cards.card("rui", "rsa", "");
+    let wrong = cards.pin("wrong");
+    let said = cards.register("rui", &wrong).expect(77);
+    assert!(
+        said.stderr.contains("the PIN of token \"Rui\" is wrong"),
+        "{}",
+        said.stderr
+    );
+    assert!(said.stderr.contains("hint: "), "{}", said.stderr);
+    assert_eq!(cards.logins("rui"), [(PIN_INCORRECT, user(WRONG))]);
+    cards.assert_nothing_of("rui");
+    // The second takes the tries down to one; of that only a person disposes.
+    let said = cards.register("rui", &wrong).expect(77);
+    assert!(said.stderr.contains("one try is left"), "{}", said.stderr);
+    assert_eq!(cards.logins("rui").len(), 2);
+    for pin in ["wrong", "pin"] {
+        let pin = cards.pin(pin);
+        let said = cards.register("rui", &pin).expect(77);
+        assert!(said.stderr.contains("by hand"), "{}", said.stderr);
+        assert!(said.stderr.contains("in a terminal"), "{}", said.stderr);
+    }
+    cards.register("rui", "--no-input").expect(77);
+    assert_eq!(cards.logins("rui").len(), 2);
+    cards.assert_nothing_of("rui");
+}
+
+#[test]
+fn a_locked_pin_is_left_alone() {
+    let mut cards = Cards::new();
+    cards.issue("rsa", "rsa", "digitalSignature");
+    cards.card("rui", "rsa", "");
+    fs::write(cards.folder("rui").join("card.tries"), "0").unwrap();
+    let pin = cards.pin("pin");
+    for more in [pin.as_str(), "--no-input"] {
+        let said = cards.register("rui", more).expect(77);
+        assert!(said.stderr.contains("locked"), "{}", said.stderr);
+        assert!(said.stderr.contains("PUK"), "{}", said.stderr);
+    }
+    assert_eq!(cards.logins("rui"), []);
+    cards.assert_nothing_of("rui");
+}
+
+#[test]
+fn a_token_with_a_pin_pad_asks_itself() {
+    let mut cards = Cards::new();
+    cards.issue("rsa", "rsa", "digitalSignature");
+    // CKR_FUNCTION_CANCELED, CKR_PIN_INCORRECT, CKR_PIN_LOCKED
+    for (who, answer, text) in [
+        ("ana", 0x50, "cancelled"),
+        ("eva", PIN_INCORRECT, "wrong"),
+        ("ines", 0xa4, "locked"),
+    ] {
+        cards.card(who, "rsa", &format!("pad = true\npad_answers = {answer}"));
+        let (said, asked) = cards.register_asked(who, PIN);
+        let said = said.expect(77);
+        assert!(said.stderr.contains(text), "{}", said.stderr);
+        assert_eq!(asked, 0);
+        assert_eq!(cards.logins(who), [(answer, "user pin=none".to_owned())]);
+        cards.assert_nothing_of(who);
+    }
+    cards.card("rui", "rsa", "pad = true");
+    let (said, asked) = cards.register_asked("rui", PIN);
+    said.expect(0);
+    assert_eq!(asked, 0);
+    assert_eq!(cards.logins("rui"), [(0, "user pin=none".to_owned())]);
+    // After that the device stands in: nothing more is asked of the card.
+    let calls = cards.calls("rui").len();
+    cards.sh("rui", "smr-login").expect(0);
+    assert_eq!(cards.calls("rui").len(), calls);
+}
+
+#[test]
+fn a_key_that_wants_its_pin_for_each_signature_gets_it() {
+    let mut cards = Cards::new();
+    let card = |key: &str| {
+        let whole = one_card(key, "");
+        whole.replace("kind = \"key\"\n", "kind = \"key\"\nalways = true\n")
+    };
+    for (who, algorithm) in [("rui", "rsa"), ("ana", "P-256"), ("eva", "P-384")] {
+        cards.issue(who, algorithm, "digitalSignature");
+        cards.play(who, &card(who));
+        let (said, asked) = cards.register_asked(who, WRONG);
+        said.expect(77);
+        assert_eq!(
+            (asked, cards.logins(who)),
+            (1, vec![(PIN_INCORRECT, user(WRONG))])
+        );
+        cards.assert_nothing_of(who);
+        fs::remove_file(cards.folder(who).join(journal::NAME)).unwrap();
+        let (said, asked) = cards.register_asked(who, PIN);
+        said.expect(0);
+        // One signature: the card's on the device's certificate.
+        let context = format!("context pin={}", mark(PIN.as_bytes()));
+        assert_eq!(cards.logins(who), [(0, user(PIN)), (0, context)]);
+        assert_eq!(asked, 1, "the PIN is asked for once");
+    }
+}
+
+#[test]
+fn a_card_pulled_out_at_any_moment_leaves_nothing_behind() {
+    let mut cards = Cards::new();
+    cards.issue("rsa", "rsa", "digitalSignature");
+    cards.card("probe", "rsa", "");
+    cards.register_well("probe");
+    let calls = cards.calls("probe");
+    let signed = calls.iter().rposition(|call| call.function == "C_Sign");
+    let signed = signed.expect("the card signs");
+    // Once before each different call, up to the last that enrolment needs.
+    let mut moments: Vec<usize> = (1..=signed)
+        .filter(|at| {
+            !calls[..*at]
+                .iter()
+                .any(|c| c.function == calls[*at].function)
+        })
+        .collect();
+    moments.push(signed);
+    assert!(moments.len() >= 8, "{calls:?}");
+    let pin = cards.pin("pin");
+    for moment in moments {
+        // The journal's first line is C_Initialize, which is not counted.
+        cards.card("rui", "rsa", &format!("removed_after = {}", moment - 1));
+        let said = cards.register("rui", &pin);
+        let at = format!("before {}: {said:?}", calls[moment].function);
+        assert_eq!(said.code, 69, "{at}");
+        assert!(said.stderr.contains("smr-register: error: "), "{at}");
+        assert!(said.stderr.contains("is the card in the reader"), "{at}");
+        cards.assert_nothing_of("rui");
+    }
+    cards.card("rui", "rsa", "");
+    cards.register_well("rui");
+}
+
+#[test]
+fn cards_that_lie_about_mechanisms_sign_all_the_same() {
+    let mut cards = Cards::new();
+    cards.issue("rsa", "rsa", "digitalSignature");
+    cards.issue("ec", "P-256", "digitalSignature");
+    for (who, key, manners) in [
+        (
+            "lists-a-broken-one",
+            "rsa",
+            format!("breaks = [{RSA_SHA256}]"),
+        ),
+        ("refuses-raw", "rsa", format!("refuses = [{RSA}]")),
+        ("breaks-raw", "rsa", format!("breaks = [{RSA}]")),
+        (
+            "lacks-raw",
+            "rsa",
+            format!("mechanisms = [{RSA_SHA256}]\nrefuses = [{RSA}]"),
+        ),
+        ("lists-none", "rsa", "mechanisms = []".to_owned()),
+        (
+            "ec-lists-a-broken-one",
+            "ec",
+            format!("breaks = [{ECDSA_SHA256}]"),
+        ),
+        ("ec-refuses-raw", "ec", format!("refuses = [{ECDSA}]")),
+    ] {
+        cards.card(who, key, &manners);
+        cards.register_well(who);
+        assert_eq!(cards.logins(who).len(), 1, "{who}");
+    }
+    for (who, key, manners) in [
+        (
+            "all-broken",
+            "rsa",
+            format!("breaks = [{RSA}, {RSA_SHA256}]"),
+        ),
+        (
+            "ec-all-refused",
+            "ec",
+            format!("refuses = [{ECDSA}, {ECDSA_SHA256}]"),
+        ),
+    ] {
+        cards.card(who, key, &manners);
+        let pin = cards.pin("pin");
+        let said = cards.register(who, &pin).expect(69);
+        assert!(
+            said.stderr.contains("token \"Rui\" failed to sign"),
+            "{}",
+            said.stderr
+        );
+        assert_eq!(cards.logins(who).len(), 1, "{who}");
+        cards.assert_nothing_of(who);
+    }
+}
+
+#[test]
+fn one_card_is_found_among_all_that_a_module_shows() {
+    let mut cards = Cards::new();
+    cards.issue("rsa", "rsa", "digitalSignature");
+    cards.issue("sign", "rsa", "nonRepudiation");
+    fs::write(cards.house.path("keys/garbage.der"), b"\x30\x03\x02\x01").unwrap();
+    fs::write(cards.house.path("keys/empty.der"), b"").unwrap();
+    let twice = "[[slot]]\nreader = \"Empty\"\n[[slot]]\nreader = \"Again\"\ntoken = \"card\"\n";
+    let garbage = |file: &str, id: &str| {
+        format!(
+            "[[token.card.object]]\nkind = \"certificate\"\nfile = \"../../keys/{file}.der\"\n\
+             label = \"certificate\"\n{id}"
+        )
+    };
+    for (who, script) in [
+        ("two-slots", twice.to_owned() + &one_card("rsa", "")),
+        ("padded-with-nul", one_card("rsa", "padding = \"\\u0000\"")),
+        ("crowded", one_card("rsa", "crowd = 3000")),
+        ("two-keys", one_card("rsa", "") + &objects("sign", "02")),
+        (
+            "garbage",
+            one_card("rsa", "") + &garbage("garbage", "id = \"02\"\n") + &garbage("empty", ""),
+        ),
+        ("nameless", one_card("rsa", "") + &garbage("rsa", "")),
+    ] {
+        cards.play(who, &script);
+        cards.register_well(who);
+        assert_eq!(cards.logins(who), [(0, user(PIN))], "{who}");
+    }
+}
+
+#[test]
+fn a_certificate_without_a_key_costs_no_try() {
+    let mut cards = Cards::new();
+    cards.issue("rsa", "rsa", "digitalSignature");
+    cards.issue("other", "rsa", "digitalSignature");
+    let pin = cards.pin("pin");
+    let readers = "[[slot]]\nreader = \"Empty\"\n";
+    let blank = one_card("rsa", "blank = true");
+    for (who, script, text) in [
+        ("no-reader", "", "no token found"),
+        ("no-card", readers, "no token found"),
+        ("blank", &blank, "no token found"),
+        (
+            "no-certificate",
+            &one_card("rsa", "")
+                .replace("certificate\"\nfile", "key\"\nfile")
+                .replace("rsa.der", "rsa.key"),
+            "no certificate",
+        ),
+    ] {
+        cards.play(who, script);
+        let said = cards.register(who, &pin).expect(69);
+        assert!(said.stderr.contains(text), "{who}: {}", said.stderr);
+        assert_eq!(cards.logins(who), [], "{who}");
+        cards.assert_nothing_of(who);
+    }
+    // A certificate whose key is another one's is seen when it has signed.
+    cards.play(
+        "mixed",
+        &one_card("rsa", "").replace("rsa.key", "other.key"),
+    );
+    let said = cards.register("mixed", &pin).expect(69);
+    assert!(
+        said.stderr.contains("not its private key"),
+        "{}",
+        said.stderr
+    );
+    cards.assert_nothing_of("mixed");
+    // Two keys that fit are two too many: the person has to say which.
+    let two = one_card("rsa", "") + &objects("other", "02");
+    cards.play("either", &two);
+    let said = cards.register("either", &pin).expect(64);
+    assert!(
+        said.stderr.contains("more than one key fits"),
+        "{}",
+        said.stderr
+    );
+    assert!(said.stderr.contains("id=%01") && said.stderr.contains("id=%02"));
+    assert_eq!(cards.logins("either"), []);
+}
+
+#[test]
+fn a_busy_reader_is_said_and_hides_no_other() {
+    let mut cards = Cards::new();
+    cards.issue("rsa", "rsa", "digitalSignature");
+    let pin = cards.pin("pin");
+    for function in [
+        "C_OpenSession",
+        "C_FindObjectsInit",
+        "C_Login",
+        "C_GetTokenInfo",
+    ] {
+        let busy = format!("fails = {{ {function} = {DEVICE_ERROR} }}");
+        cards.card("rui", "rsa", &busy);
+        let said = cards.register("rui", &pin);
+        assert_eq!(said.code, 69, "{function}: {said:?}");
+        assert!(
+            said.stderr.contains("hint: "),
+            "{function}: {}",
+            said.stderr
+        );
+        cards.assert_nothing_of("rui");
+    }
+    for function in ["C_OpenSession", "C_FindObjectsInit", "C_GetTokenInfo"] {
+        let other = format!(
+            "[[slot]]\nreader = \"Busy\"\ntoken = \"busy\"\n[token.busy]\nlabel = \"Busy\"\n\
+             fails = {{ {function} = {DEVICE_ERROR} }}\n"
+        );
+        let who = function.trim_start_matches("C_").to_lowercase();
+        cards.play(&who, &(one_card("rsa", "") + &other));
+        cards.register_well(&who);
+        assert_eq!(cards.logins(&who), [(0, user(PIN))]);
+    }
+}
+
+#[test]
+fn a_module_that_does_not_start_is_named() {
+    let mut cards = Cards::new();
+    // CKR_GENERAL_ERROR
+    cards.play("rui", "initialize = 5\n");
+    let pin = cards.pin("pin");
+    let said = cards.register("rui", &pin).expect(69);
+    let path = cards::module().display().to_string();
+    assert!(said.stderr.contains(&path), "{}", said.stderr);
+    assert!(said.stderr.contains("hint: "), "{}", said.stderr);
+    assert_eq!(cards.count("rui", "C_Initialize"), 1);
+    let no_modules = [
+        house_file(&cards, "text", b"no module"),
+        "/no/such.so".to_owned(),
+    ];
+    for path in no_modules {
+        let command = REGISTER.replace("$MODULE", &path);
+        let said = cards.sh("rui", &format!("{command} {pin} $WHO")).expect(69);
+        assert!(said.stderr.contains(&path), "{}", said.stderr);
+        assert!(said.stderr.contains("hint: "), "{}", said.stderr);
+    }
+    cards.assert_nothing_of("rui");
+}
+
+fn house_file(cards: &Cards, name: &str, contents: &[u8]) -> String {
+    let path = cards.house.path(name);
+    fs::write(&path, contents).unwrap();
+    path.display().to_string()
+}
+
+#[test]
+fn no_pin_is_found_anywhere_afterwards() {
+    let mut cards = Cards::new();
+    cards.issue("rsa", "rsa", "digitalSignature");
+    cards.card("rui", "rsa", "");
+    let mut told = String::new();
+    for (pin, code) in [("wrong", 77), ("pin", 0)] {
+        let traced = format!(
+            "strace -f -qq -s 100000 -v -e trace=execve -o trace.{pin} {REGISTER} {} $WHO",
+            cards.pin(pin)
+        );
+        let said = cards.sh("rui", &traced).expect(code);
+        told += &(said.text() + &said.stderr);
+    }
+    let said = cards.sh("rui", "smr-login && smr-login --status").expect(0);
+    told += &(said.text() + &said.stderr);
+    assert_eq!(cards.logins("rui").len(), 2);
+    let trace = fs::read_to_string(cards.house.path("work/rui/trace.pin")).unwrap();
+    assert!(
+        trace.contains("SMR_TOKEN_SCRIPT="),
+        "strace shows environments"
+    );
+    assert_no_pin(told.as_bytes(), "what was said");
+    // Where it has to be: the files it came from, and the card itself.
+    let own = ["pin", "wrong", "cards/rui/script.toml"].map(|name| cards.house.path(name));
+    let all = files(&cards.house.path(""));
+    assert!(all.iter().any(|path| path.ends_with("smrd.log")));
+    for path in all
+        .iter()
+        .filter(|path| !own.contains(path) && path.is_file())
+    {
+        assert_no_pin(&fs::read(path).unwrap(), &path.display().to_string());
+    }
+    let mut processes = 0;
+    for process in agents(&cards) {
+        for part in ["cmdline", "environ"] {
+            assert_no_pin(&fs::read(process.join(part)).unwrap(), part);
+        }
+        processes += 1;
+    }
+    assert_eq!(processes, 1, "the agent runs");
+}
