@@ -1,6 +1,7 @@
 //! One account that is logged in: its secrets, its sessions, when it ends.
 //!
-//! Once wiped it never works again; a new login makes a new one.
+//! Once wiped it never works again; a new login makes a new one. One that is
+//! not wiped goes on with what a new load of the same device brings.
 
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -12,7 +13,7 @@ use smr_seal::FileKey;
 
 use crate::clock;
 use crate::failure::Failure;
-use crate::keys::Keys;
+use crate::keys::{Keys, KeysError};
 use crate::link::{Link, LinkError, Target};
 use crate::pool::{Lease, Pool, PoolError, hold};
 
@@ -20,16 +21,36 @@ use crate::pool::{Lease, Pool, PoolError, hold};
 pub(crate) struct Account {
     address: Address,
     target: Target,
-    // None once wiped.
-    keys: Mutex<Option<Keys>>,
+    device: [u8; 32],
+    // None once wiped. Held for a moment only: trials of hundreds of identities
+    // must not keep a lock waiting.
+    keys: Mutex<Option<Arc<Keys>>>,
     pool: Arc<Pool>,
+    // Protects one load's ends from being read with another's.
+    term: Mutex<Term>,
+    used: AtomicI64,
+}
+
+// When an account ends.
+#[derive(Clone, Copy)]
+struct Term {
     // Unix seconds, to show.
     until: i64,
     // Seconds of uptime.
     ends: i64,
     // Seconds without use, 0 for no limit.
     idle: i64,
-    used: AtomicI64,
+}
+
+impl Term {
+    fn of(load: &Load) -> Term {
+        let lifetime = i64::from(load.lifetime);
+        Term {
+            until: clock::now().saturating_add(lifetime),
+            ends: clock::uptime().saturating_add(lifetime),
+            idle: load.idle.into(),
+        }
+    }
 }
 
 impl Account {
@@ -41,11 +62,10 @@ impl Account {
         let account = Account {
             address: load.account.clone(),
             target,
-            keys: Mutex::new(Some(keys)),
+            device: load.device,
+            keys: Mutex::new(Some(Arc::new(keys))),
             pool: Arc::default(),
-            until: clock::now().saturating_add(load.lifetime.into()),
-            ends: clock::uptime().saturating_add(load.lifetime.into()),
-            idle: load.idle.into(),
+            term: Mutex::new(Term::of(load)),
             used: AtomicI64::new(clock::uptime()),
         };
         // Back to the pool at once.
@@ -53,22 +73,38 @@ impl Account {
         Ok(account)
     }
 
+    /// Goes on with the keys, the ends and the session of `next`, a later load;
+    /// sessions that are lent stay so. False, and nothing has changed, where
+    /// `next` is of another device or goes elsewhere.
+    pub(crate) fn go_on_with(&self, next: &Account) -> bool {
+        if self.device != next.device || self.target != next.target {
+            return false;
+        }
+        *hold(&self.keys) = hold(&next.keys).take();
+        *hold(&self.term) = *hold(&next.term);
+        self.pool.turn_over(&next.pool);
+        self.touch();
+        true
+    }
+
     /// Tells the time, in seconds of uptime, when it ends if nobody uses it.
     pub(crate) fn deadline(&self) -> i64 {
-        match self.idle {
-            0 => self.ends,
-            idle => self.ends.min(self.idle_end(idle)),
+        let term = *hold(&self.term);
+        match term.idle {
+            0 => term.ends,
+            idle => term.ends.min(self.idle_end(idle)),
         }
     }
 
     /// Tells whether its lifetime is over, not only its idle time.
     pub(crate) fn is_over(&self, uptime: i64) -> bool {
-        uptime >= self.ends
+        uptime >= hold(&self.term).ends
     }
 
     /// Returns when its lifetime ends: unix seconds to show, and uptime.
     pub(crate) fn end(&self) -> (i64, i64) {
-        (self.until, self.ends)
+        let term = *hold(&self.term);
+        (term.until, term.ends)
     }
 
     /// Where smrd listens.
@@ -81,7 +117,7 @@ impl Account {
         Loaded {
             account: self.address.clone(),
             server: self.target.server.clone(),
-            until: self.until,
+            until: hold(&self.term).until,
             locked: false,
             online: self.pool.is_online(),
         }
@@ -94,16 +130,16 @@ impl Account {
 
     /// Signs CMS signed attributes with the device's key.
     pub(crate) fn sign(&self, attributes: &[u8]) -> Result<Vec<u8>, Failure> {
-        let keys = hold(&self.keys);
-        let keys = keys.as_ref().ok_or_else(|| self.gone())?;
-        Ok(keys.sign(attributes)?)
+        Ok(self.keys()?.sign(attributes)?)
     }
 
     /// Finds the file key in the stanzas of a sealed file.
     pub(crate) fn unwrap(&self, stanzas: &[Stanza]) -> Result<Option<FileKey>, Failure> {
-        let keys = hold(&self.keys);
-        let keys = keys.as_ref().ok_or_else(|| self.gone())?;
-        Ok(keys.unwrap(stanzas)?)
+        let go_on = || hold(&self.keys).is_some();
+        match self.keys()?.unwrap(stanzas, go_on) {
+            Err(KeysError::Wiped) => Err(self.gone()),
+            outcome => Ok(outcome?),
+        }
     }
 
     /// Lends a session with smrd.
@@ -116,7 +152,8 @@ impl Account {
         self.pool.prune();
     }
 
-    /// Wipes the secrets and ends the sessions, those in use too.
+    /// Wipes the secrets and ends the sessions, those in use too. Who is just
+    /// using a key still does so, for one signature or one trial.
     pub(crate) fn wipe(&self) {
         hold(&self.keys).take();
         self.pool.close();
@@ -127,6 +164,7 @@ impl Account {
         lent.map_err(|error| match error {
             PoolError::Closed => self.gone(),
             PoolError::Full => Failure::new(Class::Busy, error).hint("try again"),
+            PoolError::Link(LinkError::Keys(KeysError::Wiped)) => self.gone(),
             PoolError::Link(error) => error.into(),
         })
     }
@@ -134,11 +172,14 @@ impl Account {
     fn connect(&self, entrance: &Entrance) -> Result<Link, LinkError> {
         let mailbox = &self.target.mailbox;
         Link::open(&self.target, |hash| {
-            let keys = hold(&self.keys);
-            // Wiped while we were connecting: the pool will refuse the link.
-            let keys = keys.as_ref().ok_or(crate::keys::KeysError::Sign)?;
+            // None: wiped while we were connecting.
+            let keys = hold(&self.keys).clone().ok_or(KeysError::Wiped)?;
             keys.introduce(hash, mailbox, entrance)
         })
+    }
+
+    fn keys(&self) -> Result<Arc<Keys>, Failure> {
+        hold(&self.keys).clone().ok_or_else(|| self.gone())
     }
 
     fn gone(&self) -> Failure {

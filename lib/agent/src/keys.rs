@@ -7,15 +7,13 @@
 use ring::rand::SystemRandom;
 use ring::signature::{ECDSA_P256_SHA256_ASN1_SIGNING, EcdsaKeyPair};
 use smr_channel::handshake::Introduction;
-use smr_channel::local::{Entrance, Load, Secret, Stanza};
-use smr_name::{Class, MailboxName};
-use smr_seal::{FileKey, Identity, SealError};
+use smr_channel::local::{Entrance, Load, Stanza};
+use smr_name::{Class, Fingerprint, MailboxName};
+use smr_seal::{FileKey, SealError};
 
 use crate::attributes::{self, AttributesError};
+use crate::identities::Identities;
 use crate::locked::Locked;
-
-// "AGE-SECRET-KEY-PQ-1" and 58 characters are 77 bytes.
-const LONGEST_IDENTITY: usize = 128;
 
 /// Says why secrets cannot be taken or used; never shows them.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
@@ -26,6 +24,12 @@ pub(crate) enum KeysError {
     /// Not an age identity.
     #[error("an age identity of the key ring cannot be read")]
     Identity,
+    /// The chain to join with begins with another certificate.
+    #[error("the chain of certificates is not this device's")]
+    Chain,
+    /// Locked or logged out in the meantime.
+    #[error("the account was locked")]
+    Wiped,
     /// ring could not sign.
     #[error("the device key does not sign")]
     Sign,
@@ -41,36 +45,13 @@ impl KeysError {
     /// Returns the class of this failure.
     pub(crate) fn class(&self) -> Class {
         match self {
-            KeysError::DeviceKey | KeysError::Identity | KeysError::Seal(_) => Class::Forged,
+            KeysError::DeviceKey | KeysError::Identity | KeysError::Chain | KeysError::Seal(_) => {
+                Class::Forged
+            }
+            KeysError::Wiped => Class::Unavailable,
             KeysError::Sign => Class::Broken,
             KeysError::Attributes(error) => error.class(),
         }
-    }
-}
-
-// Kept as text, in place: an identity itself keeps its seed behind a pointer.
-struct IdentityText {
-    text: [u8; LONGEST_IDENTITY],
-    length: usize,
-}
-
-impl IdentityText {
-    fn new(secret: &Secret) -> Result<Locked<Self>, KeysError> {
-        let bytes = secret.expose();
-        let mut held = Locked::new(IdentityText {
-            text: [0; LONGEST_IDENTITY],
-            length: bytes.len(),
-        });
-        let room = held.text.get_mut(..bytes.len());
-        room.ok_or(KeysError::Identity)?.copy_from_slice(bytes);
-        held.identity()?;
-        Ok(held)
-    }
-
-    fn identity(&self) -> Result<Identity, KeysError> {
-        let text = self.text.get(..self.length).unwrap_or_default();
-        let text = str::from_utf8(text).map_err(|_| KeysError::Identity)?;
-        Identity::parse(text).map_err(|_| KeysError::Identity)
     }
 }
 
@@ -78,12 +59,15 @@ impl IdentityText {
 pub(crate) struct Keys {
     device: Locked<EcdsaKeyPair>,
     fingerprint: [u8; 32],
-    identities: Vec<Locked<IdentityText>>,
+    identities: Identities,
 }
 
 impl Keys {
     /// Takes the secrets that a tool hands over.
     pub(crate) fn new(load: &Load) -> Result<Self, KeysError> {
+        if let Entrance::Join { chain } = &load.entrance {
+            is_first(chain, &load.device)?;
+        }
         let device = EcdsaKeyPair::from_pkcs8(
             &ECDSA_P256_SHA256_ASN1_SIGNING,
             load.device_key.expose(),
@@ -92,11 +76,7 @@ impl Keys {
         Ok(Keys {
             device: Locked::new(device.map_err(|_| KeysError::DeviceKey)?),
             fingerprint: load.device,
-            identities: load
-                .identities
-                .iter()
-                .map(IdentityText::new)
-                .collect::<Result<_, _>>()?,
+            identities: Identities::new(&load.identities).map_err(|_| KeysError::Identity)?,
         })
     }
 
@@ -136,8 +116,13 @@ impl Keys {
     }
 
     /// Finds the file key in the stanzas of one sealed file; none where no
-    /// identity fits.
-    pub(crate) fn unwrap(&self, stanzas: &[Stanza]) -> Result<Option<FileKey>, KeysError> {
+    /// identity fits. Asks before each identity whether to go on, for hundreds
+    /// of them take a while.
+    pub(crate) fn unwrap(
+        &self,
+        stanzas: &[Stanza],
+        go_on: impl Fn() -> bool,
+    ) -> Result<Option<FileKey>, KeysError> {
         let stanzas: Vec<_> = stanzas
             .iter()
             .map(|s| smr_seal::Stanza {
@@ -146,8 +131,11 @@ impl Keys {
                 body: s.body.clone(),
             })
             .collect();
-        for held in &self.identities {
-            if let Some(key) = smr_seal::unwrap(&[held.identity()?], &stanzas)? {
+        for identity in self.identities.iter() {
+            if !go_on() {
+                return Err(KeysError::Wiped);
+            }
+            if let Some(key) = smr_seal::unwrap(&[identity?], &stanzas)? {
                 return Ok(Some(key));
             }
         }
@@ -157,6 +145,14 @@ impl Keys {
     fn sign_bytes(&self, bytes: &[u8]) -> Result<Vec<u8>, KeysError> {
         let signature = self.device.sign(&SystemRandom::new(), bytes);
         Ok(signature.map_err(|_| KeysError::Sign)?.as_ref().to_vec())
+    }
+}
+
+fn is_first(chain: &[Vec<u8>], device: &[u8; 32]) -> Result<(), KeysError> {
+    let first = chain.first().map(|der| Fingerprint::of(der));
+    match first == Some(Fingerprint::from_bytes(*device)) {
+        true => Ok(()),
+        false => Err(KeysError::Chain),
     }
 }
 
@@ -172,6 +168,7 @@ pub(crate) mod tests {
     };
     use smr_channel::handshake::Introduction;
     use smr_channel::local::{Entrance, Load, Secret, Stanza};
+    use smr_name::Fingerprint;
     use smr_seal::Identity;
 
     use super::{Keys, KeysError};
@@ -228,26 +225,75 @@ pub(crate) mod tests {
         assert!(!verifies(&keys, &signed([2; 32]), &signature));
     }
 
+    fn wrapped(to: &Identity) -> Vec<Stanza> {
+        let key = FileKey::init_with_mut(|k| k.fill(9));
+        let (stanzas, _) = to.to_recipient().wrap_file_key(&key).unwrap();
+        let plain = |s: smr_seal::Stanza| Stanza {
+            tag: s.tag,
+            args: s.args,
+            body: s.body,
+        };
+        stanzas.into_iter().map(plain).collect()
+    }
+
+    #[test]
+    fn joining_is_by_the_chain_of_this_device() {
+        let rui = "rui".parse().unwrap();
+        let chain = vec![b"device".to_vec(), b"card".to_vec()];
+        let mut load = load(&[]);
+        load.entrance = Entrance::Join {
+            chain: chain.clone(),
+        };
+        assert_eq!(Keys::new(&load).err(), Some(KeysError::Chain));
+        load.device = *Fingerprint::of(b"device").as_bytes();
+        let keys = Keys::new(&load).unwrap();
+        let joined = keys.introduce(&[1; 32], &rui, &load.entrance).unwrap();
+        let Introduction::Join {
+            account,
+            chain: said,
+            signature,
+        } = joined
+        else {
+            panic!("not a join")
+        };
+        assert_eq!((account, said), (rui.clone(), chain));
+        let signed = |hash| Introduction::join_to_sign(&hash, &rui, &load.device);
+        assert!(verifies(&keys, &signed([1; 32]), &signature));
+        assert!(!verifies(&keys, &signed([2; 32]), &signature));
+        let login = Introduction::login_to_sign(&[1; 32], &rui, &load.device);
+        assert!(!verifies(&keys, &login, &signature));
+    }
+
     #[test]
     fn the_right_identity_opens() {
         let [old, new, other] = [0; 3].map(|_| Identity::generate_pq(&mut OsRng));
+        let to_old = wrapped(&old);
         let keys = Keys::new(&load(&[new, old])).unwrap();
-        let wrapped = |to: &Identity| -> Vec<Stanza> {
-            let key = FileKey::init_with_mut(|k| k.fill(9));
-            let (stanzas, _) = to.to_recipient().wrap_file_key(&key).unwrap();
-            let plain = |s: smr_seal::Stanza| Stanza {
-                tag: s.tag,
-                args: s.args,
-                body: s.body,
-            };
-            stanzas.into_iter().map(plain).collect()
-        };
-        let old = keys.identities[1].identity().unwrap();
-        assert_eq!(*keys.unwrap(&wrapped(&old)).unwrap().unwrap(), [9; 16]);
-        assert_eq!(keys.unwrap(&wrapped(&other)).unwrap(), None);
-        let mut damaged = wrapped(&old);
+        let unwrap = |stanzas: &[Stanza]| keys.unwrap(stanzas, || true);
+        assert_eq!(*unwrap(&to_old).unwrap().unwrap(), [9; 16]);
+        assert_eq!(unwrap(&wrapped(&other)).unwrap(), None);
+        let mut damaged = to_old;
         damaged[0].body.pop();
-        assert!(matches!(keys.unwrap(&damaged), Err(KeysError::Seal(_))));
+        assert!(matches!(unwrap(&damaged), Err(KeysError::Seal(_))));
+    }
+
+    #[test]
+    fn the_newest_is_tried_first_and_a_lock_ends_the_trials() {
+        let identities: Vec<_> = (0..40).map(|_| Identity::generate_pq(&mut OsRng)).collect();
+        let [newest, oldest] = [wrapped(&identities[0]), wrapped(&identities[39])];
+        let keys = Keys::new(&load(&identities)).unwrap();
+        let trials = |stanzas: &[Stanza], most: u32| {
+            let count = std::cell::Cell::new(0);
+            let go_on = || {
+                count.set(count.get() + 1);
+                count.get() <= most
+            };
+            let found = keys.unwrap(stanzas, go_on).map(|key| key.is_some());
+            (found, count.get())
+        };
+        assert_eq!(trials(&newest, u32::MAX), (Ok(true), 1));
+        assert_eq!(trials(&oldest, u32::MAX), (Ok(true), 40));
+        assert_eq!(trials(&oldest, 5), (Err(KeysError::Wiped), 6));
     }
 
     #[test]
@@ -255,11 +301,8 @@ pub(crate) mod tests {
         let mut bad = load(&[]);
         bad.device_key = Secret::copy_of(b"key");
         assert_eq!(Keys::new(&bad).err(), Some(KeysError::DeviceKey));
-        let long = [b'A'; 500];
-        for text in [&b"AGE-SECRET-KEY-1"[..], &long, &[0xff], &[]] {
-            let mut bad = load(&[]);
-            bad.identities = vec![Secret::copy_of(text)];
-            assert_eq!(Keys::new(&bad).err(), Some(KeysError::Identity));
-        }
+        let mut bad = load(&[]);
+        bad.identities = vec![Secret::copy_of(b"AGE-SECRET-KEY-1")];
+        assert_eq!(Keys::new(&bad).err(), Some(KeysError::Identity));
     }
 }

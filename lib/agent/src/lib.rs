@@ -13,6 +13,7 @@ mod conn;
 pub mod detach;
 mod failure;
 mod guard;
+mod identities;
 mod keys;
 mod link;
 mod locked;

@@ -104,6 +104,7 @@ impl LinkError {
 }
 
 /// Where and what smrd is, and who we are there.
+#[derive(PartialEq)]
 pub(crate) struct Target {
     /// HOST:PORT.
     pub(crate) server: String,

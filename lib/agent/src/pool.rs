@@ -111,6 +111,14 @@ impl Pool {
         hold(&self.slots).idle.retain(|slot| is_fresh(slot));
     }
 
+    /// Takes over the idle sessions of `next` in place of its own; those that
+    /// are lent stay lent.
+    pub(crate) fn turn_over(&self, next: &Pool) {
+        let fresh = std::mem::take(&mut hold(&next.slots).idle);
+        let stale = std::mem::replace(&mut hold(&self.slots).idle, fresh);
+        stale.iter().for_each(|slot| slot.cut());
+    }
+
     /// Ends every session and wipes its keys; lends no more.
     pub(crate) fn close(&self) {
         let mut slots = hold(&self.slots);

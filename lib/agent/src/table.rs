@@ -31,10 +31,19 @@ pub(crate) struct Table {
 }
 
 impl Table {
-    /// Logs in, in place of an earlier login of the same account.
+    /// Logs in: an earlier login of the same device goes on with what this one
+    /// brings, any other of the account ends.
     pub(crate) fn load(&self, load: &Load) -> Result<(), Failure> {
-        let account = Arc::new(Account::open(load)?);
-        let before = hold(&self.places).insert(load.account.clone(), Place::Open(account));
+        let account = Account::open(load)?;
+        let mut places = hold(&self.places);
+        if let Some(Place::Open(held)) = places.get(&load.account)
+            && held.go_on_with(&account)
+        {
+            return Ok(());
+        }
+        let place = Place::Open(Arc::new(account));
+        let before = places.insert(load.account.clone(), place);
+        drop(places);
         wipe(before);
         Ok(())
     }

@@ -60,6 +60,7 @@ impl Device {
 pub(crate) struct Seen {
     pub(crate) sessions: AtomicUsize,
     pub(crate) enrolments: AtomicUsize,
+    pub(crate) joins: AtomicUsize,
     pub(crate) renewals: AtomicUsize,
 }
 
@@ -160,6 +161,7 @@ impl Peer {
                 chain,
                 signature,
             } => {
+                self.seen.joins.fetch_add(1, Ordering::SeqCst);
                 let device = *Fingerprint::of(&chain[0]).as_bytes();
                 let signed = Introduction::join_to_sign(hash, account, &device);
                 (account.clone(), signed, signature)
