@@ -269,3 +269,20 @@ pub(crate) fn add(draft: &mut Draft, address: &Address, device: &SoftKey) {
 pub(crate) fn open(record: &[u8], pki: &Pki) -> Account {
     account::open(record, &pki.store(), &rules()).unwrap()
 }
+
+/// The record after `old`, with some change.
+pub(crate) fn next(old: &Account, signer: &SoftKey, change: impl FnOnce(&mut Draft)) -> Vec<u8> {
+    next_at(old, signer, now(), change)
+}
+
+/// The record after `old`, signed at `time`.
+pub(crate) fn next_at(
+    old: &Account,
+    signer: &SoftKey,
+    time: i64,
+    change: impl FnOnce(&mut Draft),
+) -> Vec<u8> {
+    let mut draft = Draft::after(old);
+    change(&mut draft);
+    account::build(&draft, signer, time).unwrap()
+}
