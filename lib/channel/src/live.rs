@@ -4,19 +4,18 @@
 //! Ends nothing itself: whoever owns it drops it at the first error, and with it
 //! the keys.
 
-use rand_core::CryptoRngCore;
+mod receive;
+mod renew;
 
 use crate::close::{self, Answer, Close, ReplyClose};
 use crate::digest::{Digest, request_hash};
-use crate::event::{Event, SessionError};
+use crate::event::SessionError;
 use crate::identity::ServerKeys;
 use crate::label::Key;
 use crate::noise::Split;
 use crate::ratchet::{self, Direction, Ratchet};
 use crate::record::{Chunks, Kind};
-use crate::renewal::{self, Answered, Asked};
-use crate::reply::Reply;
-use crate::request::{self, Request};
+use crate::renewal::{Answered, Asked};
 use crate::suite::Suite;
 use crate::warrant::Warrant;
 
@@ -239,135 +238,6 @@ impl Live {
         self.number = self.number.checked_add(1).ok_or(SessionError::Over)?;
         Ok(())
     }
-
-    pub(crate) fn receive(&mut self, frame: &[u8]) -> Result<Event, SessionError> {
-        if self.is_my_turn() {
-            return Err(SessionError::OutOfTurn);
-        }
-        let Some(mut message) = self.message.take() else {
-            return self.receive_head(frame);
-        };
-        match message.chunks.open(frame)? {
-            (Kind::Body, part) => {
-                message.digest.body(&part);
-                self.message = Some(message);
-                Ok(Event::Body(part))
-            }
-            (Kind::Close, close) => self.receive_close(message, &close).map(Event::Close),
-            (Kind::Head, _) => Err(SessionError::OutOfTurn),
-        }
-    }
-
-    fn receive_head(&mut self, frame: &[u8]) -> Result<Event, SessionError> {
-        let spent = matches!(self.role, Role::Server) && self.ratchet.is_spent();
-        let (key, mut chunks) = self.keys();
-        let (Kind::Head, head) = chunks.open(frame)? else {
-            return Err(SessionError::OutOfTurn);
-        };
-        if spent && head.first() != Some(&request::RENEW) {
-            return Err(SessionError::Overdue);
-        }
-        let digest = self.digest(&head);
-        self.message = Some(Message {
-            key,
-            chunks,
-            digest,
-        });
-        Ok(Event::Head(head))
-    }
-
-    fn receive_close(
-        &mut self,
-        message: Message,
-        close: &[u8],
-    ) -> Result<Option<Warrant>, SessionError> {
-        let digest = message.digest.finish();
-        match self.role {
-            Role::Server => self.receive_request_close(&message.key, &digest, close),
-            Role::Client { warrant } => self
-                .receive_reply_close(&message.key, &digest, close, &warrant)
-                .map(Some),
-        }
-    }
-
-    fn receive_request_close(
-        &mut self,
-        key: &Key,
-        digest: &[u8; 32],
-        mac: &[u8],
-    ) -> Result<Option<Warrant>, SessionError> {
-        let mac = mac.try_into().map_err(|_| SessionError::Forged)?;
-        let close = self.close(digest, None);
-        if !close.verify(key, mac) {
-            return Err(SessionError::Forged);
-        }
-        let transcript = close.extend(mac);
-        self.request = *digest;
-        self.advance(transcript)?;
-        Ok(None)
-    }
-
-    fn receive_reply_close(
-        &mut self,
-        key: &Key,
-        digest: &[u8; 32],
-        close: &[u8],
-        warrant_key: &[u8; 32],
-    ) -> Result<Warrant, SessionError> {
-        let said = ReplyClose::decode(close).map_err(|_| SessionError::Forged)?;
-        let close = self.close(digest, Some((said.time, &said.signature)));
-        if !close.verify(key, &said.mac) {
-            return Err(SessionError::Forged);
-        }
-        let transcript = close.extend(&said.mac);
-        let warrant = Warrant {
-            signature: said.signature,
-            ..self.warrant(digest, said.time)
-        };
-        warrant
-            .verify(warrant_key)
-            .map_err(|_| SessionError::Forged)?;
-        self.reply = *digest;
-        self.advance(transcript)?;
-        Ok(warrant)
-    }
-
-    pub(crate) fn renew(&mut self, rng: &mut dyn CryptoRngCore) -> Result<Request, SessionError> {
-        self.begin(Direction::Request)?;
-        let (asked, request) = renewal::ask(rng).map_err(|_| SessionError::Renewal)?;
-        self.asked = Some(Box::new(asked));
-        Ok(request)
-    }
-
-    pub(crate) fn answer_renewal(
-        &mut self,
-        request: &Request,
-        rng: &mut dyn CryptoRngCore,
-    ) -> Result<Reply, SessionError> {
-        self.begin(Direction::Reply)?;
-        let wrong = |_| SessionError::Renewal;
-        // what is answered is what was asked last, without a body
-        if renewal::hash_request(request).map_err(wrong)? != self.request {
-            return Err(SessionError::Renewal);
-        }
-        let (answered, reply) = renewal::answer(request, rng).map_err(wrong)?;
-        self.answered = Some(answered);
-        Ok(reply)
-    }
-
-    pub(crate) fn renewed(&mut self, reply: &Reply, now: i64) -> Result<(), SessionError> {
-        let asked = self.asked.take().ok_or(SessionError::Misused)?;
-        self.begin(Direction::Request)?;
-        let wrong = |_| SessionError::Renewal;
-        let answered = asked.request == self.request
-            && renewal::hash_reply(reply).map_err(wrong)? == self.reply;
-        if !answered {
-            return Err(SessionError::Renewal);
-        }
-        let fresh = asked.finish(reply).map_err(wrong)?;
-        self.ratchet.renew(&fresh, &self.transcript, now);
-        Ok(())
-    }
 }
 
 #[cfg(test)]
@@ -375,7 +245,8 @@ mod tests {
     use rand_core::OsRng;
     use zeroize::Zeroizing;
 
-    use super::{Event, Live, Role, SessionError};
+    use super::{Live, Role, SessionError};
+    use crate::event::Event;
     use crate::identity::ServerKeys;
     use crate::noise::Split;
     use crate::suite::Suite;
