@@ -109,6 +109,10 @@ fn sealed_to(identity: &Identity) -> Vec<Stanza> {
     stanzas.into_iter().map(plain).collect()
 }
 
+fn text(identity: &Identity) -> Secret {
+    Secret::copy_of(identity.encode().as_bytes())
+}
+
 fn opens(tool: &mut Tool, stanzas: &[Stanza]) -> bool {
     let ask = Ask::Unwrap {
         account: RUI.parse().unwrap(),
@@ -172,7 +176,6 @@ fn a_chain_out_of_bounds_ends_the_connection() {
 fn a_second_load_brings_new_keys_and_leaves_what_is_under_way() {
     let scene = Scene::new();
     let [old, new] = [0; 2].map(|_| Identity::generate_pq(&mut OsRng));
-    let text = |identity: &Identity| Secret::copy_of(identity.encode().as_bytes());
     let with = |identities| Load {
         identities,
         ..scene.load()
@@ -191,6 +194,64 @@ fn a_second_load_brings_new_keys_and_leaves_what_is_under_way() {
     // and what is left out is gone
     takes(&mut login, with(vec![text(&new)])).unwrap();
     assert!(!opens(&mut sender, &sealed_to(&old)));
+}
+
+/// A load with so many identities, and the newest and the oldest of them.
+fn hoard(scene: &Scene, count: usize) -> (Load, [Identity; 2]) {
+    let mut all: Vec<Identity> = (0..count)
+        .map(|_| Identity::generate_pq(&mut OsRng))
+        .collect();
+    let identities = all.iter().map(text).collect();
+    let [oldest, newest] = [all.pop().unwrap(), all.swap_remove(0)];
+    let load = Load {
+        identities,
+        ..scene.load()
+    };
+    (load, [newest, oldest])
+}
+
+#[test]
+fn years_of_identities_open_new_mail_and_old() {
+    let scene = Scene::new();
+    let (load, [newest, oldest]) = hoard(&scene, 500);
+    let mut tool = scene.tool();
+    takes(&mut tool, load).unwrap();
+    assert!(opens(&mut tool, &sealed_to(&newest)));
+    assert!(opens(&mut tool, &sealed_to(&oldest)));
+    let stranger = Identity::generate_pq(&mut OsRng);
+    assert!(!opens(&mut tool, &sealed_to(&stranger)));
+}
+
+#[test]
+fn a_lock_does_not_wait_for_a_long_trial() {
+    let scene = Scene::new();
+    let (load, _) = hoard(&scene, 500);
+    let (mut reader, mut other) = (scene.tool(), scene.tool());
+    takes(&mut other, load).unwrap();
+    // minutes of trials, all of them in vain
+    let [stranger] = &sealed_to(&Identity::generate_pq(&mut OsRng))[..] else {
+        panic!("one stanza for one recipient")
+    };
+    let ask = Ask::Unwrap {
+        account: RUI.parse().unwrap(),
+        stanzas: vec![stranger.clone(); 600],
+    };
+    reader.write(&Frame::Head(ask.encode().unwrap()));
+    assert_eq!(accounts(&mut other), 1);
+    let account = RUI.parse().unwrap();
+    assert_eq!(other.ask(&Ask::Lock { account }), Some(Answer::Done));
+    let Some(Frame::Head(bytes)) = reader.read() else {
+        panic!("no answer")
+    };
+    let answer = Answer::decode(&bytes).unwrap();
+    let unlock = matches!(
+        answer,
+        Answer::Failed {
+            class: Class::Unavailable,
+            ..
+        }
+    );
+    assert!(unlock, "{answer:?}");
 }
 
 #[test]
