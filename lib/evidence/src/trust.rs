@@ -7,8 +7,10 @@ use smr_name::Class;
 pub use smr_pki::certificate::{Certificate, CertificateError, KeyKind, KeyUsage};
 pub use smr_pki::cms::{CmsError, SignedData};
 pub use smr_pki::crl::{Crl, CrlError};
+pub use smr_pki::ocsp::{self, Ocsp, OcspError};
 pub use smr_pki::path::{PathError, Realm, Revocation, Rules, TrustStore, Verdict};
 pub use smr_pki::signer::{Algorithm, KeyError, Signer, SignerError, SoftKey, generate_p256};
+pub use smr_pki::sources;
 
 /// Names a person, as the authorities of a realm do.
 #[derive(Clone, Debug)]

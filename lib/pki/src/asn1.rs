@@ -23,6 +23,29 @@ pub(crate) fn children(tlv: &[u8]) -> der::Result<Vec<&[u8]>> {
     Ok(parts)
 }
 
+/// Walks the elements inside a constructed one, each with its header; a stray
+/// byte ends the walk with an error.
+pub(crate) fn walk(content: &[u8]) -> impl Iterator<Item = der::Result<&[u8]>> {
+    let mut reader = SliceReader::new(content).ok();
+    std::iter::from_fn(move || {
+        let inner = reader.as_mut().filter(|r| !r.is_finished())?;
+        let element = inner.tlv_bytes();
+        if element.is_err() {
+            reader = None;
+        }
+        Some(element)
+    })
+}
+
+/// Returns what is inside one element.
+pub(crate) fn content(tlv: &[u8]) -> der::Result<&[u8]> {
+    let mut reader = SliceReader::new(tlv)?;
+    let header = Header::decode(&mut reader)?;
+    let body = reader.read_slice(header.length())?;
+    reader.finish()?;
+    Ok(body)
+}
+
 /// Reads the text of a name attribute, whatever its string type.
 pub(crate) fn text(value: &Any) -> Option<String> {
     match value.tag() {

@@ -9,9 +9,11 @@ pub mod cms;
 pub mod crl;
 pub mod digest;
 pub mod ess;
+pub mod ocsp;
 pub mod path;
 pub mod proxy;
 pub mod signature;
 pub mod signer;
+pub mod sources;
 
 mod asn1;

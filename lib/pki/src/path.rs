@@ -9,6 +9,7 @@ mod rules;
 
 use crate::certificate::Certificate;
 use crate::crl::Crl;
+use crate::ocsp::Ocsp;
 
 /// Groups anchors that speak for the same people.
 #[derive(Clone, Debug, Default)]
@@ -28,6 +29,8 @@ pub struct TrustStore {
     pub intermediates: Vec<Certificate>,
     /// Revocation lists.
     pub crls: Vec<Crl>,
+    /// Answers of OCSP responders.
+    pub ocsp: Vec<Ocsp>,
 }
 
 /// Says how much a missing revocation list matters.
@@ -146,13 +149,33 @@ pub enum PathError {
     },
 }
 
+impl PathError {
+    /// Returns one stable word for the reason (smr-certificates(7)).
+    pub fn reason(&self) -> &'static str {
+        match self {
+            PathError::Expired { .. } => "expired",
+            PathError::NotYetValid { .. } => "not_yet_valid",
+            PathError::NoPath { .. } => "no_path",
+            PathError::Revoked { .. } => "revoked",
+            PathError::NoRevocationData { .. } => "no_revocation_data",
+            PathError::StaleCrl { .. } => "stale_revocation_data",
+            PathError::SelfSigned { .. } => "self_signed",
+            PathError::KeyUsage { .. } => "key_usage",
+            PathError::Signature { .. } => "signature",
+            PathError::Constraint { .. } => "constraint",
+        }
+    }
+}
+
 /// Verifies the path from `leaf` to an anchor of `store`, with the help of the
 /// certificates in `extra` (of which no more than 32 are looked at).
 ///
 /// RFC 5280 6 by certval, and beyond it: the leaf is no CA's, nor a device's,
 /// and has a key usage that lets it sign; extended key usages, where present,
 /// allow mail or authentication all along the chain; no certificate is of
-/// version 1; where deltas are published, a current one was looked at.
+/// version 1; where deltas are published, a current one was looked at. Of
+/// something signed earlier (`rules.signed`), validity is that of its day, and
+/// a revocation that came later is told, not held against it.
 pub fn verify(
     leaf: &Certificate,
     extra: &[Certificate],
@@ -162,13 +185,13 @@ pub fn verify(
     rules::check_leaf(leaf)?;
     let mut first = None;
     for chain in chain::find(leaf, extra, store)? {
-        match judge::judge(&chain, store, rules) {
-            Ok(revocation_checked) => {
+        match judge::judge(&chain, extra, store, rules) {
+            Ok(findings) => {
                 return Ok(Verdict {
                     realm: chain.realm,
                     chain: chain.certificates,
-                    revocation_checked,
-                    revoked_later: None,
+                    revocation_checked: findings.checked,
+                    revoked_later: findings.later,
                 });
             }
             Err(error) => first = first.or(Some(error)),

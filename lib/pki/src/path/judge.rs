@@ -1,4 +1,5 @@
-//! The verdict on one chain: our rules, RFC 5280 by certval, revocation.
+//! The verdict on one chain: our rules, RFC 5280 6.1 by certval, revocation by
+//! ourselves.
 //!
 //! Translates what certval says; decides nothing that certval decided.
 
@@ -12,86 +13,67 @@ use der::asn1::BitString;
 use spki::{AlgorithmIdentifierOwned, SubjectPublicKeyInfoOwned};
 
 use super::chain::Chain;
-use super::{PathError, Revocation, Rules, TrustStore, revocation, rules as own};
+use super::revocation::{self, Findings};
+use super::{PathError, Rules, TrustStore, rules as own};
 use crate::certificate::Certificate;
 use crate::signature;
 
-/// Holds a chain as certval sees it.
-pub(super) struct Case<'a> {
-    pub(super) chain: &'a Chain,
-    pub(super) store: &'a TrustStore,
-    pub(super) rules: &'a Rules,
-    /// The time the chain is judged for.
-    pub(super) time: i64,
-    pub(super) environment: PkiEnvironment,
-    pub(super) settings: CertificationPathSettings,
-    pub(super) path: CertificationPath,
+/// Judges a person's chain; says what became known of revocation.
+pub(super) fn judge(
+    chain: &Chain,
+    extra: &[Certificate],
+    store: &TrustStore,
+    rules: &Rules,
+) -> Result<Findings, PathError> {
+    own::check_usages(chain)?;
+    judge_authority(chain, rules)?;
+    revocation::check(chain, extra, store, rules)
 }
 
-/// Judges a chain; says whether revocation was checked all along it.
-pub(super) fn judge(chain: &Chain, store: &TrustStore, rules: &Rules) -> Result<bool, PathError> {
+/// Judges a chain whatever its end is for: all but revocation.
+pub(super) fn judge_authority(chain: &Chain, rules: &Rules) -> Result<(), PathError> {
     own::check_chain(chain, rules)?;
-    let mut case = prepare(chain, store, rules)?;
-    let settings = enforce_trust_anchor_constraints(&case.settings, &case.path.trust_anchor)
+    let path = certval_path(chain)?;
+    let settings = settings(chain, rules)?;
+    let settings = enforce_trust_anchor_constraints(&settings, &path.trust_anchor)
         .map_err(|e| translate(chain, e, None))?;
-    case.settings = settings;
+    let mut environment = PkiEnvironment::new();
+    environment.add_validate_path_callback(validate_path_rfc5280);
+    environment.add_calculate_hash_callback(calculate_hash_rust_crypto);
+    environment.add_verify_signature_message_callback(verify_signature);
     let mut results = CertificationPathResults::new();
-    case.environment
-        .validate_path(&case.environment, &case.settings, &case.path, &mut results)
-        .map_err(|e| translate(chain, e, results.get_failure_index()))?;
-    match rules.revocation {
-        Revocation::Off => Ok(false),
-        Revocation::Prefer => revocation::check(&mut case, false),
-        Revocation::Require => revocation::check(&mut case, true),
-    }
+    environment
+        .validate_path(&environment, &settings, &path, &mut results)
+        .map_err(|e| translate(chain, e, results.get_failure_index()))
 }
 
-fn prepare<'a>(
-    chain: &'a Chain,
-    store: &'a TrustStore,
-    rules: &'a Rules,
-) -> Result<Case<'a>, PathError> {
-    let time = moment(chain, store, rules);
-    let seconds = u64::try_from(time).unwrap_or(0);
+fn settings(chain: &Chain, rules: &Rules) -> Result<CertificationPathSettings, PathError> {
+    let seconds = u64::try_from(moment(chain, rules)).unwrap_or(0);
     let interest = TimeOfInterest::from_unix_secs(seconds)
         .map_err(|e| translate(chain, Error::Asn1Error(e), None))?;
     let mut settings = CertificationPathSettings::new();
     settings.set_time_of_interest(interest);
-    settings.set_check_revocation_status(rules.revocation != Revocation::Off);
-    settings.set_check_crls(true);
+    // Revocation is looked up by ourselves.
+    settings.set_check_revocation_status(false);
     settings.set_enforce_trust_anchor_constraints(true);
     settings.set_enforce_trust_anchor_validity(true);
     // The anchor was taken from the store by its bytes. certval would look it
     // up by key identifier, and take a leaf that claims an anchor's for one.
     settings.set_require_ta_store(false);
-    if let Some(age) = rules.max_age {
-        let age = u64::try_from(age).unwrap_or(0);
-        settings.set_revocation_max_age(std::time::Duration::from_secs(age));
+    if !rules.policies.is_empty() {
+        settings.set_initial_policy_set(rules.policies.clone());
+        settings.set_initial_explicit_policy_indicator(true);
     }
-    let mut environment = PkiEnvironment::new();
-    environment.add_validate_path_callback(validate_path_rfc5280);
-    environment.add_calculate_hash_callback(calculate_hash_rust_crypto);
-    environment.add_verify_signature_message_callback(verify_signature);
-    Ok(Case {
-        chain,
-        store,
-        rules,
-        time,
-        environment,
-        settings,
-        path: certval_path(chain)?,
-    })
+    Ok(settings)
 }
 
-/// The time to judge for: now, or so much later, within the skew, that the
-/// newest certificate and list have begun.
-fn moment(chain: &Chain, store: &TrustStore, rules: &Rules) -> i64 {
-    let certificates = chain.certificates.iter().map(Certificate::not_before);
-    let lists = store.crls.iter().map(|crl| crl.this_update);
-    certificates
-        .chain(lists)
+/// The time to judge for: the one in question, or so much later, within the
+/// skew, that the newest certificate has begun.
+fn moment(chain: &Chain, rules: &Rules) -> i64 {
+    let begins = chain.certificates.iter().map(Certificate::not_before);
+    begins
         .filter(|&begin| begin <= own::latest(rules))
-        .fold(rules.now, i64::max)
+        .fold(own::time(rules), i64::max)
 }
 
 fn certval_path(chain: &Chain) -> Result<CertificationPath, PathError> {
@@ -125,7 +107,7 @@ fn verify_signature(
 }
 
 /// Returns the certificate certval counts as `index`, the anchor being 0.
-pub(super) fn counted(chain: &Chain, index: Option<u32>) -> &Certificate {
+fn counted(chain: &Chain, index: Option<u32>) -> &Certificate {
     let last = chain.certificates.len().saturating_sub(1);
     let from_anchor = index.and_then(|i| usize::try_from(i).ok()).unwrap_or(last);
     // A chain has at least a leaf and an anchor.
@@ -133,7 +115,7 @@ pub(super) fn counted(chain: &Chain, index: Option<u32>) -> &Certificate {
 }
 
 /// Says certval's verdict in our words.
-pub(super) fn translate(chain: &Chain, error: Error, index: Option<u32>) -> PathError {
+fn translate(chain: &Chain, error: Error, index: Option<u32>) -> PathError {
     use PathValidationStatus as Status;
     let subject = counted(chain, index).subject_text().to_owned();
     let Error::PathValidation(status) = error else {
@@ -144,12 +126,6 @@ pub(super) fn translate(chain: &Chain, error: Error, index: Option<u32>) -> Path
         Status::InvalidNotAfterDate => return PathError::Expired { subject },
         Status::InvalidNotBeforeDate => return PathError::NotYetValid { subject },
         Status::SignatureVerificationFailure => return PathError::Signature { subject },
-        Status::CertificateRevoked
-        | Status::CertificateRevokedEndEntity
-        | Status::CertificateRevokedIntermediateCa
-        | Status::CertificateOnHold => return PathError::Revoked { subject },
-        Status::RevocationStatusNotDetermined => return PathError::NoRevocationData { subject },
-        Status::StatusCheckReliedOnStaleCrl => return PathError::StaleCrl { subject },
         Status::InvalidKeyUsage => {
             return PathError::KeyUsage {
                 subject,

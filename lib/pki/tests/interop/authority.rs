@@ -244,6 +244,7 @@ impl Authority {
             }],
             intermediates: others.iter().map(|c| self.certificate(c)).collect(),
             crls: crls.iter().map(|c| self.list(c)).collect(),
+            ocsp: Vec::new(),
         }
     }
 

@@ -146,7 +146,7 @@ impl<'a> Body<'a> {
                 Piece::Bytes(bytes) => self.rest = bytes,
                 Piece::Crl(grounds, index) => {
                     let crl = grounds.trust.crls.get(index);
-                    self.rest = crl.map(|c| c.der.clone()).unwrap_or_default();
+                    self.rest = crl.map(|c| c.der.to_vec()).unwrap_or_default();
                 }
                 Piece::Later(open, length) => {
                     self.pieces
