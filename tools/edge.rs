@@ -117,6 +117,14 @@ impl Edge {
     }
 }
 
+/// Tells of something that did not work out beside what did.
+pub(crate) fn warn(edge: &Edge, warning: &Failure) {
+    edge.report.warning(warning);
+    if let Some(hint) = &warning.hint {
+        edge.report.hint(hint);
+    }
+}
+
 /// Runs a tool: reads its flags, finds its edge, tells how it ended.
 pub(crate) fn main<A: Parser>(
     tool: &str,

@@ -11,7 +11,7 @@ use smr_cli::json::Line;
 use smr_cli::out::Out;
 use smr_cli::prompt::{Asker, Kind, Question, Sources};
 use smr_cli::time;
-use smr_client::login;
+use smr_client::login::{self, NewKey};
 
 const TOOL: &str = "smr-login";
 
@@ -34,6 +34,9 @@ struct Args {
     /// Wipe everything and close the session
     #[arg(long, conflicts_with = "lifetime")]
     logout: bool,
+    /// Renew the encryption key now, not when its epoch ends
+    #[arg(long, conflicts_with_all = ["status", "lock", "logout"])]
+    new_key: bool,
     #[command(flatten)]
     secrets: SecretArgs,
     #[command(flatten)]
@@ -71,7 +74,15 @@ fn run(edge: &Edge, args: Args) -> Result<u8, Stop> {
     let passphrase = Asker::new(TOOL, &args.secrets, sources)
         .ask(&question)
         .map_err(Stop::Prompt)?;
-    login::login(&edge.home, &settings, &account, &passphrase.text)?;
+    let new_key = match args.new_key {
+        true => NewKey::Now,
+        false => NewKey::WhenDue,
+    };
+    let secret = &passphrase.text;
+    let opened = login::login(&edge.home, &settings, &account, secret, new_key, edge.now)?;
+    if let Some(warning) = &opened {
+        edge::warn(edge, warning);
+    }
     Ok(0)
 }
 

@@ -1,21 +1,24 @@
-//! smr-register: makes an account with a card or a key file.
+//! smr-register: makes an account with a card or a key file, and looks after
+//! its devices.
 
 mod edge;
+mod person;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Parser;
 use edge::{Edge, Stop};
+use person::Person;
 use smr_cli::args::{Common, SecretArgs};
 use smr_cli::json::Line;
 use smr_cli::out::Out;
-use smr_cli::prompt::{self, Asker, Kind, PromptError, Question, Sources};
-use smr_client::enrol::{self, Answers, Wish};
+use smr_client::devices::{self, Named};
+use smr_client::enrol::{self, Kind, Wish};
 use smr_client::failure::Failure;
-use smr_client::token::{NoPin, Pin, PinPrompt, Token};
-use smr_name::{Class, Fingerprint, MailboxName, RepositoryName};
-use zeroize::Zeroizing;
+use smr_client::login;
+use smr_client::token::Token;
+use smr_name::{Class, Fingerprint, MailboxName};
 
 const TOOL: &str = "smr-register";
 
@@ -38,14 +41,32 @@ struct Args {
     /// What to call this device [default: the host's name]
     #[arg(long, value_name = "LABEL")]
     device: Option<String>,
-    /// Write the encryption key here, an age identity file
+    /// The backup: written for a new account, read with --add-device
     #[arg(long, value_name = "FILE")]
     backup: Option<PathBuf>,
     /// Make no backup
     #[arg(long, conflicts_with = "backup")]
     no_backup: bool,
+    /// Add this machine to the account NAME, as the device LABEL
+    #[arg(
+        long,
+        value_name = "LABEL",
+        group = "errand",
+        conflicts_with = "device"
+    )]
+    add_device: Option<String>,
+    /// Have the card now in the reader certify this device anew
+    #[arg(long, group = "errand")]
+    renew: bool,
+    /// Remove a device, by label or fingerprint; with --token by the card
+    #[arg(long, value_name = "DEVICE", group = "errand")]
+    revoke: Option<String>,
+    /// Take the old encryption keys out of this backup
+    #[arg(long, value_name = "FILE", group = "errand")]
+    restore: Option<PathBuf>,
     /// The name of the mailbox
-    name: MailboxName,
+    #[arg(required_unless_present_any = ["renew", "revoke", "restore"])]
+    name: Option<MailboxName>,
     #[command(flatten)]
     secrets: SecretArgs,
     #[command(flatten)]
@@ -57,47 +78,172 @@ fn main() -> ExitCode {
 }
 
 fn run(edge: &Edge, args: Args) -> Result<u8, Stop> {
+    if args.renew {
+        return renew(edge, &args);
+    }
+    if let Some(device) = &args.revoke {
+        return revoke(edge, &args, device);
+    }
+    if let Some(file) = &args.restore {
+        return restore(edge, &args, file);
+    }
+    register(edge, args)
+}
+
+fn register(edge: &Edge, args: Args) -> Result<u8, Stop> {
     let settings = &edge.settings;
-    let server = args.server.or_else(|| settings.server.clone());
-    let server =
-        server.ok_or_else(|| edge::wrong_call(edge, "which repository? --server HOST:PORT"))?;
-    let token_text = args.token.or_else(|| settings.token.clone());
-    let token_text = token_text.unwrap_or_else(|| "auto".to_owned());
+    let server = server(edge, &args)?;
+    // clap has seen to it that there is a name.
+    let name = args.name.clone();
+    let name = name.ok_or_else(|| edge::wrong_call(edge, "which NAME?"))?;
+    let (kind, label) = match args.add_device.clone() {
+        Some(label) => (Kind::Device, Some(label)),
+        None => (Kind::Account, args.device.clone()),
+    };
+    let mut answers = answers(edge, &args, &server, name.as_str());
     let wish = Wish {
-        name: args.name,
+        name,
         server,
         server_key: args.server_key.or(settings.server_key),
-        token: token_text
-            .parse::<Token>()?
-            .with_module(settings.module.as_deref()),
-        token_text: lasting(token_text)?,
+        token: token(edge, &args)?,
+        token_text: lasting(token_text(edge, &args))?,
         anchors: args.anchors.map(absolute).transpose()?,
-        label: args.device.unwrap_or_else(enrol::default_label),
+        kind,
+        label: label.unwrap_or_else(enrol::default_label),
         backup: args.backup,
     };
-    let mut person = Person {
-        no_input: edge.common.no_input,
-        server: wish.server.clone(),
-        asker: Asker::new(TOOL, &args.secrets, Sources::from_env(edge.common.no_input)),
-        name: wish.name.clone(),
-    };
-    let (address, fingerprint) = enrol::enrol(&edge.home, settings, &wish, &mut person, edge.now)?;
+    let enrolled = enrol::enrol(&edge.home, settings, &wish, &mut answers, edge.now)?;
     if wish.backup.is_none() && !args.no_backup {
-        edge.report
-            .warning(&"there is no backup: without this device your mail is lost");
+        edge.report.warning(match wish.kind {
+            Kind::Account => &"there is no backup: without this device your mail is lost",
+            Kind::Device => &"this device reads no older mail: smr-register --restore FILE",
+        });
+    }
+    if let Some(warning) = &enrolled.warning {
+        edge::warn(edge, warning);
+    }
+    tell(
+        edge,
+        &enrolled.address.to_string(),
+        &wish.label,
+        &enrolled.fingerprint,
+    )
+}
+
+fn renew(edge: &Edge, args: &Args) -> Result<u8, Stop> {
+    let account = login::account(&edge.home, &edge.settings)?.to_string();
+    let mut answers = answers(edge, args, "", &account);
+    let renewed = devices::renew(
+        &edge.home,
+        &edge.settings,
+        &token(edge, args)?,
+        args.backup.as_deref(),
+        &mut answers,
+        edge.now,
+    )?;
+    for label in &renewed.left {
+        edge.report.warning(&format!(
+            "device \"{label}\" left the account, its certificate does not hold any more: \
+             smr-register --renew there"
+        ));
+    }
+    if let Some(warning) = &renewed.warning {
+        edge::warn(edge, warning);
+    }
+    tell(edge, &account, &renewed.label, &renewed.fingerprint)
+}
+
+/// Removes a device: by the card where one is named, else by this device.
+fn revoke(edge: &Edge, args: &Args, device: &str) -> Result<u8, Stop> {
+    let named = Named(device);
+    let (address, fingerprint) = match (&args.token, &args.name) {
+        (None, _) => devices::revoke(&edge.home, &edge.settings, &named, edge.now)?,
+        (Some(_), name) => {
+            let token = token(edge, args)?;
+            let (server, address) = match name {
+                None => (String::new(), login::account(&edge.home, &edge.settings)?),
+                Some(name) => {
+                    let server = server(edge, args)?;
+                    let mut answers = answers(edge, args, &server, name.as_str());
+                    let key = args.server_key.or(edge.settings.server_key);
+                    let repository = enrol::meet(&edge.home, &server, key, &mut answers)?.name;
+                    (server, smr_name::Address::new(name.clone(), repository))
+                }
+            };
+            let mut answers = answers(edge, args, &server, &address.to_string());
+            let removed = devices::revoke_by_card(
+                &edge.home,
+                &edge.settings,
+                &address,
+                &token,
+                &named,
+                &mut answers,
+                edge.now,
+            )?;
+            (address, removed)
+        }
+    };
+    tell(edge, &address.to_string(), device, &fingerprint)
+}
+
+fn restore(edge: &Edge, args: &Args, file: &std::path::Path) -> Result<u8, Stop> {
+    let account = login::account(&edge.home, &edge.settings)?.to_string();
+    let mut answers = answers(edge, args, "", &account);
+    let (home, settings) = (&edge.home, &edge.settings);
+    let (_, restored) = devices::restore(home, settings, file, &mut answers, edge.now)?;
+    if restored.shut > 0 {
+        edge.report.warning(&format!(
+            "{} keys are sealed to another backup, and stay shut",
+            restored.shut
+        ));
     }
     let mut out = Out::stdout();
     let told = match edge.common.json {
         true => out.json(
-            Line::new("account")
-                .with("account", address.to_string())
-                .with("device", wish.label.as_str())
-                .with("fingerprint", fingerprint.to_string()),
+            Line::new("restored")
+                .with("account", account)
+                .with("new", restored.new)
+                .with("kept", restored.kept)
+                .with("shut", restored.shut),
         ),
-        false => out.line(&format!("{address} {fingerprint}")),
+        false => out.line(&format!("{account} {} keys", restored.new)),
     };
     told.and_then(|()| out.finish()).map_err(Stop::Out)?;
     Ok(0)
+}
+
+fn tell(edge: &Edge, account: &str, label: &str, fingerprint: &Fingerprint) -> Result<u8, Stop> {
+    let mut out = Out::stdout();
+    let told = match edge.common.json {
+        true => out.json(
+            Line::new("account")
+                .with("account", account)
+                .with("device", label)
+                .with("fingerprint", fingerprint.to_string()),
+        ),
+        false => out.line(&format!("{account} {fingerprint}")),
+    };
+    told.and_then(|()| out.finish()).map_err(Stop::Out)?;
+    Ok(0)
+}
+
+fn answers(edge: &Edge, args: &Args, server: &str, account: &str) -> Person {
+    Person::new(TOOL, &args.secrets, edge.common.no_input, server, account)
+}
+
+fn server(edge: &Edge, args: &Args) -> Result<String, Stop> {
+    let server = args.server.clone().or_else(|| edge.settings.server.clone());
+    server.ok_or_else(|| edge::wrong_call(edge, "which repository? --server HOST:PORT"))
+}
+
+fn token_text(edge: &Edge, args: &Args) -> String {
+    let text = args.token.clone().or_else(|| edge.settings.token.clone());
+    text.unwrap_or_else(|| "auto".to_owned())
+}
+
+fn token(edge: &Edge, args: &Args) -> Result<Token, Stop> {
+    let token = token_text(edge, args).parse::<Token>()?;
+    Ok(token.with_module(edge.settings.module.as_deref()))
 }
 
 /// Returns a path that means the same from any folder.
@@ -113,86 +259,5 @@ fn lasting(token: String) -> Result<String, Failure> {
     match token.strip_prefix("file:") {
         Some(path) => Ok(format!("file:{}", absolute(path.into())?.display())),
         None => Ok(token),
-    }
-}
-
-/// The person in front of the tool, or what stands in for him.
-struct Person {
-    no_input: bool,
-    server: String,
-    asker: Asker,
-    name: MailboxName,
-}
-
-fn class(error: &PromptError) -> Class {
-    Class::from_code(error.code()).unwrap_or(Class::Broken)
-}
-
-impl Answers for Person {
-    fn accept_server(
-        &mut self,
-        repository: &RepositoryName,
-        fingerprint: &Fingerprint,
-    ) -> Result<(), Failure> {
-        let server = &self.server;
-        let question = format!(
-            "\"{server}\" is repository {repository} with key {fingerprint}; is that right?"
-        );
-        match prompt::confirm(&question, self.no_input) {
-            Ok(true) => Ok(()),
-            Ok(false) | Err(_) => Err(Failure::new(
-                Class::Untrusted,
-                format!("the key of \"{server}\" is not known: {fingerprint}"),
-            )
-            .hint("ask its operator for `smrd --fingerprint`, then --server-key FINGERPRINT")),
-        }
-    }
-
-    fn pin(&mut self, prompt: &PinPrompt) -> Result<Pin, NoPin> {
-        let what = if prompt.is_file { "file" } else { "token" };
-        let of = format!("{what} \"{}\"", prompt.of);
-        let warning = match (prompt.last_try, prompt.few_tries) {
-            (true, _) => Some("this is the last try: a wrong PIN locks the token"),
-            (_, true) => Some("a wrong PIN was given before: few tries are left"),
-            _ => None,
-        };
-        let question = Question {
-            kind: Kind::Pin,
-            of: &of,
-            warning,
-            new: false,
-            by_hand: prompt.last_try,
-        };
-        match self.asker.ask(&question) {
-            Ok(secret) => Ok(Pin {
-                text: secret.text,
-                by_hand: secret.by_hand,
-            }),
-            Err(error) => Err(NoPin {
-                text: error.to_string(),
-                class: class(&error),
-                hint: error.hint().map(str::to_owned),
-            }),
-        }
-    }
-
-    fn new_passphrase(&mut self) -> Result<Zeroizing<String>, Failure> {
-        let of = format!("the new key ring of {}", self.name);
-        let question = Question {
-            kind: Kind::Passphrase,
-            of: &of,
-            warning: None,
-            new: true,
-            by_hand: false,
-        };
-        match self.asker.ask(&question) {
-            Ok(secret) => Ok(secret.text),
-            Err(error) => {
-                let failure = Failure::new(class(&error), error.to_string());
-                Err(error.hint().map_or(failure, |hint| {
-                    Failure::new(class(&error), error.to_string()).hint(hint)
-                }))
-            }
-        }
     }
 }

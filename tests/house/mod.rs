@@ -93,6 +93,13 @@ pub(crate) fn make_pki(dir: &Path) {
     assert!(status.success(), "playground-pki failed");
 }
 
+/// Returns whose machine it is: "alice-phone" is another one of alice's.
+fn person_of(machine: &str) -> &str {
+    machine
+        .split_once('-')
+        .map_or(machine, |(person, _)| person)
+}
+
 impl House {
     /// Builds a house with a running smrd and nobody registered.
     pub(crate) fn build() -> House {
@@ -281,7 +288,7 @@ impl House {
             .env("SMR_HOME", self.path("home").join(who))
             .env("SOFTHSM2_CONF", pki.join("softhsm2.conf"))
             .env("CREDENTIALS_DIRECTORY", self.credentials())
-            .env("WHO", who)
+            .env("WHO", person_of(who))
             .env("PKI", &pki)
             .env("TOKEN", self.token(who))
             .env("SERVER", &self.server)
@@ -312,8 +319,8 @@ impl House {
 
     fn token(&self, who: &str) -> String {
         let pki = self.path("pki");
-        match who {
-            "alice" | "bob" => {
+        match person_of(who) {
+            who @ ("alice" | "bob") => {
                 let module = fs::read_to_string(pki.join("module")).unwrap();
                 format!(
                     "pkcs11:token={who};object={who}?module-path={}",

@@ -185,6 +185,8 @@ settings! {
         intermediates: Vec<PathBuf> = Vec::new(),
         /// How revocation is treated.
         revocation: Revocation = Revocation::Require,
+        /// Certificate policies of which one must hold, dotted OIDs; none: any.
+        policies: Vec<String> = Vec::new(),
         /// Oldest revocation answer accepted, in seconds.
         revocation_age: u64 = 86_400,
         /// How far clocks may differ, in seconds.

@@ -120,7 +120,7 @@ pub fn fetch(user: &mut User, folder: Folder, id: MessageId) -> Result<Message, 
     let opened =
         envelope::verify(rewound(&spool)?, &user.keys).map_err(|error| about(error.into()))?;
     check_delivery(user, folder, &entry, &opened)?;
-    let account = user.account(&opened.headers.from.address.mailbox)?;
+    let account = user.author(&opened.headers.from.address.mailbox)?;
     let rules = user.rules();
     let grounds = Grounds {
         account: &account,

@@ -98,7 +98,7 @@ pub fn rules(settings: &Settings, now: i64) -> Rules {
         max_age: i64::try_from(settings.revocation_age).ok(),
         clock_skew: i64::try_from(settings.clock_skew).unwrap_or(i64::MAX),
         signed: None,
-        policies: Vec::new(),
+        policies: settings.policies.clone(),
     }
 }
 

@@ -89,6 +89,12 @@ pub struct KeyRing {
     pub chain: Vec<Vec<u8>>,
     /// Encryption keys, oldest first; old ones are kept to read old mail.
     pub identities: Vec<EpochKey>,
+    /// Encryption keys that came from a backup: of other devices, or of this
+    /// one before it was lost.
+    pub restored: Vec<Zeroizing<String>>,
+    /// The age recipient to which new encryption keys are sealed for safe
+    /// keeping, where its owner has shown that it is his.
+    pub backup: Option<String>,
     /// Derives message ids from the keys of `--once`.
     pub once: Zeroizing<[u8; 32]>,
 }
@@ -97,6 +103,22 @@ impl KeyRing {
     /// Returns the current encryption key, or none.
     pub fn current(&self) -> Option<&EpochKey> {
         self.identities.iter().max_by_key(|key| key.epoch)
+    }
+
+    /// Returns every encryption key, the present one first.
+    pub fn all_identities(&self) -> impl Iterator<Item = &str> {
+        let own = self.identities.iter().rev().map(|key| &key.identity);
+        own.chain(&self.restored).map(|key| key.as_str())
+    }
+
+    /// Adds the key of the next epoch, from `now` on (unix seconds).
+    pub fn begin_epoch(&mut self, identity: Zeroizing<String>, now: i64) {
+        let epoch = self.current().map_or(1, |key| key.epoch.saturating_add(1));
+        self.identities.push(EpochKey {
+            epoch,
+            from: now,
+            identity,
+        });
     }
 
     /// Draws a secret for `--once`.
@@ -167,12 +189,19 @@ impl KeyRing {
     fn to_text(&self) -> Zeroizing<String> {
         let quote = |text: &str| toml::Value::from(text).to_string();
         let chain: usize = self.chain.iter().map(|der| der.len() * 2 + 8).sum();
-        let keys: usize = self.identities.iter().map(|k| k.identity.len() + 100).sum();
-        let size = chain + keys + self.device_key.len() * 2 + 8 * self.label.len() + 1024;
+        let own = self.identities.iter().map(|k| k.identity.len());
+        let restored = self.restored.iter().map(|k| k.len());
+        let keys: usize = own.chain(restored).map(|length| length + 100).sum();
+        let backup = self.backup.as_deref().unwrap_or("");
+        let size =
+            chain + keys + self.device_key.len() * 2 + 8 * self.label.len() + backup.len() + 1024;
         let mut text = Zeroizing::new(String::with_capacity(size));
         text.push_str(&format!("version = {VERSION}\n"));
         text.push_str(&format!("account = {}\n", quote(&self.account.to_string())));
         text.push_str(&format!("label = {}\n", quote(&self.label)));
+        if let Some(recipient) = &self.backup {
+            text.push_str(&format!("backup = {}\n", quote(recipient)));
+        }
         push_secret(&mut text, "device_key", &self.device_key);
         push_secret(&mut text, "once", self.once.as_slice());
         let chain: Vec<String> = self
@@ -188,6 +217,11 @@ impl KeyRing {
                 key.epoch, key.from
             ));
             text.push_str(&key.identity);
+            text.push_str("\"\n");
+        }
+        for key in &self.restored {
+            text.push_str("\n[[restored]]\nkey = \"");
+            text.push_str(key);
             text.push_str("\"\n");
         }
         debug_assert!(text.capacity() == size, "the secret text has grown");
@@ -249,8 +283,17 @@ struct RingFile {
     device_key: SecretText,
     once: SecretText,
     chain: Vec<String>,
+    backup: Option<String>,
     #[serde(default)]
     identity: Vec<IdentityFile>,
+    #[serde(default)]
+    restored: Vec<RestoredFile>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RestoredFile {
+    key: SecretText,
 }
 
 #[derive(Deserialize)]
@@ -298,6 +341,8 @@ fn from_text(text: &str) -> Result<KeyRing, KeyRingError> {
                 identity: key.key.0,
             })
             .collect(),
+        restored: file.restored.into_iter().map(|key| key.key.0).collect(),
+        backup: file.backup,
         once,
     })
 }
@@ -328,6 +373,8 @@ mod tests {
                     identity: Zeroizing::new(format!("AGE-SECRET-KEY-PQ-1{epoch}")),
                 })
                 .collect(),
+            restored: vec![Zeroizing::new("AGE-SECRET-KEY-PQ-1OLD".to_owned()); 3],
+            backup: Some("age1pq1x".into()),
             once: KeyRing::draw_once(&mut OsRng),
         }
     }
@@ -344,6 +391,10 @@ mod tests {
         assert_eq!(back.chain, ring.chain);
         assert_eq!(back.once, ring.once);
         assert_eq!(back.identities.len(), 60);
+        assert_eq!(back.restored, ring.restored);
+        assert_eq!(back.backup, ring.backup);
+        let all: Vec<&str> = back.all_identities().collect();
+        assert_eq!((all.len(), all[0]), (63, "AGE-SECRET-KEY-PQ-160"));
         let current = back.current().unwrap();
         assert_eq!((current.epoch, current.from), (60, 1_800_000_060));
         assert_eq!(current.identity.as_str(), "AGE-SECRET-KEY-PQ-160");

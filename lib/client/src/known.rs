@@ -41,6 +41,8 @@ pub enum KnownError {
         known: String,
         /// The full subject shown now.
         seen: String,
+        /// Where the first is kept.
+        file: PathBuf,
     },
     /// A lower number than one seen before.
     #[error("{what} went back from number {known} to {seen}")]
@@ -82,19 +84,24 @@ impl KnownError {
     }
 
     /// Returns a command or a question that helps, if there is one.
-    pub fn hint(&self) -> Option<&'static str> {
-        match self {
+    pub fn hint(&self) -> Option<String> {
+        let fixed = match self {
             KnownError::ServerChanged { .. } => {
-                Some("ask the operator; if the change is real, smr-register with --server-key")
+                "ask the operator; if the change is real, smr-register with --server-key"
             }
-            KnownError::PersonChanged { .. } => {
-                Some("ask that person by another way before you write")
+            KnownError::PersonChanged { mailbox, file, .. } => {
+                return Some(format!(
+                    "ask that person by another way who \"{mailbox}\" is now; \
+                     if it is right, remove \"{}\"",
+                    file.display()
+                ));
             }
             KnownError::RolledBack { .. } | KnownError::Forked { .. } => {
-                Some("keep this: the repository has signed a contradiction")
+                "keep this: the repository has signed a contradiction"
             }
-            _ => None,
-        }
+            _ => return None,
+        };
+        Some(fixed.to_owned())
     }
 }
 
@@ -262,6 +269,7 @@ impl Known {
                     mailbox: mailbox.clone(),
                     known: known.person.subject,
                     seen: seen.person.subject.clone(),
+                    file: self.contact_file(mailbox, repository),
                 });
             }
             Some(known) => compare(

@@ -4,16 +4,22 @@
 //! Never prints, never prompts, never ends the process: that is the edge's.
 
 pub mod agent;
+mod backup;
+mod certified;
 pub mod config;
 pub mod deposit;
+pub mod devices;
+pub mod directory;
 pub mod enrol;
 pub mod failure;
 pub mod fetch;
 pub mod grounds;
+mod guest;
 pub mod home;
 pub mod keyring;
 pub mod known;
 pub mod listing;
+mod lists;
 pub mod login;
 pub mod meet;
 pub mod private;
@@ -22,4 +28,5 @@ pub mod session;
 pub mod spool;
 mod succession;
 pub mod token;
+mod upkeep;
 pub mod user;

@@ -6,19 +6,21 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use rand_core::OsRng;
 use smr_channel::identity::Identity as ServerIdentity;
 use smr_channel::local::{Entrance, Load, Loaded, Secret};
 use smr_evidence::trust::Certificate;
 use smr_name::{Address, Class, Fingerprint};
 use zeroize::Zeroizing;
 
-use crate::agent::{self, Connection};
+use crate::agent::{self, AgentSigner, Connection};
 use crate::config::Settings;
 use crate::failure::Failure;
+use crate::guest;
 use crate::home::Home;
 use crate::keyring::KeyRing;
-use crate::known::Known;
 use crate::private;
+use crate::upkeep;
 
 /// Connects to the agent, and starts one if none answers.
 pub fn agent(home: &Home) -> Result<Connection, Failure> {
@@ -85,35 +87,85 @@ pub fn account(home: &Home, settings: &Settings) -> Result<Address, Failure> {
     }
 }
 
-/// Unlocks the account's key ring and has the agent log in with it.
+/// Opens the key ring of an account.
+pub(crate) fn unlock(
+    path: &Path,
+    account: &Address,
+    passphrase: &Zeroizing<String>,
+) -> Result<KeyRing, Failure> {
+    let ring = KeyRing::load(path, passphrase)?;
+    if ring.account != *account {
+        let text = format!("\"{}\" is the key ring of {}", path.display(), ring.account);
+        return Err(Failure::new(Class::Forged, text).hint("was a file renamed? smr-register"));
+    }
+    Ok(ring)
+}
+
+/// When to begin a new epoch of the encryption key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NewKey {
+    /// When the present one is older than `[keys] epoch`.
+    WhenDue,
+    /// Now.
+    Now,
+}
+
+/// Unlocks the account's key ring, renews the encryption key where that is
+/// due, and has the agent log in. `now` is unix seconds. Returns what did not
+/// work out though the session is open.
 pub fn login(
     home: &Home,
     settings: &Settings,
     account: &Address,
     passphrase: &Zeroizing<String>,
-) -> Result<(), Failure> {
-    let broken = || Failure::new(Class::Broken, "the account names no repository");
-    let repository = account.repository.as_ref().ok_or_else(broken)?;
-    let path = home.keyring(&account.mailbox, repository);
-    let ring = KeyRing::load(&path, passphrase)?;
-    if ring.account != *account {
-        let text = format!("\"{}\" is the key ring of {}", path.display(), ring.account);
-        return Err(Failure::new(Class::Forged, text).hint("was a file renamed? smr-register"));
+    new_key: NewKey,
+    now: i64,
+) -> Result<Option<Failure>, Failure> {
+    let path = home.keyring(&account.mailbox, guest::repository(account)?);
+    let mut ring = unlock(&path, account, passphrase)?;
+    if new_key == NewKey::Now || upkeep::is_due(&ring, settings, now) {
+        upkeep::begin_epoch(&mut ring, &path, passphrase, &mut OsRng, now)?;
     }
-    let pinned = Known::new(home).server(repository)?.ok_or_else(|| {
-        Failure::new(
-            Class::Untrusted,
-            format!("the key of repository \"{repository}\" is not known"),
-        )
-        .hint("smr-register --server-key FINGERPRINT")
-    })?;
-    let identity = ServerIdentity::parse(&pinned.identity)
-        .map_err(|error| Failure::new(Class::Io, error.to_string()))?;
-    let server = settings.server.as_ref().unwrap_or(&pinned.address);
-    keep_chain(home, account, &ring.chain)?;
-    let load = load(settings, server, &identity, &ring, Entrance::Login)?;
+    enter(home, settings, &ring)?;
+    match upkeep::publish(home, settings, account, &ring, now) {
+        Ok(()) => Ok(None),
+        // Who lies about one's own record is not to be mailed through.
+        Err(failure) if failure.class == Class::Untrusted => Err(failure),
+        Err(failure) => Ok(Some(
+            failure.about("the new encryption key is not published yet"),
+        )),
+    }
+}
+
+/// Has the agent open a session with the secrets of this ring.
+pub(crate) fn enter(home: &Home, settings: &Settings, ring: &KeyRing) -> Result<(), Failure> {
+    let repository = guest::repository(&ring.account)?;
+    let (identity, server) = guest::pinned(home, settings, repository)?;
+    keep_chain(home, &ring.account, &ring.chain)?;
+    let load = load(settings, &server, &identity, ring, Entrance::Login)?;
     agent(home)?.load(load)?;
     Ok(())
+}
+
+/// Tells whether the agent holds this account, unlocked.
+pub(crate) fn is_open(home: &Home, account: &Address) -> bool {
+    let loaded = status(home).unwrap_or_default();
+    loaded.iter().any(|l| l.account == *account && !l.locked)
+}
+
+/// Returns this device's signature, made by the agent.
+pub(crate) fn device(home: &Home, account: &Address) -> Result<AgentSigner, Failure> {
+    let mut chain = chain(home, account)?.into_iter();
+    let certificate = chain.next().ok_or_else(|| {
+        Failure::new(Class::Io, "the chain of this device is empty").hint("smr-login")
+    })?;
+    let socket = home.agent_socket();
+    Ok(AgentSigner::open(
+        &socket,
+        account.clone(),
+        certificate,
+        chain.collect(),
+    )?)
 }
 
 /// Puts together what the agent needs.
@@ -136,10 +188,8 @@ pub(crate) fn load(
         device_key: Secret::copy_of(&ring.device_key),
         device: *Fingerprint::of(device).as_bytes(),
         identities: ring
-            .identities
-            .iter()
-            .rev()
-            .map(|key| Secret::copy_of(key.identity.as_bytes()))
+            .all_identities()
+            .map(|identity| Secret::copy_of(identity.as_bytes()))
             .collect(),
         lifetime: seconds(settings.lifetime),
         idle: seconds(settings.idle),

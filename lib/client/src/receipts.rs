@@ -19,7 +19,6 @@ use smr_evidence::reading::{Grade, Grounds, Verified};
 use smr_evidence::receipt;
 use smr_evidence::trust::{Certificate, Rules, TrustStore};
 use smr_name::{Class, MailboxName, MessageId};
-use smr_seal::Recipient;
 
 use crate::deposit::unkept;
 use crate::failure::Failure;
@@ -91,11 +90,7 @@ pub fn give_for(user: &mut User, message: &Message) -> Result<(), Failure> {
         .map_err(|e| about(e.into()))?;
     let sender = message.entry.name.sender.clone();
     let account = user.account(&sender)?;
-    let recipients: Result<Vec<Recipient>, _> = account
-        .devices
-        .iter()
-        .map(|d| Recipient::parse(&d.recipient))
-        .collect();
+    let recipients = account.recipients();
     let recipients = recipients.map_err(|e| Failure::new(Class::Forged, e.to_string()))?;
     let sealed = receipt::seal(&der, &recipients).map_err(|e| about(e.into()))?;
     let offer = Receipt {
@@ -226,7 +221,7 @@ fn received(
     let name = &entry.name;
     let sealed = sealed(user, entry)?;
     let der = receipt::open(&sealed, &user.keys)?;
-    let account = user.account(&name.sender)?;
+    let account = user.author(&name.sender)?;
     let rules = user.rules();
     let grounds = Grounds {
         account: &account,

@@ -4,20 +4,17 @@
 //! answer to this request, because the agent has verified its warrant; what
 //! the reply says is for the caller to verify.
 
-use std::collections::BTreeMap;
+mod account;
+
 use std::io::{self, Read, Write};
 
-use sha2::{Digest, Sha256};
-use smr_channel::reply::{Entry, ListKind, Listed, Progress, Reply, UserLine};
-use smr_channel::request::{Folder, MAX_LISTS, Request};
+use smr_channel::reply::{Entry, Progress, Reply, UserLine};
+use smr_channel::request::{Folder, Request};
 use smr_name::{Address, Class, Head, IdPrefix, MailboxName, MessageId};
 
+pub use self::account::Published;
 use crate::agent::{AgentError, Connection};
 
-// All CRLs and OCSP answers that go with an account record, in bytes.
-const MAX_ACCOUNT_LISTS: u64 = 64 << 20;
-// An account record, in bytes.
-const MAX_RECORD: u64 = 64 << 10;
 // Users a page.
 const PAGE: u16 = 500;
 
@@ -67,17 +64,6 @@ impl SessionError {
     }
 }
 
-/// What smrd publishes of an account; nothing of it verified yet.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Published {
-    /// The account record, DER.
-    pub record: Vec<u8>,
-    /// CRLs for its chain, DER.
-    pub crls: Vec<Vec<u8>>,
-    /// OCSP answers for its chain, DER.
-    pub ocsp: Vec<Vec<u8>>,
-}
-
 /// What is about to be deposited.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Offer {
@@ -123,8 +109,6 @@ pub struct Listing {
 pub struct Session {
     connection: Connection,
     account: Address,
-    // By their SHA-256: one list goes with many accounts.
-    lists: BTreeMap<[u8; 32], Vec<u8>>,
 }
 
 impl Session {
@@ -133,90 +117,12 @@ impl Session {
         Session {
             connection,
             account,
-            lists: BTreeMap::new(),
         }
     }
 
     /// Asks whether smrd is there.
     pub fn ping(&mut self) -> Result<(), SessionError> {
         self.done(&Request::Ping, None)
-    }
-
-    /// Asks for an account's record and the revocation data of its chain.
-    pub fn account(&mut self, name: &MailboxName) -> Result<Published, SessionError> {
-        let request = Request::Account {
-            name: name.clone(),
-            known: None,
-        };
-        let (reply, record) = self.small(&request, MAX_RECORD)?;
-        let Reply::Account {
-            name: of,
-            record_len,
-            lists,
-        } = reply
-        else {
-            return Err(SessionError::Unexpected);
-        };
-        if of != *name || record_len as usize != record.len() || record.is_empty() {
-            return Err(SessionError::Unexpected);
-        }
-        self.fetch_lists(&lists)?;
-        let of_kind = |kind| {
-            let its = lists.iter().filter(|list| list.kind == kind);
-            let held = its.filter_map(|list| self.lists.get(&list.digest));
-            held.cloned().collect()
-        };
-        Ok(Published {
-            crls: of_kind(ListKind::Crl),
-            ocsp: of_kind(ListKind::Ocsp),
-            record,
-        })
-    }
-
-    // Fetches the lists that are not held yet; those that smrd no longer has
-    // are left out.
-    fn fetch_lists(&mut self, lists: &[Listed]) -> Result<(), SessionError> {
-        let lacking = lists.iter().filter(|l| !self.lists.contains_key(&l.digest));
-        let mut lacking: Vec<Listed> = lacking.copied().collect();
-        if lacking.iter().map(|list| u64::from(list.len)).sum::<u64>() > MAX_ACCOUNT_LISTS {
-            return Err(SessionError::TooLarge(MAX_ACCOUNT_LISTS));
-        }
-        while !lacking.is_empty() {
-            let asked = lacking.get(..MAX_LISTS).unwrap_or(&lacking);
-            let came = self.some_lists(asked)?;
-            lacking.drain(..came);
-        }
-        Ok(())
-    }
-
-    // Fetches as many of these lists as one reply holds, at least one; returns
-    // how many.
-    fn some_lists(&mut self, asked: &[Listed]) -> Result<usize, SessionError> {
-        let request = Request::Lists {
-            digests: asked.iter().map(|list| list.digest).collect(),
-        };
-        let most = asked.iter().map(|list| u64::from(list.len)).sum();
-        let (reply, body) = self.small(&request, most)?;
-        let Reply::Lists { lens } = reply else {
-            return Err(SessionError::Unexpected);
-        };
-        let mut rest = body.as_slice();
-        for (list, len) in asked.iter().zip(&lens).filter(|(_, len)| **len > 0) {
-            let der = split(&mut rest, *len)?;
-            if list.digest != *Sha256::digest(&der) {
-                return Err(SessionError::Unexpected);
-            }
-            self.lists.insert(list.digest, der);
-        }
-        match rest.is_empty() && (1..=asked.len()).contains(&lens.len()) {
-            true => Ok(lens.len()),
-            false => Err(SessionError::Unexpected),
-        }
-    }
-
-    /// Publishes a new version of the account's own record.
-    pub fn publish(&mut self, record: &[u8]) -> Result<(), SessionError> {
-        self.done(&Request::Publish, Some(&mut &*record))
     }
 
     /// Asks for all users of the repository, by name.
@@ -467,7 +373,8 @@ impl Write for Bounded<'_> {
 
 #[cfg(test)]
 mod tests {
-    use smr_channel::reply::State;
+    use sha2::{Digest, Sha256};
+    use smr_channel::reply::{KeyEntry, ListKind, Listed, State};
     use smr_name::EntryName;
 
     use super::*;
@@ -555,31 +462,34 @@ mod tests {
     }
 
     #[test]
+    fn a_record_that_is_known_is_not_sent_again() {
+        let all = [list(ListKind::Crl, b"l")];
+        let (_fake, mut session) = session(vec![
+            says(published("ana", 3, &all), b"rec"),
+            says(published("ana", 0, &all), b""),
+        ]);
+        let first = session.account(&name("ana"), None).unwrap();
+        assert_eq!(first.record.as_deref(), Some(&b"rec"[..]));
+        assert_eq!(first.lists, all);
+        let again = session.account(&name("ana"), Some([1; 32])).unwrap();
+        assert_eq!(again.record, None);
+    }
+
+    #[test]
     fn lists_are_fetched_until_none_is_lacking() {
         let all = [
             list(ListKind::Crl, b"l"),
             list(ListKind::Ocsp, b"ll"),
             list(ListKind::Crl, b"gone"),
         ];
-        let (_fake, mut session) = session(vec![
-            says(published("ana", 3, &all), b"rec"),
-            says(lists(&[1]), b"l"),
-            says(lists(&[2, 0]), b"ll"),
-            // the first is held now
-            says(published("ana", 3, &all[..1]), b"rec"),
-        ]);
-        let expected = Published {
-            record: b"rec".to_vec(),
-            crls: vec![b"l".to_vec()],
-            ocsp: vec![b"ll".to_vec()],
-        };
-        assert_eq!(session.account(&name("ana")).unwrap(), expected);
-        let again = session.account(&name("ana")).unwrap();
-        assert_eq!((again.crls, again.ocsp), (expected.crls, vec![]));
+        let (_fake, mut session) =
+            session(vec![says(lists(&[1]), b"l"), says(lists(&[2, 0]), b"ll")]);
+        let found = session.lists(&all).unwrap();
+        assert_eq!(found, [Some(b"l".to_vec()), Some(b"ll".to_vec()), None]);
     }
 
     #[test]
-    fn answers_that_do_not_fit_are_untrusted() {
+    fn what_does_not_fit_the_question_is_untrusted() {
         for (with, body) in [
             (published("eve", 3, &[]), &b"rec"[..]),
             (published("ana", 4, &[]), b"rec"),
@@ -588,7 +498,7 @@ mod tests {
             (Reply::Done, b""),
         ] {
             let (_fake, mut session) = session(vec![says(with, body)]);
-            let error = session.account(&name("ana")).unwrap_err();
+            let error = session.account(&name("ana"), None).unwrap_err();
             assert_eq!(error.class(), Class::Untrusted);
         }
     }
@@ -604,10 +514,8 @@ mod tests {
             (lists(&[2, 0]), b"ll"),
             (Reply::Done, b""),
         ] {
-            let all = [list(ListKind::Crl, b"ll")];
-            let account = says(published("ana", 3, &all), b"rec");
-            let (_fake, mut session) = session(vec![account, says(with, body)]);
-            let error = session.account(&name("ana")).unwrap_err();
+            let (_fake, mut session) = session(vec![says(with, body)]);
+            let error = session.lists(&[list(ListKind::Crl, b"ll")]).unwrap_err();
             assert_eq!(error.class(), Class::Untrusted);
         }
     }
@@ -618,9 +526,38 @@ mod tests {
             len: u32::MAX,
             ..list(ListKind::Crl, b"l")
         };
-        let (_fake, mut session) = session(vec![says(published("ana", 3, &[big]), b"rec")]);
-        let error = session.account(&name("ana")).unwrap_err();
+        let (_fake, mut session) = session(vec![]);
+        let error = session.lists(&[big]).unwrap_err();
         assert!(matches!(error, SessionError::TooLarge(_)));
+    }
+
+    #[test]
+    fn sealed_keys_come_in_pages_that_end() {
+        let key = |epoch, len| KeyEntry {
+            device: [5; 32],
+            epoch,
+            len,
+        };
+        let page = |keys: &[KeyEntry], more| Reply::Keys {
+            keys: keys.to_vec(),
+            more,
+        };
+        let (_fake, mut first) = session(vec![
+            says(page(&[key(1, 2), key(2, 1)], true), b"aab"),
+            says(page(&[key(3, 1)], false), b"c"),
+        ]);
+        let keys = first.keys().unwrap();
+        assert_eq!(keys, [b"aa".to_vec(), b"b".to_vec(), b"c".to_vec()]);
+        for (bad, body) in [
+            (page(&[], true), &b""[..]),
+            (page(&[key(2, 1), key(1, 1)], false), b"ab"),
+            (page(&[key(1, 2)], false), b"a"),
+            (page(&[key(1, 1)], false), b"ab"),
+        ] {
+            let (_fake, mut session) = session(vec![says(bad, body)]);
+            let error = session.keys().unwrap_err();
+            assert_eq!(error.class(), Class::Untrusted);
+        }
     }
 
     #[test]

@@ -141,6 +141,7 @@ pub(super) fn read_trust(top: &Section, layer: &mut Layer) -> Result<(), ConfigE
         "revocation",
         "revocation_age",
         "clock_skew",
+        "policies",
     ])?;
     layer.anchors = trust.paths("anchors")?;
     layer.intermediates = trust.paths("intermediates")?;
@@ -151,6 +152,7 @@ pub(super) fn read_trust(top: &Section, layer: &mut Layer) -> Result<(), ConfigE
     )?;
     layer.revocation_age = trust.duration("revocation_age")?;
     layer.clock_skew = trust.duration("clock_skew")?;
+    layer.policies = trust.texts("policies")?;
     Ok(())
 }
 

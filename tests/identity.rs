@@ -1,0 +1,299 @@
+//! Identity over time: devices that come and go, cards that are renewed and
+//! revoked, encryption keys by epoch, backups. Wrong cases first in each.
+//!
+//! A machine is a home of its own: "carol-phone" is carol's second one.
+
+mod house;
+
+use std::path::Path;
+use std::process::Command;
+
+use house::{House, Said, make_pki};
+
+const CAROL: &str = "/C=PT/O=Playground/SN=SILVA/GN=CAROL/serialNumber=BI33333333/CN=CAROL SILVA";
+
+/// Registers and logs in, with a backup in backup.txt.
+fn move_in_with_backup(house: &mut House, who: &str) {
+    let command = "smr-register --server $SERVER --server-key $KEY --token \"$TOKEN\" \
+                   --device laptop --backup backup.txt $WHO && smr-login";
+    house.sh(who, command).expect(0);
+}
+
+/// Adds a machine to the account of its person.
+fn add(house: &mut House, machine: &str, label: &str, more: &str) -> Said {
+    let command = format!(
+        "smr-register --server $SERVER --server-key $KEY --token \"$TOKEN\" \
+         --add-device {label} {more} $WHO"
+    );
+    house.sh(machine, &command)
+}
+
+fn send(house: &mut House, from: &str, to: &str, text: &str) -> String {
+    let command = format!("smr-send -s identity {to}");
+    house
+        .sh_with(from, &command, text.as_bytes())
+        .expect(0)
+        .text()
+}
+
+/// Reads the text of one message; fails the test unless it ends with `code`.
+fn read(house: &mut House, who: &str, id: &str, code: i32) -> Said {
+    house
+        .sh(who, &format!("smr-recv --receipt never -O 1 {id}"))
+        .expect(code)
+}
+
+fn pki(script: &str, dir: &Path, args: &[&str]) {
+    let done = Command::new(dir.join("ca").join(script))
+        .args(args)
+        .status();
+    assert!(done.expect("the CA's script runs").success());
+}
+
+fn pki_of_its_own() -> tempfile::TempDir {
+    let dir = tempfile::tempdir().unwrap();
+    make_pki(dir.path());
+    dir
+}
+
+fn reload(house: &mut House) {
+    house.stop();
+    house.start();
+}
+
+#[test]
+fn a_device_enters_by_its_own_card_and_nobody_elses() {
+    let mut house = House::build();
+    move_in_with_backup(&mut house, "carol");
+    house.move_in("bob");
+    let old = send(&mut house, "bob", "carol", "before the phone");
+
+    // Somebody else's card, even one of the same authority.
+    let said = house.sh(
+        "bob-phone",
+        "smr-register --server $SERVER --server-key $KEY --token \"$TOKEN\" --add-device phone carol",
+    );
+    let said = said.expect(77);
+    assert!(!said.stderr.contains("carol@"), "{said:?}");
+    assert_eq!(house.sh("bob-phone", "ls $SMR_HOME/keys").text(), "");
+    // Somebody else's backup.
+    house.sh("carol-phone", "age-keygen -o other.txt").expect(0);
+    add(&mut house, "carol-phone", "phone", "--backup other.txt").expect(77);
+    assert_eq!(house.sh("carol-phone", "ls $SMR_HOME/keys").text(), "");
+
+    add(&mut house, "carol-phone", "phone", "").expect(0);
+    house.sh("carol-phone", "smr-login").expect(0);
+    // One label twice.
+    add(&mut house, "carol-tablet", "phone", "").expect(77);
+
+    let new = send(&mut house, "bob", "carol", "to both");
+    for machine in ["carol", "carol-phone"] {
+        assert_eq!(read(&mut house, machine, &new, 0).text(), "to both");
+    }
+    // Sealed before the phone was there.
+    assert_eq!(read(&mut house, "carol-phone", &old, 65).text(), "");
+    let backup = house.path("work/carol/backup.txt");
+    let restore = format!("smr-register --restore {}", backup.display());
+    house.sh("carol-phone", &restore).expect(0);
+    assert_eq!(
+        read(&mut house, "carol-phone", &old, 0).text(),
+        "before the phone"
+    );
+
+    // The phone writes, and bob sees that it is carol.
+    let id = send(&mut house, "carol-phone", "bob", "from the phone");
+    assert_eq!(read(&mut house, "bob", &id, 0).text(), "from the phone");
+}
+
+#[test]
+fn a_removed_device_is_out_and_what_it_signed_stays() {
+    let mut house = House::build();
+    move_in_with_backup(&mut house, "carol");
+    house.move_in("bob");
+    add(&mut house, "carol-phone", "phone", "").expect(0);
+    house.sh("carol-phone", "smr-login").expect(0);
+    let signed = send(&mut house, "carol-phone", "bob", "signed by the phone");
+
+    house
+        .sh("carol", "smr-register --revoke nothing")
+        .expect(66);
+    // Itself: it would leave a record signed by nobody.
+    house.sh("carol", "smr-register --revoke laptop").expect(64);
+    // By somebody else's card.
+    house
+        .sh(
+            "carol",
+            "smr-register --revoke phone --token file:$PKI/mallory.pem",
+        )
+        .expect(77);
+    house.sh("carol", "smr-register --revoke phone").expect(0);
+
+    house.sh("carol-phone", "smr-ls").expect(77);
+    house.sh("carol-phone", "smr-login").expect(77);
+    house
+        .sh("carol-phone", "smr-send bob < /dev/null")
+        .expect(77);
+    let after = send(&mut house, "bob", "carol", "not for the phone");
+    assert_eq!(
+        read(&mut house, "carol", &after, 0).text(),
+        "not for the phone"
+    );
+    assert_eq!(
+        read(&mut house, "bob", &signed, 0).text(),
+        "signed by the phone"
+    );
+    // Its fingerprint never comes back; its label may, with a new certificate.
+    add(&mut house, "carol-tablet", "phone", "").expect(0);
+}
+
+#[test]
+fn a_card_removes_a_device_from_any_machine() {
+    let mut house = House::build();
+    house.move_in("carol");
+    let revoke = "smr-register --server $SERVER --server-key $KEY --token \"$TOKEN\" --revoke ";
+    house
+        .sh("bob", &format!("{revoke} laptop carol"))
+        .expect(77);
+    let label = house
+        .sh("carol-kiosk", &format!("{revoke} nothing carol"))
+        .expect(66)
+        .stderr;
+    let label = label
+        .rsplit('"')
+        .nth(1)
+        .expect("the hint names the label")
+        .to_owned();
+    house
+        .sh("carol-kiosk", &format!("{revoke} '{label}' carol"))
+        .expect(0);
+    house.sh("carol", "smr-login").expect(77);
+    // The card alone brings its person back, on any machine.
+    add(&mut house, "carol-kiosk", "kiosk", "").expect(0);
+    house.sh("carol-kiosk", "smr-login").expect(0);
+}
+
+#[test]
+fn a_new_card_of_the_same_person_takes_over_and_no_other() {
+    let own = pki_of_its_own();
+    let mut house = House::with_pki(own.path(), "");
+    move_in_with_backup(&mut house, "carol");
+    house.move_in("bob");
+    let old = send(&mut house, "bob", "carol", "to the old card");
+    let signed = send(&mut house, "carol", "bob", "by the old card");
+    add(&mut house, "carol-phone", "phone", "").expect(0);
+
+    // Another person of the same common name.
+    let namesake = CAROL.replace("BI33333333", "BI99999999");
+    pki("issue", own.path(), &["namesake", &namesake, "30"]);
+    let renew = "smr-register --renew --token file:$PKI/";
+    house
+        .sh("carol", &format!("{renew}namesake.pem"))
+        .expect(77);
+    house.sh("carol", &format!("{renew}mallory.pem")).expect(77);
+    house.sh("carol", "smr-login").expect(0);
+
+    // The old card is lost and revoked, the new one is the same person's.
+    pki("issue", own.path(), &["carol2", CAROL, "30"]);
+    pki("revoke", own.path(), &["carol"]);
+    reload(&mut house);
+    house.sh("carol", "smr-login").expect(77);
+    house.sh("carol", &format!("{renew}carol.pem")).expect(77);
+    let said = house.sh("carol", &format!("{renew}carol2.pem")).expect(0);
+    assert!(said.stderr.contains("\"phone\" left"), "{said:?}");
+    assert_eq!(read(&mut house, "carol", &old, 0).text(), "to the old card");
+
+    // Bob, who had pinned the old card, writes and reads without an alarm.
+    let new = send(&mut house, "bob", "carol", "to the new card");
+    assert_eq!(read(&mut house, "carol", &new, 0).text(), "to the new card");
+    let said = read(&mut house, "bob", &signed, 0);
+    assert_eq!(said.text(), "by the old card");
+    let again = send(&mut house, "carol", "bob", "by the new card");
+    assert_eq!(read(&mut house, "bob", &again, 0).text(), "by the new card");
+}
+
+#[test]
+fn old_mail_stays_readable_over_sixty_epochs() {
+    let mut house = House::build();
+    move_in_with_backup(&mut house, "carol");
+    house.move_in("bob");
+    let mut mail = Vec::new();
+    for epoch in 1..=60 {
+        // A key that was published a moment ago is the one to seal to.
+        if epoch > 1 {
+            house.sh("carol", "smr-login --new-key").expect(0);
+        }
+        if epoch % 10 == 1 || epoch == 60 {
+            let text = format!("epoch {epoch}");
+            mail.push((send(&mut house, "bob", "carol", &text), text));
+        }
+    }
+    for (id, text) in &mail {
+        assert_eq!(read(&mut house, "carol", id, 0).text(), *text);
+    }
+    // A new device has them all from the backup, and later ones too.
+    add(
+        &mut house,
+        "carol-phone",
+        "phone",
+        "--backup $PWD/../carol/backup.txt",
+    )
+    .expect(0);
+    house
+        .sh(
+            "carol-phone",
+            "smr-register --restore $PWD/../carol/backup.txt",
+        )
+        .expect(0);
+    for (id, text) in &mail {
+        assert_eq!(read(&mut house, "carol-phone", id, 0).text(), *text);
+    }
+}
+
+#[test]
+fn epochs_end_by_themselves() {
+    let mut house = House::build();
+    move_in_with_backup(&mut house, "carol");
+    house.move_in("bob");
+    let recipient = "cat $SMR_HOME/state/known/accounts/repo.example/carol.p7s | sha256sum";
+    send(&mut house, "bob", "carol", "first");
+    let before = house.sh("bob", recipient).expect(0).text();
+    house.sh("carol", "smr-login").expect(0);
+    send(&mut house, "bob", "carol", "second");
+    assert_eq!(
+        house.sh("bob", recipient).text(),
+        before,
+        "the epoch is not over"
+    );
+    house
+        .sh(
+            "carol",
+            "printf '[keys]\\nepoch = \"1s\"\\n' >> $SMR_HOME/client.toml; sleep 1.1; smr-login",
+        )
+        .expect(0);
+    let id = send(&mut house, "bob", "carol", "third");
+    assert_ne!(house.sh("bob", recipient).text(), before);
+    assert_eq!(read(&mut house, "carol", &id, 0).text(), "third");
+}
+
+#[test]
+fn revoked_later_differs_from_revoked_before() {
+    let own = pki_of_its_own();
+    let mut house = House::with_pki(own.path(), "");
+    for who in ["alice", "carol"] {
+        house.move_in(who);
+    }
+    let before = send(&mut house, "carol", "alice", "before");
+    std::thread::sleep(std::time::Duration::from_millis(1100));
+    pki("revoke", own.path(), &["carol"]);
+    reload(&mut house);
+
+    // Nothing goes to her and nothing comes from her any more.
+    house.sh("carol", "smr-login").expect(77);
+    house.sh("alice", "smr-send carol < /dev/null").expect(77);
+    // What she signed before counts, and the reader is told.
+    let said = house
+        .sh("alice", &format!("smr-recv -v --receipt never {before}"))
+        .expect(0);
+    assert!(said.stderr.contains("revoked later"), "{said:?}");
+    assert!(said.text().ends_with("before"), "{said:?}");
+}
