@@ -313,6 +313,7 @@ fn collect(user: &mut User, message: &Message) -> Result<(Bundle, Vec<Failure>),
         anchors,
         intermediates: trust.intermediates.clone(),
         crls: trust.crls.clone(),
+        ocsp: trust.ocsp.clone(),
     };
     Ok((bundle, left_out))
 }

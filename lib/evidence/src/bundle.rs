@@ -20,7 +20,7 @@ use crate::lines::LineError;
 use crate::postmark::PostmarkError;
 use crate::reading::ReadingError;
 use crate::receipt::ReceiptError;
-use crate::trust::{Certificate, CmsError, Crl, MaterialError};
+use crate::trust::{Certificate, CmsError, Crl, MaterialError, Ocsp};
 
 /// Holds everything of a bundle but the message itself.
 #[derive(Clone, Debug)]
@@ -29,7 +29,8 @@ pub struct Bundle {
     pub id: MessageId,
     /// Who sent it, with repository.
     pub sender: Address,
-    /// When the bundle was made, unix seconds: its lists are of that time.
+    /// When the bundle was made, unix seconds: its lists are of that time, or
+    /// of before.
     pub time: i64,
     /// The sender's CMS SignedData, DER, without the content.
     pub signature: Vec<u8>,
@@ -45,8 +46,10 @@ pub struct Bundle {
     pub anchors: Vec<Certificate>,
     /// Certificates of other authorities.
     pub intermediates: Vec<Certificate>,
-    /// Revocation lists.
+    /// Revocation lists, of about the time of signing.
     pub crls: Vec<Crl>,
+    /// OCSP answers, of about the time of signing.
+    pub ocsp: Vec<Ocsp>,
 }
 
 /// Holds one receipt.

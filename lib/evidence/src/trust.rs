@@ -52,6 +52,9 @@ pub enum MaterialError {
     /// Its revocation lists cannot be read.
     #[error(transparent)]
     Crl(#[from] CrlError),
+    /// It is no OCSP answer.
+    #[error(transparent)]
+    Ocsp(#[from] OcspError),
 }
 
 impl TrustError {
@@ -138,6 +141,8 @@ pub trait Material {
     fn add_intermediates(&mut self, bytes: &[u8]) -> Result<(), MaterialError>;
     /// Adds revocation lists.
     fn add_crls(&mut self, bytes: &[u8]) -> Result<(), MaterialError>;
+    /// Adds one OCSP answer, DER.
+    fn add_ocsp(&mut self, bytes: &[u8]) -> Result<(), MaterialError>;
 }
 
 impl Material for TrustStore {
@@ -169,6 +174,11 @@ impl Material for TrustStore {
 
     fn add_crls(&mut self, bytes: &[u8]) -> Result<(), MaterialError> {
         self.crls.extend(smr_pki::crl::parse_bundle(bytes)?);
+        Ok(())
+    }
+
+    fn add_ocsp(&mut self, bytes: &[u8]) -> Result<(), MaterialError> {
+        self.ocsp.push(Ocsp::from_der(bytes)?);
         Ok(())
     }
 }
@@ -322,7 +332,8 @@ mod tests {
             assert_eq!(error.class(), Class::Config);
             assert!(store.add_intermediates(bytes).is_err());
             assert!(store.add_crls(bytes).is_err());
+            assert!(store.add_ocsp(bytes).is_err());
         }
-        assert!(store.realms.is_empty() && store.crls.is_empty());
+        assert!(store.realms.is_empty() && store.crls.is_empty() && store.ocsp.is_empty());
     }
 }

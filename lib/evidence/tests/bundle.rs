@@ -13,8 +13,8 @@ use smr_evidence::note;
 use smr_evidence::postmark::{self, Kind, Postmark};
 use smr_evidence::reading::Grade;
 use smr_evidence::receipt::ReceiptError;
-use smr_evidence::trust::{Crl, SignedData, SoftKey};
-use smr_name::{Address, Fingerprint, Head, MessageId};
+use smr_evidence::trust::{Crl, Ocsp, SignedData, SoftKey};
+use smr_name::{Address, Class, Fingerprint, Head, MessageId};
 use smr_pki::cms::{ContentType, SignRequest};
 use smr_pki::ess::Receipt;
 use smr_seal::{Identity, Stanza};
@@ -93,6 +93,7 @@ fn scene() -> Scene {
         anchors: pki.certificates("root"),
         intermediates: pki.certificates("sub"),
         crls: crls(&pki),
+        ocsp: Vec::new(),
     };
     let original = opened.signed;
     Scene {
@@ -207,11 +208,18 @@ impl Scene {
     }
 
     fn ours(&self, zip: &[u8]) -> Result<Report, BundleError> {
+        self.ours_in(zip, 0)
+    }
+
+    /// Verifies so many days from now.
+    fn ours_in(&self, zip: &[u8], days: i64) -> Result<Report, BundleError> {
         // Anchors alone: the rest comes with the bundle.
         let mut store = self.pki.store();
         store.intermediates.clear();
         store.crls.clear();
-        bundle::verify(Cursor::new(zip), &store, &rules())
+        let mut rules = rules();
+        rules.now += days * 86_400;
+        bundle::verify(Cursor::new(zip), &store, &rules)
     }
 
     /// Unpacks the zip and runs its script; returns whether it is content, and
@@ -579,6 +587,7 @@ fn postmarks_must_fit() {
 #[test]
 fn revoked_cards_are_seen_where_lists_are_there() {
     let mut scene = scene();
+    scene.bundle.postmarks.clear();
     scene.pki.revoke("RUI");
     scene.bundle.crls = crls(&scene.pki);
     scene.bad(true, "certificate revoked");
@@ -614,12 +623,126 @@ fn a_bundles_own_anchors_prove_nothing() {
 }
 
 #[test]
-fn time_is_the_readers_choice() {
-    let scene = scene();
+fn what_has_a_postmark_outlives_every_certificate() {
+    let mut scene = scene();
+    for whole in [true, false] {
+        let report = scene.ours_in(&scene.zip(whole), 5000).unwrap();
+        assert_eq!(report.receipts.len(), 1);
+        assert!(report.sender.revocation_checked);
+        assert_eq!(report.sender.revoked_later, None);
+    }
+    // Where nothing proves when it was signed, it counts as of the verdict.
+    let receipt_mark = scene.bundle.postmarks.pop();
+    let error = scene.ours_in(&scene.zip(true), 5000).unwrap_err();
+    assert!(matches!(error, BundleError::Receipt { .. }), "{error}");
+    assert!(scene.ours(&scene.zip(true)).is_ok());
+    scene.bundle.postmarks = receipt_mark.into_iter().collect();
+    let error = scene.ours_in(&scene.zip(true), 5000).unwrap_err();
+    assert!(matches!(error, BundleError::Sender(_)), "{error}");
+}
+
+#[test]
+fn lists_of_after_the_end_prove_nothing() {
+    let mut scene = scene();
+    scene.pki.list_in(4900);
+    scene.bundle.crls = crls(&scene.pki);
+    let error = scene.ours_in(&scene.zip(true), 4901).unwrap_err();
+    assert!(matches!(error, BundleError::Account(_)), "{error}");
+}
+
+#[test]
+fn what_was_revoked_after_its_deposit_is_good() {
+    let mut scene = scene();
+    let before = now() - 100;
+    let record = pki::first_record_at(&rui(), &[&scene.rui_laptop], before);
+    scene.bundle.accounts[1].1 = record;
+    let der = scene.bundle.receipts[0].der.clone();
+    scene.bundle.postmarks[1] = mark(Kind::Receipt, "ana", "rui", &der, before);
+    scene.pki.revoke("RUI");
+    scene.bundle.crls = crls(&scene.pki);
     let zip = scene.zip(true);
-    let mut late = rules();
-    late.now += 901 * 86_400;
-    assert!(bundle::verify(Cursor::new(&zip), &scene.pki.store(), &late).is_err());
+    let receipt = &scene.ours(&zip).unwrap().receipts[0];
+    assert!(receipt.by.revoked_later.is_some_and(|t| t > before));
+    assert!(receipt.by.line().contains("revoked later"));
+    // openssl knows one time only, and the script says who decides.
+    let (content, said) = scene.theirs(&zip);
+    assert!(
+        !content && said.contains("smr-receipt --verify says so"),
+        "{said}"
+    );
+    // Deposited when it was revoked already, or nobody knows when.
+    scene.bundle.postmarks[1] = mark(Kind::Receipt, "ana", "rui", &der, now() + 60);
+    let error = scene.bad(true, "certificate revoked");
+    assert!(matches!(error, BundleError::Receipt { .. }), "{error}");
+    scene.bundle.postmarks.pop();
+    let error = scene.bad(true, "certificate revoked");
+    assert!(matches!(error, BundleError::Receipt { .. }), "{error}");
+}
+
+#[test]
+fn answers_do_where_there_are_no_lists() {
+    let mut scene = scene();
+    let answers = |scene: &Scene| -> Vec<Ocsp> {
+        let of = |name| Ocsp::from_der(&scene.pki.answer(name)).unwrap();
+        ["ANA", "RUI", "EVA"].map(of).into()
+    };
+    // The root has a list, the authority of cards only answers.
+    scene.bundle.crls.truncate(1);
+    assert!(scene.ours(&scene.zip(true)).is_err());
+    scene.bundle.ocsp = answers(&scene);
+    for whole in [true, false] {
+        let zip = scene.zip(whole);
+        assert!(scene.ours(&zip).unwrap().sender.revocation_checked);
+        scene.ours_in(&zip, 5000).unwrap();
+        let (content, said) = scene.theirs(&zip);
+        assert!(
+            content && said.contains("has only an OCSP answer"),
+            "{said}"
+        );
+        assert!(said.contains("NOT checked"), "{said}");
+    }
+    let (read, _) = bundle::read(Cursor::new(scene.zip(true))).unwrap();
+    let ders = |all: &[Ocsp]| all.iter().map(|o| o.der.clone()).collect::<Vec<_>>();
+    assert_eq!(ders(&read.ocsp), ders(&scene.bundle.ocsp));
+    // No list at all is said too.
+    let root = std::mem::take(&mut scene.bundle.crls);
+    let (content, said) = scene.theirs(&scene.zip(true));
+    assert!(content && said.contains("only OCSP answers"), "{said}");
+    scene.bundle.crls = root;
+    // An answer that says no counts as a list that does.
+    scene.pki.revoke("RUI");
+    scene.bundle.ocsp = answers(&scene);
+    scene.bundle.postmarks.clear();
+    let error = scene.ours(&scene.zip(true)).unwrap_err();
+    assert_eq!(error.class(), Class::Forged, "{error}");
+    assert!(error.to_string().contains("revoked"), "{error}");
+}
+
+#[test]
+fn damaged_answers_are_refused() {
+    let mut scene = scene();
+    scene.bundle.ocsp = vec![Ocsp::from_der(&scene.pki.answer("ANA")).unwrap()];
+    let zip = scene.zip(true);
+    let change = |file: &str, bytes: &[u8]| {
+        repack(&zip, |name, old| {
+            Some(if name == file { bytes.to_vec() } else { old })
+        })
+    };
+    let error = scene
+        .ours(&change("chain/ocsp/1.der", b"no answer"))
+        .unwrap_err();
+    assert!(matches!(error, BundleError::Material(_)), "{error}");
+    let long = vec![0x30; (64 << 10) + 1];
+    let error = scene.ours(&change("chain/ocsp/1.der", &long)).unwrap_err();
+    assert!(matches!(error, BundleError::Stray(_)), "{error}");
+}
+
+#[test]
+fn time_is_the_readers_choice() {
+    let mut scene = scene();
+    scene.bundle.postmarks.clear();
+    let zip = scene.zip(true);
+    assert!(scene.ours_in(&zip, 901).is_err());
     let dir = tempfile::TempDir::new().unwrap();
     zip::ZipArchive::new(Cursor::new(&zip))
         .unwrap()
@@ -633,6 +756,6 @@ fn time_is_the_readers_choice() {
             .current_dir(dir.path());
         command.output().unwrap().status.code()
     };
-    assert_eq!(run(late.now), Some(65));
+    assert_eq!(run(now() + 901 * 86_400), Some(65));
     assert_eq!(run(now()), Some(0));
 }

@@ -13,6 +13,7 @@ use zip::{CompressionMethod, DateTime, ZipArchive, ZipWriter};
 use super::{Bundle, BundleError, Given};
 use crate::lines::{self, Lines, time_text};
 use crate::note;
+use crate::trust::ocsp::MAX_ANSWER;
 use crate::trust::{Material, TrustStore};
 
 pub(super) const MESSAGE: &str = "message.eml";
@@ -119,6 +120,12 @@ fn files(bundle: &Bundle, whole: bool) -> Result<Vec<(String, Vec<u8>)>, BundleE
         let name = format!("receipts/{}-{}.p7s", receipt.by, number + 1);
         files.push((name, receipt.der.clone()));
     }
+    for (number, answer) in bundle.ocsp.iter().enumerate() {
+        files.push((
+            format!("chain/ocsp/{}.der", number + 1),
+            answer.der.to_vec(),
+        ));
+    }
     for (number, postmark) in bundle.postmarks.iter().enumerate() {
         files.push((
             format!("postmarks/{}.txt", number + 1),
@@ -189,6 +196,7 @@ pub fn read<R: Read + Seek>(zip: R) -> Result<(Bundle, bool), BundleError> {
     bundle.anchors = store.realms.into_iter().flat_map(|r| r.anchors).collect();
     bundle.intermediates = store.intermediates;
     bundle.crls = store.crls;
+    bundle.ocsp = store.ocsp;
     if whole != names.iter().any(|n| n == MESSAGE) {
         return Err(BundleError::Absent(MESSAGE));
     }
@@ -212,6 +220,7 @@ fn index<R: Read + Seek>(zip: &mut ZipArchive<R>) -> Result<(Bundle, bool), Bund
         anchors: Vec::new(),
         intermediates: Vec::new(),
         crls: Vec::new(),
+        ocsp: Vec::new(),
     };
     let whole = lines.parsed("content", |v| match v {
         "whole" => Some(true),
@@ -257,6 +266,9 @@ fn take<R: Read + Seek>(
                 lines::number(number).ok_or_else(stray)?;
                 let bytes = contents(zip, name, note::MAX_NOTE as u64)?;
                 bundle.postmarks.push(text(name, bytes)?);
+            } else if let Some(number) = plain("chain/ocsp/", ".der") {
+                lines::number(number).ok_or_else(stray)?;
+                store.add_ocsp(&contents(zip, name, MAX_ANSWER as u64)?)?;
             } else {
                 return Err(stray());
             }

@@ -52,7 +52,8 @@ pub struct Received {
     pub deposited: Option<i64>,
 }
 
-/// Verifies a bundle by the reader's anchors, as of `rules.now`.
+/// Verifies a bundle by the reader's anchors and what is known at `rules.now`:
+/// whatever has a postmark is judged as of its deposit.
 ///
 /// The bundle's other certificates and its lists are used: they are signed.
 /// An error is the first thing that is not good; a receipt that is not there
@@ -68,6 +69,7 @@ pub fn verify<R: Read + Seek>(
         .intermediates
         .extend(bundle.intermediates.iter().cloned());
     store.crls.extend(bundle.crls.iter().cloned());
+    store.ocsp.extend(bundle.ocsp.iter().cloned());
     let original = match whole {
         true => check_message(&mut zip, &bundle)?,
         false => check_redacted(&bundle)?,

@@ -156,6 +156,20 @@ impl Pki {
         self.list();
     }
 
+    /// Lets the authority of cards answer for one of them (OCSP), for a month.
+    pub(crate) fn answer(&self, name: &str) -> Vec<u8> {
+        let index = std::fs::read_to_string(self.path("sub.index")).unwrap();
+        let serial = self.openssl(&format!("x509 -in {name}.pem -noout -serial"));
+        if !index.contains(serial.trim().trim_start_matches("serial=")) {
+            self.openssl(&format!("ca -config sub.cnf -valid {name}.pem"));
+        }
+        self.openssl(&format!(
+            "ocsp -index sub.index -CA sub.pem -rsigner sub.pem -rkey sub.key -issuer sub.pem \
+             -cert {name}.pem -ndays 30 -noverify -respout {name}.ocsp"
+        ));
+        std::fs::read(self.path(&format!("{name}.ocsp"))).unwrap()
+    }
+
     pub(crate) fn certificates(&self, name: &str) -> Vec<Certificate> {
         let pem = std::fs::read(self.path(&format!("{name}.pem"))).unwrap();
         Certificate::pem_or_der_bundle(&pem).unwrap()
