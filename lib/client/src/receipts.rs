@@ -172,7 +172,9 @@ pub fn standing(
         };
         for entry in mine {
             if !standing.is_good() {
-                let checked = received(user, &original.opened, entry).map(|(_, verified)| verified);
+                let deposited = Some(entry.name.time);
+                let checked = received(user, &original.opened, entry, deposited);
+                let checked = checked.map(|(_, verified)| verified);
                 standing.time = Some(entry.name.time);
                 standing.receipt = Some(checked);
             }
@@ -212,11 +214,13 @@ fn sealed(user: &mut User, entry: &Entry) -> Result<Vec<u8>, Failure> {
 }
 
 /// Fetches one receipt and verifies it against the original: its DER, and who
-/// signed it.
+/// signed it, judged as of its deposit, or as of now where nothing is to prove
+/// that to others.
 fn received(
     user: &mut User,
     original: &Opened,
     entry: &Entry,
+    deposited: Option<i64>,
 ) -> Result<(Vec<u8>, Verified), Failure> {
     let name = &entry.name;
     let sealed = sealed(user, entry)?;
@@ -227,7 +231,7 @@ fn received(
         account: &account,
         store: user.trust(),
         rules: &rules,
-        deposited: Some(name.time),
+        deposited,
     };
     let verified = receipt::check(&original.signed, original.headers.receipt, &der, &grounds)?;
     Ok((der, verified))
@@ -281,7 +285,9 @@ fn collect(user: &mut User, message: &Message) -> Result<(Bundle, Vec<Failure>),
         // Nobody else was asked for one; what smrd puts here beside them is
         // no evidence.
         if entry.name.id == id && people.contains(&entry.name.sender) {
-            match received(user, &message.opened, &entry) {
+            // The bundle has no postmark of it: whoever verifies that will
+            // judge it as of the day of the bundle.
+            match received(user, &message.opened, &entry, None) {
                 Ok((der, _)) => receipts.push(Given {
                     by: user.full(&entry.name.sender),
                     der,
