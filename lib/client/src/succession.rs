@@ -20,7 +20,7 @@ pub(crate) fn reopen(record: &[u8], store: &TrustStore, rules: &Rules) -> Option
         max_age: None,
         ..rules.clone()
     };
-    account::open(record, store, &rules).ok()
+    account::open_then(record, store, &rules).ok()
 }
 
 /// Verifies that `new`, of a higher number, may come after what is known;

@@ -125,7 +125,7 @@ pub(super) fn publish<'a>(
         return Err(Refusal::new(Class::Usage, "a record is missing"));
     };
     let grounds = house.grounds();
-    let account = judge::open(house, &grounds, &record, now)?;
+    let account = judge::open_new(house, &grounds, &record, now)?;
     if judge::is_ours(house, &account).as_ref() != Some(&visit.who) {
         return Err(Refusal::new(
             Class::Denied,

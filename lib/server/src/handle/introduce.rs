@@ -60,6 +60,7 @@ fn login(
         return Err(judge::stranger());
     }
     let account = judge::open(house, &judged.0, &record, now)?;
+    judge::check_device(&account, &device)?;
     Ok(welcome(house, name, &account, device, judged, now))
 }
 
@@ -71,7 +72,7 @@ fn enrol(
     now: i64,
 ) -> Result<(Visit, Answer<'static>), Refusal> {
     let grounds = house.grounds();
-    let account = judge::open(house, &grounds, record, now)?;
+    let account = judge::open_new(house, &grounds, record, now)?;
     let name = judge::is_ours(house, &account).ok_or_else(|| {
         let text = format!(
             "this is repository \"{}\", the record is for another",

@@ -48,7 +48,7 @@ pub(super) fn open_stored(house: &House, record: &[u8]) -> Result<Account, Refus
                 max_age: None,
                 ..grounds.rules(then)
             };
-            account::open(record, &grounds.trust, &rules)
+            account::open_then(record, &grounds.trust, &rules)
         })
         .map_err(|error| {
             let line = house.log.line(Level::Warn, "stored-record");
@@ -60,19 +60,51 @@ pub(super) fn open_stored(house: &House, record: &[u8]) -> Result<Account, Refus
         })
 }
 
-/// Opens a record under today's grounds.
+/// Opens a record on file under today's grounds: some of its devices may be
+/// stale ([`check_device`]).
 pub(super) fn open(
     house: &House,
     grounds: &Grounds,
     record: &[u8],
     now: i64,
 ) -> Result<Account, Refusal> {
-    account::open(record, &grounds.trust, &grounds.rules(now)).map_err(|error| {
-        if let Some(subject) = lacking(&error) {
-            queue(house, grounds, record, subject);
-        }
-        refusal(&error)
-    })
+    account::open(record, &grounds.trust, &grounds.rules(now))
+        .map_err(|error| unbelieved(house, grounds, record, &error))
+}
+
+/// Opens a record that is to be filed: its signer too must hold today.
+pub(super) fn open_new(
+    house: &House,
+    grounds: &Grounds,
+    record: &[u8],
+    now: i64,
+) -> Result<Account, Refusal> {
+    account::open_new(record, &grounds.trust, &grounds.rules(now))
+        .map_err(|error| unbelieved(house, grounds, record, &error))
+}
+
+fn unbelieved(house: &House, grounds: &Grounds, record: &[u8], error: &AccountError) -> Refusal {
+    if let Some(subject) = lacking(error) {
+        queue(house, grounds, record, subject);
+    }
+    refusal(error)
+}
+
+/// Refuses a device that may not act now; whoever asks has proved that he
+/// holds its key.
+pub(super) fn check_device(account: &Account, device: &Fingerprint) -> Result<(), Refusal> {
+    if account.device(device).is_some() {
+        return Ok(());
+    }
+    let mut stale = account.stale.iter();
+    let stale = stale.find(|s| s.device.fingerprint == *device);
+    Err(stale.map_or_else(stranger, |stale| {
+        let text = format!(
+            "the device \"{}\" may no longer act for \"{}\": {}",
+            stale.device.label, account.address, stale.lapse
+        );
+        Refusal::new(Class::Denied, text).hint("smr-register --renew")
+    }))
 }
 
 /// Judges a session again where the record or the grounds have changed since
@@ -85,7 +117,7 @@ pub(crate) fn rejudge(house: &House, visit: &mut Visit, now: i64) -> Result<(), 
     let record = house.store.record(&visit.who).map_err(|e| house.disk(e))?;
     let record = record.ok_or_else(stranger)?;
     let account = open(house, &grounds, &record, now)?;
-    account.device(&visit.device).ok_or_else(stranger)?;
+    check_device(&account, &visit.device)?;
     visit.judged = (grounds, change);
     Ok(())
 }
