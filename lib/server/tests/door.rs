@@ -12,6 +12,7 @@ use smr_channel::frame::{ASK_SESSION, MAGIC};
 use smr_channel::handshake::{Initiator, Introduction, Suite};
 use smr_channel::reply::Reply;
 use smr_channel::request::Request;
+use smr_evidence::account::{self, Draft};
 use smr_name::Class;
 use town::Town;
 use town::client::{Client, connect, id, name, offer, read_frame, refused, write_frame};
@@ -260,6 +261,35 @@ fn a_device_removed_while_it_speaks_is_not_heard() {
         panic!("nothing was looked for");
     };
     assert!(matches.is_empty());
+}
+
+#[test]
+fn devices_of_a_revoked_card_stay_out_and_others_come_in() {
+    let town = Town::new();
+    let laptop = person(&town.ca.card("ana"), "ana");
+    let mut at_laptop = laptop.enrol(&town);
+    // Her second card, which is then revoked.
+    let phone = laptop.with_device(&town.ca, &town.ca.card("ana"), "phone");
+    let mut at_phone = phone.enrol(&town);
+    town.ca.revoke("ana");
+    town.server().reload(&town.config()).unwrap();
+    assert_eq!(refused(&at_phone.ask(&Request::Ping)), Class::Denied);
+    assert_eq!(refused(&phone.try_login(&town).1), Class::Denied);
+    assert_eq!(refused(&phone.try_enrol(&town).1), Class::Denied);
+    assert_eq!(at_laptop.ask(&Request::Ping), Reply::Done);
+    laptop.login(&town);
+    // Whoever has the phone cannot have a record filed, even one that says it
+    // was signed before.
+    let then = town.ca.open(&phone.record);
+    let dated_back = account::build(&Draft::after(&then), &phone.device, then.time).unwrap();
+    assert_eq!(
+        refused(&publish(&mut at_laptop, &dated_back)),
+        Class::Denied
+    );
+    let mut draft = Draft::after(&then);
+    draft.remove(&print_of(&phone.device), town::now()).unwrap();
+    let without = account::build(&draft, &laptop.device, town::now()).unwrap();
+    assert_eq!(publish(&mut at_laptop, &without), Reply::Done);
 }
 
 #[test]
