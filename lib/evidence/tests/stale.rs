@@ -89,6 +89,34 @@ fn a_record_of_expired_devices_is_read_as_of_its_day() {
 }
 
 #[test]
+fn a_record_binds_when_its_revocation_is_forgotten() {
+    let pki = Pki::new();
+    let (laptop, _) = two_cards(&pki);
+    let card = pki.card_as("SHORT", RUI, "person", 2);
+    let by_device = first_record(&rui(), &laptop);
+    let known = open(&by_device, &pki);
+    let by_card = next(&known, &card, |_| {});
+    // Both cards end after two days; the only lists were made the day after.
+    pki.list_in(3);
+    let store = pki.store();
+    let late = in_days(4);
+    for record in [&by_device, &by_card] {
+        let account = open_then(record, &store, &late).unwrap();
+        assert_eq!(account.stale[0].lapse, Lapse::Expired);
+        assert!(open_new(record, &store, &late).is_err());
+    }
+    // Of one that has not expired nothing is forgotten, and it is asked for.
+    let long = first_record(
+        &rui(),
+        &device(&pki.card("LONG", "BI1", "person"), &rui(), "pad"),
+    );
+    let mut none = store.clone();
+    none.crls.clear();
+    let error = open_then(&long, &none, &rules()).unwrap_err();
+    assert_eq!(error.class(), Class::Busy, "{error}");
+}
+
+#[test]
 fn a_renewed_card_takes_the_place_of_the_old() {
     let pki = Pki::new();
     let (laptop, phone) = two_cards(&pki);

@@ -13,8 +13,8 @@ use super::text::{Listed, Record};
 use super::{Account, AccountError, Device, SignedBy, Stale, keys};
 use crate::device::{DeviceError, ProxyError, claimed_label, verify_among};
 use crate::trust::{
-    Certificate, PathError, Person, Rules, SignedData, TrustError, TrustStore, as_of, check_card,
-    path_class,
+    Certificate, PathError, Person, Revocation, Rules, SignedData, TrustError, TrustStore, as_of,
+    check_card, path_class,
 };
 
 /// Says why a device that is listed may not act now.
@@ -96,7 +96,6 @@ pub(super) fn judge(
         certificates: signed.certificates(),
         store,
         rules,
-        then: as_of(rules, text.time),
         believed: RefCell::default(),
         one: None,
         devices: Vec::new(),
@@ -140,8 +139,6 @@ struct Judge<'a> {
     certificates: &'a [Certificate],
     store: &'a TrustStore,
     rules: &'a Rules,
-    /// The rules as of the time the record was signed.
-    then: Rules,
     // Cards believed already: all devices of a record usually have one card.
     believed: RefCell<Vec<(Certificate, Person)>>,
     one: Option<Person>,
@@ -211,8 +208,13 @@ impl Judge<'_> {
         }
         let (person, lapsed) = match self.card(signer) {
             Ok(person) => (person, None),
-            Err(error) if Lapse::of_card(&error).is_none() => return Err(error.into()),
-            Err(error) => (self.card_by(signer, &self.then)?, Some(error.into())),
+            Err(error) => match Lapse::of_card(&error) {
+                Some(lapse) => {
+                    let person = self.card_by(signer, &self.then(lapse))?;
+                    (person, Some(error.into()))
+                }
+                None => return Err(error.into()),
+            },
         };
         self.agree(person)?;
         Ok((SignedBy::Card, lapsed))
@@ -222,17 +224,31 @@ impl Judge<'_> {
         if let Some(known) = self.devices.iter().find(|d| d.certificate == *signer) {
             return Ok((SignedBy::Device(known.fingerprint), None));
         }
-        let mut stale = self.stale.iter().map(|s| &s.device);
-        let known = stale.find(|d| d.certificate == *signer);
-        let known = known.ok_or(AccountError::Stranger)?;
-        let by = SignedBy::Device(known.fingerprint);
-        let judged = |rules| {
+        let mut stale = self.stale.iter();
+        let known = stale.find(|s| s.device.certificate == *signer);
+        let Stale { device, lapse } = known.ok_or(AccountError::Stranger)?;
+        let by = SignedBy::Device(device.fingerprint);
+        let judged = |rules: &Rules| {
             self.owner(signer, rules, &mut |card| self.card_by(card, rules))
-                .map_err(|source| self.wrong(&known.label, source))
+                .map_err(|source| self.wrong(&device.label, source))
         };
-        let (person, lapsed) = (judged(&self.then)?, judged(self.rules).err());
+        let (person, lapsed) = (judged(&self.then(*lapse))?, judged(self.rules).err());
         self.agree(person)?;
         Ok((by, lapsed))
+    }
+
+    /// Returns the rules as of the time of the record, for a signer who would
+    /// not hold now: authorities forget what has expired, so that nothing may
+    /// be left to tell whether it was revoked before.
+    fn then(&self, lapse: Lapse) -> Rules {
+        let revocation = match (lapse, self.rules.revocation) {
+            (Lapse::Expired, Revocation::Require) => Revocation::Prefer,
+            (_, own) => own,
+        };
+        Rules {
+            revocation,
+            ..as_of(self.rules, self.record.time)
+        }
     }
 
     /// Returns whose device it is, its card being judged by `check`.
