@@ -448,12 +448,10 @@ mod tests {
             head: Head::from_bytes([byte; 32]),
         };
         let see = |m: &Mark| known.see_mark(&rui(), &repo(), Folder::Inbox, m);
-        assert_eq!(see(&mark(2, 1)).unwrap(), Sighting::First);
-        assert_eq!(see(&mark(3, 2)).unwrap(), Sighting::Newer);
-        assert!(matches!(
-            see(&mark(2, 1)),
-            Err(KnownError::RolledBack { .. })
-        ));
+        see(&mark(2, 1)).unwrap();
+        see(&mark(3, 2)).unwrap();
+        // Another tool was slower; `due` is what finds a rollback.
+        see(&mark(2, 1)).unwrap();
         assert!(matches!(see(&mark(3, 1)), Err(KnownError::Forked { .. })));
         let kept = known.mark(&rui(), &repo(), Folder::Inbox).unwrap();
         assert_eq!(kept, Some(mark(3, 2)));

@@ -137,13 +137,9 @@ impl Chain {
 
 fn remember(user: &User, folder: Folder, mark: &Mark) -> Result<(), Failure> {
     let mailbox = &user.address.mailbox;
-    // Another tool may have seen further meanwhile: that is no rollback.
-    let now = user.known.mark(mailbox, &user.repository, folder)?;
-    if now.is_none_or(|seen| seen.number <= mark.number) {
-        user.known
-            .see_mark(mailbox, &user.repository, folder, mark)?;
-    }
-    Ok(())
+    Ok(user
+        .known
+        .see_mark(mailbox, &user.repository, folder, mark)?)
 }
 
 fn altered(folder: Folder, why: &str) -> Failure {

@@ -87,44 +87,50 @@ impl Known {
         folder: Folder,
         promised: &Mark,
     ) -> Result<(), KnownError> {
-        let _lock = self.lock()?;
-        let path = self.promise_file(mailbox, repository, folder);
-        let what = || format!("{} of \"{mailbox}@{repository}\"", folder_name(folder));
-        if let Some(known) = load_mark(path.clone())? {
-            // Two tools may send at once and come here in any order; and a
-            // deposit that is repeated has its first postmark again.
-            if known.number > promised.number {
-                return Ok(());
-            }
-            let seen = (promised.number, promised.head.as_bytes());
-            compare(what, (known.number, known.head.as_bytes()), seen)?;
-        }
-        save(&path, &MarkFile::from(promised))
+        // Two tools may send at once and come here in any order; and a deposit
+        // that is repeated has its first postmark again.
+        self.keep_furthest(
+            self.promise_file(mailbox, repository, folder),
+            || format!("{} of \"{mailbox}@{repository}\"", folder_name(folder)),
+            promised,
+        )
     }
 
-    /// Keeps how far a folder has come; refuses a lower number, or another
-    /// head under the same number. That the new head extends the old one is
-    /// the caller's to check, who has the entries.
+    /// Keeps how far a folder has come, the furthest that was seen; refuses
+    /// another head under the same number. A lower number is no rollback here:
+    /// another tool may have seen further meanwhile. That the listing passed
+    /// through what was [`Known::due`] before it was asked for is the caller's
+    /// to check, who has the entries.
     pub fn see_mark(
         &self,
         mailbox: &MailboxName,
         repository: &RepositoryName,
         folder: Folder,
         seen: &Mark,
-    ) -> Result<Sighting, KnownError> {
+    ) -> Result<(), KnownError> {
+        self.keep_furthest(
+            self.mark_file(mailbox, repository, folder),
+            || format!("{} of \"{mailbox}@{repository}\"", folder_name(folder)),
+            seen,
+        )
+    }
+
+    fn keep_furthest(
+        &self,
+        path: PathBuf,
+        what: impl FnOnce() -> String,
+        seen: &Mark,
+    ) -> Result<(), KnownError> {
         let _lock = self.lock()?;
-        let sighting = match self.mark(mailbox, repository, folder)? {
-            None => Sighting::First,
-            Some(known) => compare(
-                || format!("{} of \"{mailbox}@{repository}\"", folder_name(folder)),
-                (known.number, known.head.as_bytes()),
-                (seen.number, seen.head.as_bytes()),
-            )?,
-        };
-        if sighting != Sighting::Same {
-            let path = self.mark_file(mailbox, repository, folder);
-            save(&path, &MarkFile::from(seen))?;
+        if let Some(known) = load_mark(path.clone())? {
+            if known.number > seen.number {
+                return Ok(());
+            }
+            let here = (seen.number, seen.head.as_bytes());
+            if compare(what, (known.number, known.head.as_bytes()), here)? == Sighting::Same {
+                return Ok(());
+            }
         }
-        Ok(sighting)
+        save(&path, &MarkFile::from(seen))
     }
 }
