@@ -365,6 +365,7 @@ fn json(user: &User, message: &Message) -> Result<Line, Stop> {
         .with("person", verified.person.display.as_str())
         .with("device", verified.device.as_deref())
         .time("signed", verified.time)
+        .with("revoked_later", verified.revoked_later.map(time::rfc3339))
         .with("verified", verified.line())
         .with("receipt_wanted", headers.receipt != ReceiptWanted::None)
         .with("parts", parts)
