@@ -5,6 +5,8 @@
 
 use smr_name::{EntryName, MailboxName};
 
+use crate::keys::KeyName;
+
 /// The file that makes a directory a store, and says which format it has.
 pub(crate) const FORMAT: &str = "format";
 /// What `FORMAT` contains.
@@ -19,7 +21,7 @@ pub(crate) const ACCOUNTS: &str = "accounts";
 pub(crate) const RECORD: &str = "record";
 
 /// The directories of an account, parents first.
-pub(crate) const TREE: [&str; 11] = [
+pub(crate) const TREE: [&str; 12] = [
     "inbox",
     "inbox/tmp",
     "inbox/new",
@@ -31,6 +33,7 @@ pub(crate) const TREE: [&str; 11] = [
     "receipts/tmp",
     "receipts/new",
     "receipts/cur",
+    "keys",
 ];
 
 /// One of the three message folders of an account.
@@ -119,6 +122,35 @@ pub(crate) fn record(name: &MailboxName) -> String {
     format!("{ACCOUNTS}/{name}/{RECORD}")
 }
 
+/// Returns the directory of an account's sealed keys.
+pub(crate) fn keys(name: &MailboxName) -> String {
+    format!("{ACCOUNTS}/{name}/keys")
+}
+
+/// Returns the path of a sealed key: device in hexadecimal, epoch in decimal.
+pub(crate) fn key(name: &MailboxName, key: &KeyName) -> String {
+    let device: String = key.device.iter().map(|b| format!("{b:02x}")).collect();
+    format!("{}/{device}.{}", keys(name), key.epoch)
+}
+
+/// Reads the name of a sealed key; none for a stranger.
+pub(crate) fn parse_key(name: &str) -> Option<KeyName> {
+    let (hex, epoch) = name.split_once('.')?;
+    let mut device = [0; 32];
+    if hex.len() != 64 || !hex.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f')) {
+        return None;
+    }
+    for (byte, digits) in device.iter_mut().zip(hex.as_bytes().chunks(2)) {
+        *byte = u8::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()?;
+    }
+    let number: u64 = epoch.parse().ok()?;
+    // One spelling only: no sign, no leading zero.
+    (number.to_string() == epoch).then_some(KeyName {
+        device,
+        epoch: number,
+    })
+}
+
 /// Returns the directory of a shelf.
 pub(crate) fn shelf(name: &MailboxName, folder: Folder, shelf: Shelf) -> String {
     let last = match shelf {
@@ -166,6 +198,32 @@ mod tests {
             file(&ana, Folder::Sent, &entry, State::Read),
             format!("accounts/ana/sent/cur/{NAME}:2,S")
         );
+    }
+
+    #[test]
+    fn key_names_come_back_and_have_one_spelling() {
+        let name = super::KeyName {
+            device: [0xa5; 32],
+            epoch: 60,
+        };
+        let path = super::key(&"ana".parse().unwrap(), &name);
+        let file = path.rsplit('/').next().unwrap();
+        assert_eq!(super::parse_key(file), Some(name));
+        let hex = "a5".repeat(32);
+        for other in [
+            "",
+            ".",
+            "60",
+            &hex,
+            &format!("{hex}."),
+            &format!("{hex}.06"),
+            &format!("{hex}.+6"),
+            &format!("{}.6", hex.to_uppercase()),
+            &format!("{}.6", &hex[2..]),
+            "../../record",
+        ] {
+            assert_eq!(super::parse_key(other), None, "{other}");
+        }
     }
 
     #[test]

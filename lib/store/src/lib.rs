@@ -8,6 +8,7 @@ mod deposit;
 mod durable;
 mod group;
 mod index;
+mod keys;
 mod layout;
 mod load;
 mod look;
@@ -18,6 +19,7 @@ mod stranger;
 
 pub use deposit::{Facts, Placed};
 pub use durable::{DiskError, Spool, Spooled};
+pub use keys::{KeyName, MAX_KEY, MAX_KEYS};
 pub use layout::{Folder, State};
 pub use mailbox::{Listing, MailboxError};
 pub use store::{OpenError, Store, StoreError};

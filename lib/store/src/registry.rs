@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::ops::Bound;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use smr_name::MailboxName;
 
@@ -24,6 +24,8 @@ pub(crate) struct Account {
     // has seen a number must never be shown a lower one. Some: the record to
     // show after a replacement whose sync failed.
     record: RwLock<Option<Vec<u8>>>,
+    // Held while a sealed key is counted and kept.
+    keeping: Mutex<()>,
     inbox: Mailbox,
     sent: Mailbox,
     receipts: Mailbox,
@@ -34,6 +36,7 @@ impl Account {
         let folder = |folder| Mailbox::new(disk, strangers, &name, folder);
         Account {
             record: RwLock::new(None),
+            keeping: Mutex::new(()),
             inbox: folder(Folder::Inbox),
             sent: folder(Folder::Sent),
             receipts: folder(Folder::Receipts),
@@ -47,6 +50,11 @@ impl Account {
             Folder::Sent => &self.sent,
             Folder::Receipts => &self.receipts,
         }
+    }
+
+    /// Keeps others from giving sealed keys at the same time.
+    pub(crate) fn keeping(&self) -> MutexGuard<'_, ()> {
+        self.keeping.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Reads the record.

@@ -61,6 +61,9 @@ pub enum StoreError {
     /// The record is no longer the one that was to be replaced.
     #[error("the record of \"{0}\" has changed meanwhile")]
     Stale(MailboxName),
+    /// An account keeps so many sealed keys, or none so long.
+    #[error("no more sealed keys are kept for \"{0}\"")]
+    TooManyKeys(MailboxName),
     /// A folder refused.
     #[error(transparent)]
     Mailbox(#[from] MailboxError),
@@ -73,7 +76,7 @@ impl StoreError {
     /// Returns what a caller may conclude.
     pub fn class(&self) -> Class {
         match self {
-            StoreError::Taken(_) => Class::Denied,
+            StoreError::Taken(_) | StoreError::TooManyKeys(_) => Class::Denied,
             StoreError::NoMailbox(_) => Class::NoMailbox,
             StoreError::Stale(_) => Class::Busy,
             StoreError::Mailbox(error) => error.class(),
@@ -147,6 +150,10 @@ impl Store {
 
     pub(crate) fn disk(&self) -> &Arc<Disk> {
         &self.disk
+    }
+
+    pub(crate) fn report(&self, path: String, why: Why) {
+        self.strangers.add(path, why);
     }
 
     /// Returns the strangers found since the last call: those of the store

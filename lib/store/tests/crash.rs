@@ -12,9 +12,14 @@ use std::process::{Command, Stdio};
 
 use ground::{checked, child, command, content, deposit, facts, id, name, store_of};
 use smr_name::Head;
-use smr_store::{Folder, State, Store};
+use smr_store::{Folder, KeyName, State, Store};
 
 const NAMES: [&str; 4] = ["all", "u0", "u1", "u2"];
+
+const KEY: KeyName = KeyName {
+    device: [7; 32],
+    epoch: 1,
+};
 
 fn say(text: &str) {
     let mut out = std::io::stdout().lock();
@@ -146,6 +151,8 @@ fn child_does_one_of_each() {
     );
     deposit(&store, 2, "ana", &["rui"], 10).unwrap();
     say("done 7");
+    store.keep_key(&name("ana"), KEY, b"sealed").unwrap();
+    say("done 8");
 }
 
 // Runs the child so that it is killed before the Nth call; returns the last
@@ -170,7 +177,7 @@ fn killed_at(call: &str, nth: usize, path: &Path) -> Option<u32> {
         .rev()
         .find_map(|line| line.split_once("done ")?.1.parse().ok());
     if output.status.success() {
-        assert_eq!(last, Some(7), "{text}");
+        assert_eq!(last, Some(8), "{text}");
         return None;
     }
     assert_eq!(
@@ -213,6 +220,14 @@ fn check_steps(path: &Path, step: u32, at: &str) {
         accounts.iter().flat_map(of).collect()
     };
     folders(&store);
+    let keys = store.keys(&ana, None, 9).unwrap();
+    assert!(
+        keys.iter().all(|key| *key == (KEY, b"sealed".to_vec())),
+        "{at}"
+    );
+    assert!(step < 8 || keys.len() == 1, "{at}");
+    // Repeated, whether or not it was there.
+    store.keep_key(&ana, KEY, b"sealed").unwrap();
     let state = |mailbox| {
         store
             .entry_by_sender(mailbox, &rui, id(1))
