@@ -103,6 +103,35 @@ fn letter(desk: &mut Desk, from: &str, to: &str) {
 }
 
 #[test]
+fn the_card_is_a_card_to_others_too() {
+    for slots in [
+        [(0x9a, "P-384"), (0x9c, "rsa")],
+        [(0x9a, "rsa"), (0x9c, "P-256")],
+    ] {
+        let mut desk = Desk::new(&slots);
+        let _card = desk.insert();
+        for (number, kind) in slots {
+            let (mechanism, id) = match (kind, number) {
+                ("rsa", 0x9a) => ("SHA256-RSA-PKCS", "01"),
+                ("rsa", _) => ("SHA256-RSA-PKCS", "02"),
+                (_, 0x9a) => ("ECDSA-SHA256 --signature-format openssl", "01"),
+                (_, _) => ("ECDSA-SHA256 --signature-format openssl", "02"),
+            };
+            let keys = desk.cards.house.path("keys");
+            let sign = format!(
+                "echo text > text && pkcs11-tool --module $(ls /usr/lib/*/opensc-pkcs11.so) \
+                 --login --pin {PIN} --id {id} --sign --mechanism {mechanism} -i text -o signature && \
+                 openssl x509 -inform DER -in {}/{number:x}.der -noout -pubkey > public && \
+                 openssl dgst -sha256 -verify public -signature signature text",
+                keys.display()
+            );
+            desk.sh("rui", &sign).expect(0);
+        }
+        assert_eq!(desk.done(), (3, 2), "9C wants the PIN once more");
+    }
+}
+
+#[test]
 fn a_person_with_a_card_writes_reads_and_gives_receipts() {
     let mut desk = Desk::new(&[(0x9a, "rsa"), (0x9c, "rsa")]);
     let card = desk.insert();
