@@ -199,7 +199,7 @@ pub(super) fn replace(
 
 fn devices_in_bounds(house: &House, account: &Account) -> Result<(), Refusal> {
     let bound = house.config.enrol.max_devices;
-    if account.devices.len() <= bound {
+    if account.listed().count() <= bound {
         return Ok(());
     }
     let text = format!("an account may have {bound} devices here");
