@@ -8,6 +8,7 @@ pub use smr_pki::certificate::{Certificate, CertificateError, KeyKind, KeyUsage}
 pub use smr_pki::cms::{CmsError, SignedData};
 pub use smr_pki::crl::{Crl, CrlError};
 pub use smr_pki::ocsp::{self, Ocsp, OcspError};
+pub use smr_pki::path::{Chain, chains, has_answered, has_signed, lacks};
 pub use smr_pki::path::{PathError, Realm, Revocation, Rules, TrustStore, Verdict};
 pub use smr_pki::signer::{Algorithm, KeyError, Signer, SignerError, SoftKey, generate_p256};
 pub use smr_pki::sources;

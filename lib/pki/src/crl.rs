@@ -45,8 +45,8 @@ pub struct Crl {
     pub(crate) scope: Option<Vec<u8>>,
     /// The same, read.
     pub(crate) point: Option<IssuingDistributionPoint>,
-    /// Whether deltas are published for it.
-    pub(crate) has_deltas: bool,
+    /// Where deltas to it are published, DER; none where there are no deltas.
+    pub(crate) freshest: Option<Vec<u8>>,
     /// Whether it also lists certificates that have expired.
     pub(crate) keeps_expired: bool,
     /// Whether it has a critical extension that nobody here understands.
@@ -156,7 +156,7 @@ impl Crl {
             base_number: number(extensions, rfc5280::ID_CE_DELTA_CRL_INDICATOR)?,
             point: scope.map(IssuingDistributionPoint::from_der).transpose()?,
             scope: scope.map(<[u8]>::to_vec),
-            has_deltas: value(extensions, rfc5280::ID_CE_FRESHEST_CRL).is_some(),
+            freshest: value(extensions, rfc5280::ID_CE_FRESHEST_CRL).map(<[u8]>::to_vec),
             keeps_expired: value(extensions, EXPIRED_CERTS_ON_CRL).is_some(),
             is_foreign: extensions.iter().any(foreign),
             tbs: place(der, tbs),

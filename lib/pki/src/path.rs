@@ -10,6 +10,8 @@ mod rules;
 use crate::certificate::Certificate;
 use crate::crl::Crl;
 use crate::ocsp::Ocsp;
+pub use chain::Chain;
+pub use revocation::{has_answered, has_signed, lacks};
 
 /// Groups anchors that speak for the same people.
 #[derive(Clone, Debug, Default)]
@@ -165,6 +167,13 @@ impl PathError {
             PathError::Constraint { .. } => "constraint",
         }
     }
+}
+
+/// Returns the chains from `leaf`, which may be an authority's, whose names and
+/// signatures lead to an anchor; eight at most. Judges nobody: whether one of
+/// them holds is for `verify`.
+pub fn chains(leaf: &Certificate, extra: &[Certificate], store: &TrustStore) -> Vec<Chain> {
+    chain::find(leaf, extra, store).unwrap_or_default()
 }
 
 /// Verifies the path from `leaf` to an anchor of `store`, with the help of the

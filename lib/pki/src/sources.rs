@@ -12,6 +12,7 @@ use x509_cert::ext::pkix::name::{DistributionPointName, GeneralName};
 use x509_cert::ext::pkix::{AuthorityInfoAccessSyntax, CrlDistributionPoints};
 
 use crate::certificate::Certificate;
+use crate::crl::Crl;
 
 /// Addresses of one kind that are taken from one certificate.
 const MOST: usize = 4;
@@ -29,6 +30,11 @@ pub fn delta_urls(certificate: &Certificate) -> Vec<String> {
     points(certificate, ID_CE_FRESHEST_CRL)
 }
 
+/// Returns where a list says that deltas to it are published (RFC 5280 5.2.6).
+pub fn delta_urls_of(list: &Crl) -> Vec<String> {
+    list.freshest.as_deref().map_or_else(Vec::new, addresses)
+}
+
 /// Returns which responders answer for it (RFC 5280 4.2.2.1).
 pub fn ocsp_urls(certificate: &Certificate) -> Vec<String> {
     access(certificate, ID_AD_OCSP)
@@ -40,8 +46,13 @@ pub fn ca_issuer_urls(certificate: &Certificate) -> Vec<String> {
 }
 
 fn points(certificate: &Certificate, oid: ObjectIdentifier) -> Vec<String> {
-    let points = value(certificate, oid).and_then(|der| CrlDistributionPoints::from_der(der).ok());
-    let points = points.map_or_else(Vec::new, |points| points.0);
+    value(certificate, oid).map_or_else(Vec::new, addresses)
+}
+
+/// Reads the addresses in distribution points, DER.
+fn addresses(der: &[u8]) -> Vec<String> {
+    let points =
+        CrlDistributionPoints::from_der(der).map_or_else(|_| Vec::new(), |points| points.0);
     let names = points
         .iter()
         .flat_map(|point| match &point.distribution_point {

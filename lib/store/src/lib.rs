@@ -22,5 +22,6 @@ pub use durable::{DiskError, Spool, Spooled};
 pub use keys::{KeyName, MAX_KEY, MAX_KEYS};
 pub use layout::{Folder, State};
 pub use mailbox::{Listing, MailboxError};
+pub use registry::records;
 pub use store::{OpenError, Store, StoreError};
 pub use stranger::{Stranger, Why};

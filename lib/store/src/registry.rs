@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::ops::Bound;
+use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use smr_name::MailboxName;
@@ -16,6 +17,21 @@ use crate::look::Found;
 use crate::mailbox::Mailbox;
 use crate::store::StoreError;
 use crate::stranger::{Strangers, Why};
+
+/// Reads the records of the store at `path`, also while a smrd has it open;
+/// changes nothing, and passes over what is no account.
+pub fn records(path: &Path) -> Result<Vec<(MailboxName, Vec<u8>)>, DiskError> {
+    let disk = Disk::open(path)?;
+    let mut records = Vec::new();
+    for found in disk.names(ACCOUNTS)? {
+        let Some(name) = found.name.ok().and_then(|n| n.parse::<MailboxName>().ok()) else {
+            continue;
+        };
+        let record = disk.read_file(&layout::record(&name))?;
+        records.extend(record.map(|record| (name, record)));
+    }
+    Ok(records)
+}
 
 /// One account.
 pub(crate) struct Account {

@@ -16,11 +16,13 @@ const EXTRA: usize = 32;
 /// Chains handed on.
 const CHAINS: usize = 8;
 
-/// Holds a chain whose names and signatures fit.
-pub(super) struct Chain {
-    pub(super) realm: String,
+/// Holds a chain whose names and signatures fit; it may be expired or revoked.
+#[derive(Clone, Debug)]
+pub struct Chain {
+    /// The realm whose anchor ends it.
+    pub realm: String,
     /// Leaf first, anchor last.
-    pub(super) certificates: Vec<Certificate>,
+    pub certificates: Vec<Certificate>,
 }
 
 struct Search<'a> {

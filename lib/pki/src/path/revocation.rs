@@ -12,6 +12,8 @@ mod signers;
 use super::chain::Chain;
 use super::{PathError, Revocation, Rules, TrustStore};
 use crate::certificate::Certificate;
+use crate::crl::Crl;
+use crate::ocsp::Ocsp;
 use moment::Moment;
 
 /// Certificates that vouch for the signer of a list, one above the other.
@@ -68,13 +70,50 @@ pub(super) fn check(
     rules: &Rules,
 ) -> Result<Findings, PathError> {
     let sources = Sources {
-        chain,
         extra,
-        store,
-        rules,
-        depth: 0,
+        ..Sources::of(chain, store, rules)
     };
     sources.check()
+}
+
+/// Says whether a list was signed by somebody who may, where it is to speak of
+/// the first certificate of `chain`; how old it is does not matter.
+pub fn has_signed(list: &Crl, chain: &Chain, store: &TrustStore, rules: &Rules) -> bool {
+    let issuer = chain.certificates.get(1);
+    issuer
+        .is_some_and(|issuer| signers::has_signed(&Sources::of(chain, store, rules), list, issuer))
+}
+
+/// Says whether an answer was signed by somebody who may answer for the first
+/// certificate of `chain`; what it says and how old it is do not matter.
+pub fn has_answered(answer: &Ocsp, chain: &Chain, store: &TrustStore, rules: &Rules) -> bool {
+    let issuer = chain.certificates.get(1);
+    issuer.is_some_and(|issuer| {
+        answers::is_genuine(&Sources::of(chain, store, rules), answer, issuer)
+    })
+}
+
+/// Says which certificate of the chain lacks a usable list or answer; none
+/// where each was looked up, or one is revoked.
+pub fn lacks(chain: &Chain, store: &TrustStore, rules: &Rules) -> Option<PathError> {
+    let rules = Rules {
+        revocation: Revocation::Require,
+        ..rules.clone()
+    };
+    let error = check(chain, &[], store, &rules).err()?;
+    (!matches!(error, PathError::Revoked { .. })).then_some(error)
+}
+
+impl<'a> Sources<'a> {
+    fn of(chain: &'a Chain, store: &'a TrustStore, rules: &'a Rules) -> Self {
+        Sources {
+            chain,
+            extra: &[],
+            store,
+            rules,
+            depth: 0,
+        }
+    }
 }
 
 impl Sources<'_> {

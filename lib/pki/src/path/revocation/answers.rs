@@ -49,7 +49,7 @@ pub(super) fn look(
     seen
 }
 
-fn is_genuine(sources: &Sources<'_>, answer: &Ocsp, issuer: &Certificate) -> bool {
+pub(super) fn is_genuine(sources: &Sources<'_>, answer: &Ocsp, issuer: &Certificate) -> bool {
     if answer.is_by(issuer) && answer.is_signed_by(issuer) {
         return true;
     }

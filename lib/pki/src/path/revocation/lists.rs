@@ -91,7 +91,7 @@ fn with_delta(
     issuer: &Certificate,
     moment: &Moment,
 ) -> Option<Seen> {
-    let announced = base.has_deltas || subject.has_extension(ID_CE_FRESHEST_CRL);
+    let announced = base.freshest.is_some() || subject.has_extension(ID_CE_FRESHEST_CRL);
     let deltas = sources.store.crls.iter();
     let mut deltas: Vec<&Crl> = deltas.filter(|list| continues(list, base)).collect();
     deltas.sort_by_key(|list| std::cmp::Reverse(list.this_update));
