@@ -276,11 +276,15 @@ fn collect(user: &mut User, message: &Message) -> Result<(Bundle, Vec<Failure>),
             people.push(address.mailbox.clone());
         }
     }
-    let mut accounts = Vec::new();
+    let (mut accounts, mut receipts, mut left_out) = (Vec::new(), Vec::new(), Vec::new());
     for name in &people {
-        accounts.push((user.full(name), user.record(name)?));
+        match user.record(name) {
+            Ok(record) => accounts.push((user.full(name), record)),
+            Err(failure) if *name == user.address.mailbox => return Err(failure),
+            // Nothing of his will be there; what is of others holds.
+            Err(failure) => left_out.push(failure),
+        }
     }
-    let (mut receipts, mut left_out) = (Vec::new(), Vec::new());
     for entry in listing::entries(user, Folder::Receipts)? {
         // Nobody else was asked for one; what smrd puts here beside them is
         // no evidence.
