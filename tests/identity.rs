@@ -56,6 +56,12 @@ fn pki_of_its_own() -> tempfile::TempDir {
     dir
 }
 
+/// Times in records and lists are whole seconds: what is to be before another
+/// thing must be a second before it.
+fn next_second() {
+    std::thread::sleep(std::time::Duration::from_millis(1100));
+}
+
 fn reload(house: &mut House) {
     house.stop();
     house.start();
@@ -113,6 +119,7 @@ fn a_removed_device_is_out_and_what_it_signed_stays() {
     add(&mut house, "carol-phone", "phone", "").expect(0);
     house.sh("carol-phone", "smr-login").expect(0);
     let signed = send(&mut house, "carol-phone", "bob", "signed by the phone");
+    next_second();
 
     house
         .sh("carol", "smr-register --revoke nothing")
@@ -283,7 +290,7 @@ fn revoked_later_differs_from_revoked_before() {
         house.move_in(who);
     }
     let before = send(&mut house, "carol", "alice", "before");
-    std::thread::sleep(std::time::Duration::from_millis(1100));
+    next_second();
     pki("revoke", own.path(), &["carol"]);
     reload(&mut house);
 
@@ -292,7 +299,10 @@ fn revoked_later_differs_from_revoked_before() {
     house.sh("alice", "smr-send carol < /dev/null").expect(77);
     // What she signed before counts, and the reader is told.
     assert_eq!(read(&mut house, "alice", &before, 0).text(), "before");
-    let said = house.sh("alice", &format!("smr-recv --json --receipt never {before}"));
+    let said = house.sh(
+        "alice",
+        &format!("smr-recv --json --receipt never {before}"),
+    );
     let told = said.expect(0).text();
     assert!(told.contains("revoked later"), "{told}");
 }

@@ -336,7 +336,10 @@ fn verdict_json(report: &Report, at: i64) -> Line {
         .with("sender", report.sender.address.to_string())
         .with("class", report.sender.grade.to_string())
         .with("person", report.sender.person.display.as_str())
-        .with("revoked_later", report.sender.revoked_later.map(time::rfc3339))
+        .with(
+            "revoked_later",
+            report.sender.revoked_later.map(time::rfc3339),
+        )
         .with("read_by", readers)
         .with("missing", missing)
         .with("postmarks", report.postmarks.len())

@@ -198,14 +198,18 @@ impl<'a> Conn<'a> {
 
     /// Says what becomes of the request's body.
     fn admit(&self, request: &Request, kind: &str, visit: &mut Visit) -> Intake {
+        // First: a record that lists a guest makes him a full member.
+        if let Err(refusal) = handle::rejudge(self.house, visit, now()) {
+            return Intake::Refused(refusal);
+        }
         let phase = match () {
             () if now() >= visit.until => Phase::Over,
             () if self.session.overdue(now()) => Phase::Overdue,
+            () if visit.guest => Phase::Guest,
             () if visit.offered.is_some() => Phase::Offered,
             () => Phase::Open,
         };
         permit::permit(kind, phase)
-            .and_then(|()| handle::rejudge(self.house, visit, now()))
             .and_then(|()| handle::intake(self.house, visit, request))
             .unwrap_or_else(Intake::Refused)
     }

@@ -19,6 +19,8 @@ pub(crate) enum Phase {
     Overdue = 2,
     /// The lifetime is over.
     Over = 3,
+    /// The person's card has certified the device, but no record lists it.
+    Guest = 4,
 }
 
 /// What may be done about a request.
@@ -31,30 +33,32 @@ enum Verdict {
     Renew,
     /// Refused 77: a new session must come first.
     Login,
+    /// Refused 77: a record that lists the device must come first.
+    Listed,
 }
 
-use Verdict::{Login, Offer, Renew, Yes};
+use Verdict::{Listed, Login, Offer, Renew, Yes};
 
 /// Requests by kind, phases in the order of their numbers.
-const TABLE: [(&str, [Verdict; 4]); 17] = [
-    //               Open   Offered Overdue Over
-    ("ping", [Yes, Yes, Renew, Login]),
-    ("bye", [Yes, Yes, Yes, Yes]),
-    ("account", [Yes, Yes, Renew, Login]),
-    ("lists", [Yes, Yes, Renew, Login]),
-    ("keep-key", [Yes, Yes, Renew, Login]),
-    ("keys", [Yes, Yes, Renew, Login]),
-    ("publish", [Yes, Yes, Renew, Login]),
-    ("users", [Yes, Yes, Renew, Login]),
-    ("offer", [Yes, Yes, Renew, Login]),
-    ("deposit", [Offer, Yes, Renew, Login]),
-    ("list", [Yes, Yes, Renew, Login]),
-    ("find", [Yes, Yes, Renew, Login]),
-    ("fetch", [Yes, Yes, Renew, Login]),
-    ("mark-read", [Yes, Yes, Renew, Login]),
-    ("state", [Yes, Yes, Renew, Login]),
-    ("give-receipt", [Yes, Yes, Renew, Login]),
-    ("renew", [Yes, Yes, Yes, Login]),
+const TABLE: [(&str, [Verdict; 5]); 17] = [
+    //               Open   Offered Overdue Over  Guest
+    ("ping", [Yes, Yes, Renew, Login, Yes]),
+    ("bye", [Yes, Yes, Yes, Yes, Yes]),
+    ("account", [Yes, Yes, Renew, Login, Yes]),
+    ("lists", [Yes, Yes, Renew, Login, Yes]),
+    ("keep-key", [Yes, Yes, Renew, Login, Listed]),
+    ("keys", [Yes, Yes, Renew, Login, Listed]),
+    ("publish", [Yes, Yes, Renew, Login, Yes]),
+    ("users", [Yes, Yes, Renew, Login, Listed]),
+    ("offer", [Yes, Yes, Renew, Login, Listed]),
+    ("deposit", [Offer, Yes, Renew, Login, Listed]),
+    ("list", [Yes, Yes, Renew, Login, Listed]),
+    ("find", [Yes, Yes, Renew, Login, Listed]),
+    ("fetch", [Yes, Yes, Renew, Login, Listed]),
+    ("mark-read", [Yes, Yes, Renew, Login, Listed]),
+    ("state", [Yes, Yes, Renew, Login, Listed]),
+    ("give-receipt", [Yes, Yes, Renew, Login, Listed]),
+    ("renew", [Yes, Yes, Yes, Login, Yes]),
 ];
 
 /// Returns the word for a request, as the table and the log have it.
@@ -101,6 +105,10 @@ pub(crate) fn permit(kind: &str, phase: Phase) -> Result<(), Refusal> {
         Login => {
             Err(Refusal::new(Class::Denied, "the session is over").hint("log in again: smr-login"))
         }
+        Listed => Err(
+            Refusal::new(Class::Denied, "the account does not list this device")
+                .hint("smr-register --add-device LABEL NAME"),
+        ),
     }
 }
 
@@ -109,15 +117,21 @@ mod tests {
     use super::{Phase, TABLE, permit};
     use smr_name::Class;
 
-    const PHASES: [Phase; 4] = [Phase::Open, Phase::Offered, Phase::Overdue, Phase::Over];
+    const PHASES: [Phase; 5] = [
+        Phase::Open,
+        Phase::Offered,
+        Phase::Overdue,
+        Phase::Over,
+        Phase::Guest,
+    ];
 
-    fn legal(kind: &str) -> [bool; 4] {
+    fn legal(kind: &str) -> [bool; 5] {
         PHASES.map(|phase| permit(kind, phase).is_ok())
     }
 
     #[test]
     fn deposits_need_an_offer() {
-        assert_eq!(legal("deposit"), [false, true, false, false]);
+        assert_eq!(legal("deposit"), [false, true, false, false, false]);
         assert_eq!(
             permit("deposit", Phase::Open).unwrap_err().class,
             Class::Usage
@@ -140,8 +154,23 @@ mod tests {
     }
 
     #[test]
+    fn guests_may_only_look_at_their_account_and_publish() {
+        for (kind, _) in TABLE {
+            let expected = matches!(
+                kind,
+                "ping" | "bye" | "account" | "lists" | "publish" | "renew"
+            );
+            assert_eq!(permit(kind, Phase::Guest).is_ok(), expected, "{kind}");
+        }
+        assert_eq!(
+            permit("list", Phase::Guest).unwrap_err().class,
+            Class::Denied
+        );
+    }
+
+    #[test]
     fn unknown_kinds_are_legal_nowhere() {
-        assert_eq!(legal("watch"), [false; 4]);
-        assert_eq!(legal("fetch"), [true, true, false, false]);
+        assert_eq!(legal("watch"), [false; 5]);
+        assert_eq!(legal("fetch"), [true, true, false, false, false]);
     }
 }

@@ -71,6 +71,7 @@ impl Entry<'_> {
         let statement = self.statement().map_err(Unpublished::sure)?;
         let account = own.account(Some(self.person)).map_err(Unpublished::sure)?;
         self.check_backup(&account).map_err(Unpublished::sure)?;
+        self.check_label(&account).map_err(Unpublished::sure)?;
         let added = own.publish(
             Some(self.person),
             &self.device.signer,
@@ -80,6 +81,20 @@ impl Entry<'_> {
         match added {
             Ok(()) => Ok(()),
             Err(failure) => self.unless_entered(failure),
+        }
+    }
+
+    fn check_label(&self, account: &Account) -> Result<(), Failure> {
+        let label = &self.ring.label;
+        match account.listed().any(|d| d.label == *label) {
+            false => Ok(()),
+            true => Err(Failure::new(
+                Class::Denied,
+                format!("{} has a device \"{label}\" already", account.address),
+            )
+            .hint(format!(
+                "--add-device another LABEL, or smr-register --revoke {label}"
+            ))),
         }
     }
 

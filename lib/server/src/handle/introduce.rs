@@ -6,7 +6,8 @@ use std::sync::Arc;
 
 use smr_channel::handshake::Introduction;
 use smr_channel::reply::Reply;
-use smr_evidence::account::{Account, follows};
+use smr_evidence::account::{Account, Device, follows};
+use smr_evidence::trust::Certificate;
 use smr_name::{Class, Fingerprint, MailboxName};
 use smr_store::StoreError;
 
@@ -14,6 +15,7 @@ use super::{Answer, Visit, judge};
 use crate::config::Level;
 use crate::grounds::Grounds;
 use crate::house::House;
+use crate::online::Presence;
 use crate::refusal::Refusal;
 
 /// Judges an introduction; `hash` is the handshake's, which the device signed.
@@ -37,8 +39,57 @@ pub(crate) fn introduce(
             now,
         ),
         Introduction::Enrol { record, signature } => enrol(house, &record, &signature, hash, now),
-        Introduction::Join { .. } => Err(super::not_served()),
+        Introduction::Join {
+            account,
+            chain,
+            signature,
+        } => join(house, &account, &chain, &signature, hash, now),
     }
+}
+
+/// Lets a device in that the person's card has certified and that no record
+/// lists: it may look at the record, and publish the next one.
+fn join(
+    house: &House,
+    name: &MailboxName,
+    chain: &[Vec<u8>],
+    signature: &[u8],
+    hash: &[u8; 32],
+    now: i64,
+) -> Result<(Visit, Answer<'static>), Refusal> {
+    let judged = (house.grounds(), house.online.change(name));
+    let chain = chain.iter().map(|der| Certificate::from_der(der));
+    let chain: Vec<Certificate> = chain
+        .collect::<Result<_, _>>()
+        .map_err(|_| judge::stranger())?;
+    let certificate = chain.first().ok_or_else(judge::stranger)?;
+    let device = Fingerprint::of(certificate.der());
+    let message = Introduction::join_to_sign(hash, name, device.as_bytes());
+    if !judge::signed_by(certificate, &message, signature) {
+        return Err(judge::stranger());
+    }
+    // Whose card it is he may know; nothing about the account is told before
+    // it turns out to be his.
+    let person = judge::guest(house, &judged.0, &chain, name, now)?;
+    let record = house.store.record(name).map_err(|e| house.disk(e))?;
+    let record = record.ok_or_else(judge::stranger)?;
+    let filed = judge::open_stored(house, &record).map_err(|_| judge::stranger())?;
+    if filed.person != person || filed.removal(&device).is_some() {
+        return Err(judge::stranger());
+    }
+    if filed.listed().any(|d| d.fingerprint == device) {
+        let account = judge::open(house, &judged.0, &record, now)?;
+        judge::check_device(&account, &device)?;
+        return Ok(welcome(house, name, &account, device, judged, now));
+    }
+    let line = house.log.line(Level::Info, "joined");
+    line.with("account", name)
+        .with("person", &person.subject)
+        .with("device", device)
+        .send();
+    let until = certificate.not_after();
+    let until = until.min(now.saturating_add(house.config.session.lifetime));
+    Ok(admitted(name, device, until, true, None, judged, now))
 }
 
 fn login(
@@ -53,8 +104,10 @@ fn login(
     let record = house.store.record(name).map_err(|e| house.disk(e))?;
     let record = record.ok_or_else(judge::stranger)?;
     // The signature first: the state of a card is no stranger's business.
-    let filed = judge::open_stored(house, &record)?;
-    let known = filed.device(&device).ok_or_else(judge::stranger)?;
+    let filed = judge::open_stored(house, &record).map_err(|_| judge::stranger())?;
+    let mut listed = filed.listed();
+    let known = listed.find(|d| d.fingerprint == device);
+    let known = known.ok_or_else(judge::stranger)?;
     let message = Introduction::login_to_sign(hash, name, device.as_bytes());
     if !judge::signed_by(&known.certificate, &message, signature) {
         return Err(judge::stranger());
@@ -163,6 +216,7 @@ pub(super) fn replace(
     let old = house.store.record(name).map_err(|e| house.disk(e))?;
     let old = old.ok_or_else(judge::stranger)?;
     let filed = judge::open_stored(house, &old)?;
+    // Before anything else about the account is said.
     if filed.person != account.person {
         return Err(
             Refusal::new(Class::Denied, format!("the name \"{name}\" is taken"))
@@ -190,11 +244,36 @@ pub(super) fn replace(
         .replace_record(name, &old, record)
         .map_err(|e| house.disk(e))?;
     house.changed(name, account);
-    let line = house.log.line(Level::Info, "record");
-    line.with("account", name)
-        .with("number", account.number)
-        .send();
+    log_changes(house, name, &filed, account);
     Ok(())
+}
+
+/// Says what a record changed: whoever runs the repository may be asked.
+fn log_changes(house: &House, name: &MailboxName, old: &Account, new: &Account) {
+    let line = |event, device: &Device| {
+        let line = house.log.line(Level::Info, event).with("account", name);
+        let line = line
+            .with("number", new.number)
+            .with("device", &device.label);
+        line.with("fingerprint", device.fingerprint).send();
+    };
+    let known = |account: &Account, device: &Device| {
+        let mut listed = account.listed();
+        listed.any(|d| d.fingerprint == device.fingerprint)
+    };
+    for device in new.listed().filter(|d| !known(old, d)) {
+        line("device-added", device);
+    }
+    for device in old.listed().filter(|d| !known(new, d)) {
+        line("device-removed", device);
+    }
+    let renewed = |d: &&Device| {
+        let mut before = old.listed();
+        before.any(|o| o.fingerprint == d.fingerprint && o.epoch < d.epoch)
+    };
+    for device in new.listed().filter(renewed) {
+        line("keys-renewed", device);
+    }
 }
 
 fn devices_in_bounds(house: &House, account: &Account) -> Result<(), Refusal> {
@@ -215,14 +294,28 @@ fn welcome(
     now: i64,
 ) -> (Visit, Answer<'static>) {
     let until = judge::end(house, account, &device, now);
+    let presence = Some(house.online.enter(name));
+    admitted(name, device, until, false, presence, judged, now)
+}
+
+fn admitted(
+    name: &MailboxName,
+    device: Fingerprint,
+    until: i64,
+    guest: bool,
+    presence: Option<Presence>,
+    judged: (Arc<Grounds>, u64),
+    now: i64,
+) -> (Visit, Answer<'static>) {
     let visit = Visit {
         who: name.clone(),
         device,
         until,
+        guest,
         offered: None,
         fetched: None,
         judged,
-        _presence: house.online.enter(name),
+        presence,
     };
     let reply = Reply::Welcome {
         account: name.clone(),

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use ring::signature::{ECDSA_P256_SHA256_ASN1, UnparsedPublicKey};
 use smr_evidence::account::{self, Account, AccountError};
-use smr_evidence::device::DeviceError;
+use smr_evidence::device::{self, DeviceError};
 use smr_evidence::trust::{
     Certificate, PathError, Person, Revocation, Rules, SignedData, TrustError, check_card,
 };
@@ -85,7 +85,14 @@ pub(super) fn open_new(
 
 fn unbelieved(house: &House, grounds: &Grounds, record: &[u8], error: &AccountError) -> Refusal {
     if let Some(subject) = lacking(error) {
-        queue(house, grounds, record, subject);
+        let signed = SignedData::parse(record);
+        let own = signed.as_ref().map(|s| s.certificates());
+        let own = own.unwrap_or_default();
+        queue(
+            house,
+            own.iter().chain(&grounds.trust.intermediates),
+            subject,
+        );
     }
     refusal(error)
 }
@@ -116,10 +123,67 @@ pub(crate) fn rejudge(house: &House, visit: &mut Visit, now: i64) -> Result<(), 
     }
     let record = house.store.record(&visit.who).map_err(|e| house.disk(e))?;
     let record = record.ok_or_else(stranger)?;
+    if visit.guest && !lists(house, &record, &visit.device)? {
+        return stays_guest(visit, grounds, change);
+    }
     let account = open(house, &grounds, &record, now)?;
     check_device(&account, &visit.device)?;
+    visit.guest = false;
+    if visit.presence.is_none() {
+        visit.presence = Some(house.online.enter(&visit.who));
+    }
     visit.judged = (grounds, change);
     Ok(())
+}
+
+/// Tells whether the record on file lists a device; one that it has removed
+/// is a stranger.
+fn lists(house: &House, record: &[u8], device: &Fingerprint) -> Result<bool, Refusal> {
+    let filed = open_stored(house, record)?;
+    match filed.removal(device) {
+        Some(_) => Err(stranger()),
+        None => Ok(filed.listed().any(|d| d.fingerprint == *device)),
+    }
+}
+
+/// A guest's chain is not kept: under other grounds he must come again.
+fn stays_guest(visit: &mut Visit, grounds: Arc<Grounds>, change: u64) -> Result<(), Refusal> {
+    if !Arc::ptr_eq(&grounds, &visit.judged.0) {
+        return Err(Refusal::new(
+            Class::Denied,
+            "the grounds on which the device was let in have changed",
+        )
+        .hint("try again"));
+    }
+    visit.judged = (grounds, change);
+    Ok(())
+}
+
+/// Says whose card has certified a device for this account.
+pub(super) fn guest(
+    house: &House,
+    grounds: &Grounds,
+    chain: &[Certificate],
+    name: &MailboxName,
+    now: i64,
+) -> Result<Person, Refusal> {
+    let rules = grounds.rules(now);
+    let verified = device::verify_chain(chain, name, &house.config.name, &grounds.trust, &rules);
+    let error = match verified {
+        Ok((person, _)) => return Ok(person),
+        Err(error) => error,
+    };
+    if let DeviceError::Card(TrustError::Path(
+        PathError::NoRevocationData { subject } | PathError::StaleCrl { subject },
+    )) = &error
+    {
+        let known = chain.iter().chain(&grounds.trust.intermediates);
+        queue(house, known, subject);
+    }
+    Err(match error.class() {
+        Class::Busy => lacks_data(&error),
+        _ => Refusal::new(Class::Denied, error.to_string()),
+    })
 }
 
 /// Refuses whoever is not known, without saying what of it is unknown.
@@ -168,11 +232,7 @@ fn lacking(error: &AccountError) -> Option<&str> {
 /// missing revocation data may still come; the rest is forged.
 fn refusal(error: &AccountError) -> Refusal {
     match error.class() {
-        Class::Busy => Refusal::new(
-            Class::Busy,
-            format!("{error}; the certificate was queued for the repository's operator"),
-        )
-        .hint("try again when the repository has fetched the revocation list"),
+        Class::Busy => lacks_data(error),
         _ if card_error(error).is_some() => Refusal::new(Class::Denied, error.to_string()),
         class => match error {
             AccountError::Device { .. } | AccountError::NotNext { .. } => {
@@ -183,20 +243,22 @@ fn refusal(error: &AccountError) -> Refusal {
     }
 }
 
+fn lacks_data(error: &dyn std::fmt::Display) -> Refusal {
+    Refusal::new(
+        Class::Busy,
+        format!("{error}; the certificate was queued for the repository's operator"),
+    )
+    .hint("try again when the repository has fetched the revocation list")
+}
+
 /// Refuses a record that cannot come after the one on file.
 pub(super) fn not_next(error: &AccountError) -> Refusal {
     refusal(error).hint("fetch the account's present record and try again")
 }
 
 /// Puts the certificate that lacks revocation data in the operator's queue.
-fn queue(house: &House, grounds: &Grounds, record: &[u8], subject: &str) {
-    let signed = SignedData::parse(record);
-    let own = signed
-        .as_ref()
-        .map(|s| s.certificates())
-        .unwrap_or_default();
-    let known = own.iter().chain(&grounds.trust.intermediates);
-    let Some(certificate) = known.into_iter().find(|c| c.subject_text() == subject) else {
+fn queue<'a>(house: &House, mut known: impl Iterator<Item = &'a Certificate>, subject: &str) {
+    let Some(certificate) = known.find(|c| c.subject_text() == subject) else {
         return;
     };
     let queued = house.queue.add(certificate);

@@ -8,6 +8,7 @@ mod body;
 mod deposit;
 mod introduce;
 mod judge;
+mod keys;
 mod mailbox;
 mod receipt;
 
@@ -34,13 +35,16 @@ pub(crate) struct Visit {
     pub(crate) device: Fingerprint,
     /// When the session ends, unix seconds.
     pub(crate) until: i64,
+    /// No record lists its device yet.
+    pub(crate) guest: bool,
     /// The accepted offer whose deposit has not come.
     pub(crate) offered: Option<Offer>,
     /// The message of the inbox that was sent to the reader last.
     pub(crate) fetched: Option<MessageId>,
     /// The grounds and the change of the record on which it was let in.
     judged: (Arc<Grounds>, u64),
-    _presence: Presence,
+    /// Guests are not seen.
+    presence: Option<Presence>,
 }
 
 /// A message that may be deposited.
@@ -95,10 +99,6 @@ pub(crate) fn disk(error: &StoreError) -> Refusal {
     Refusal::new(class, text)
 }
 
-fn not_served() -> Refusal {
-    Refusal::new(Class::Denied, "not served here")
-}
-
 impl House {
     /// Logs an error of the store and turns it into a refusal.
     fn disk(&self, error: StoreError) -> Refusal {
@@ -118,7 +118,10 @@ impl House {
 pub(crate) fn intake(house: &House, visit: &Visit, request: &Request) -> Result<Intake, Refusal> {
     match request {
         Request::Publish => Ok(Intake::Memory(Vec::new(), account::MAX_RECORD)),
-        Request::KeepKey { .. } => Err(not_served()),
+        Request::KeepKey { size, .. } => keys::intake(*size),
+        Request::Account { name, .. } if visit.guest && *name != visit.who => {
+            Err(judge::stranger())
+        }
         Request::Deposit { id } => deposit::intake(house, visit, id),
         Request::GiveReceipt { id, size, .. } => receipt::intake(house, visit, id, *size),
         _ => Ok(Intake::Nothing),
@@ -137,7 +140,8 @@ pub(crate) fn act<'a>(
         Request::Ping | Request::Bye => Ok(Answer::plain(Reply::Done)),
         Request::Account { name, known } => account::account(house, name, known.as_ref()),
         Request::Lists { digests } => account::lists(house, digests),
-        Request::KeepKey { .. } | Request::Keys { .. } => Err(not_served()),
+        Request::KeepKey { epoch, size } => keys::keep(house, visit, *epoch, *size, intake),
+        Request::Keys { after, limit } => keys::list(house, visit, *after, *limit),
         Request::Publish => account::publish(house, visit, intake, now),
         Request::Users { after, limit } => account::users(house, after.as_ref(), *limit),
         Request::Offer {
