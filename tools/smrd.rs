@@ -10,12 +10,14 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use clap::{ArgGroup, Parser};
 use smr_cli::args;
+use smr_cli::json::{Line, Value};
 use smr_cli::out::{Out, OutError};
 use smr_cli::report::Report;
 use smr_cli::time::{self, TimeError};
 use smr_name::Class;
 use smr_server::config::{Config, ConfigError, DEFAULT_PATH};
-use smr_server::{RunError, SetupError, check, check_card, fingerprint, init, run};
+use smr_server::{CardReport, Fetched, Limits, Outcome, RunError, SetupError, Source};
+use smr_server::{check, check_card, fetch, fingerprint, init, run};
 
 const TOOL: &str = "smrd";
 
@@ -44,6 +46,15 @@ struct Args {
     /// Judge it as of this time
     #[arg(long, value_name = "TIME", requires = "check_cert", value_parser = at)]
     at: Option<i64>,
+    /// Fetch revocation lists and OCSP answers for smrd to go by
+    #[arg(long, group = "mode")]
+    fetch_revocation: bool,
+    /// Also show what is not due yet
+    #[arg(short, long, requires = "fetch_revocation")]
+    verbose: bool,
+    /// Print JSON Lines
+    #[arg(long, conflicts_with_all = ["init", "check", "fingerprint", "show_config"], requires = "mode")]
+    json: bool,
     /// Print the configuration in force
     #[arg(long, group = "mode")]
     show_config: bool,
@@ -52,7 +63,10 @@ struct Args {
 fn at(text: &str) -> Result<i64, TimeError> {
     let since = SystemTime::now().duration_since(UNIX_EPOCH);
     let now = since.map_or(0, |d| i64::try_from(d.as_secs()).unwrap_or(i64::MAX));
-    time::parse(text, now)
+    match text.parse() {
+        Ok(seconds) => Ok(seconds),
+        Err(_) => time::parse(text, now),
+    }
 }
 
 /// Why it ends early.
@@ -116,7 +130,9 @@ fn act(args: Args) -> Result<u8, Stop> {
     } else if args.check {
         check_all(path)
     } else if let Some(file) = args.check_cert {
-        check_file(path, &file, args.at)
+        check_file(path, &file, args.at, args.json)
+    } else if args.fetch_revocation {
+        fetch_all(path, args.json, args.verbose)
     } else {
         run(path, Arc::new(log), args.ready_fd)?;
         Ok(0)
@@ -137,7 +153,7 @@ fn check_all(path: &Path) -> Result<u8, Stop> {
     })
 }
 
-fn check_file(path: &Path, file: &Path, at: Option<i64>) -> Result<u8, Stop> {
+fn check_file(path: &Path, file: &Path, at: Option<i64>, json: bool) -> Result<u8, Stop> {
     let config = Config::load(path)?;
     let shown = file.display();
     let bytes = std::fs::read(file).map_err(|e| {
@@ -149,8 +165,99 @@ fn check_file(path: &Path, file: &Path, at: Option<i64>) -> Result<u8, Stop> {
     })?;
     let report = check_card(&config, &bytes, at)
         .map_err(|e| Stop::Failed(e.class(), format!("\"{shown}\": {e}"), None))?;
-    say(&[report.text])?;
+    match json {
+        true => say(&[verdict(&report)])?,
+        false => say(&verdict_text(&report))?,
+    };
     Ok(report.code)
+}
+
+fn verdict(report: &CardReport) -> String {
+    let word = |yes, no| if report.code == 0 { yes } else { no };
+    let line = Line::new("verdict")
+        .with("verdict", word("good", "bad"))
+        .with("reason", report.reason)
+        .with("text", report.text.as_str())
+        .with("path", report.path.clone())
+        .with("realm", report.realm.clone());
+    let line = line.with(
+        "revocation",
+        match report.is_checked {
+            true => "checked",
+            false => "unchecked",
+        },
+    );
+    match report.revoked_later {
+        Some(time) => line.time("revoked_later", time),
+        None => line.with("revoked_later", Value::Null),
+    }
+    .finish()
+}
+
+fn verdict_text(report: &CardReport) -> Vec<String> {
+    let mut lines = vec![report.text.clone()];
+    let path = report.path.iter();
+    lines.extend(path.map(|subject| format!("path: {}", subject.escape_debug())));
+    lines.extend(report.hint.map(|hint| format!("hint: {hint}")));
+    lines
+}
+
+fn fetch_all(path: &Path, json: bool, verbose: bool) -> Result<u8, Stop> {
+    let config = Config::load(path)?;
+    let fetched = fetch(&config, Limits::default())
+        .map_err(|e| Stop::Failed(e.class(), e.to_string(), None))?;
+    say(&fetched_lines(&fetched, json, verbose))?;
+    Ok(fetched.code())
+}
+
+fn fetched_lines(fetched: &Fetched, json: bool, verbose: bool) -> Vec<String> {
+    let sources = fetched.sources.iter();
+    let sources = sources.filter(|s| verbose || s.outcome != Outcome::Skipped);
+    let lacking = fetched.lacking.iter();
+    match json {
+        true => sources
+            .map(source_line)
+            .chain(lacking.map(|s| Line::new("lacking").with("subject", s.as_str()).finish()))
+            .collect(),
+        false => sources
+            .map(source_text)
+            .chain(lacking.map(|s| format!("lacking {}", s.escape_debug())))
+            .collect(),
+    }
+}
+
+fn outcome(source: &Source) -> (&'static str, Option<&str>) {
+    match &source.outcome {
+        Outcome::Fetched => ("fetched", None),
+        Outcome::Unchanged => ("unchanged", None),
+        Outcome::Skipped => ("skipped", None),
+        Outcome::Failed(why) => ("failed", Some(why)),
+    }
+}
+
+fn source_line(source: &Source) -> String {
+    let (word, why) = outcome(source);
+    let line = Line::new("source")
+        .with("outcome", word)
+        .with("kind", source.kind.as_str())
+        .with("url", source.url.as_str())
+        .with("subject", source.subject.as_str())
+        .with("why", why);
+    match source.due {
+        Some(due) => line.time("due", due),
+        None => line.with("due", Value::Null),
+    }
+    .finish()
+}
+
+fn source_text(source: &Source) -> String {
+    let (word, why) = outcome(source);
+    let end = match (why, source.due) {
+        (Some(why), _) => why.escape_debug().to_string(),
+        (None, Some(due)) => format!("due {}", time::rfc3339(due)),
+        (None, None) => String::new(),
+    };
+    format!("{word} {} {} {end}", source.kind.as_str(), source.url)
 }
 
 fn say(lines: &[String]) -> Result<u8, Stop> {

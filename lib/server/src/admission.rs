@@ -42,7 +42,7 @@ impl AdmissionError {
 }
 
 /// The policy, with its list read.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) enum Admission {
     Open,
     Closed,
@@ -50,7 +50,7 @@ pub(crate) enum Admission {
 }
 
 /// One line of the list: under what name, for whom; none is any.
-#[derive(Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Place {
     name: Option<MailboxName>,
     person: Option<String>,

@@ -3,15 +3,21 @@
 //! Changes nothing, and asks the same code that registration asks.
 
 use jiff::Timestamp;
-use smr_evidence::trust::{Certificate, CertificateError, Crl, Revocation, TrustError};
+use smr_evidence::trust::{
+    Certificate, CertificateError, Crl, PathError, Revocation, Rules, TrustError, Verdict, as_of,
+    chains, lacks,
+};
 use smr_name::Class;
 use smr_store::{OpenError, Store};
 
 use crate::config::{Config, Policy};
 use crate::grounds::Grounds;
 use crate::handle::judge_card;
-use crate::house::{grounds_of, now};
-use crate::keys;
+use crate::house::{cache, grounds_of, now};
+use crate::{keys, queue, revocation};
+
+/// Seconds after which what is due or queued should have been fetched.
+const PATIENCE: i64 = 3600;
 
 /// One thing that was looked at.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -56,8 +62,21 @@ impl CheckError {
 pub struct CardReport {
     /// Exit code: 0 believed, 77 not.
     pub code: u8,
+    /// One stable word: "good", or why not (smrd(8)).
+    pub reason: &'static str,
     /// The verdict and its reason, one line.
     pub text: String,
+    /// The subjects from the card to the anchor; where it is not believed,
+    /// those of the chain that fits best, if there is any.
+    pub path: Vec<String>,
+    /// The realm whose anchor ends it.
+    pub realm: Option<String>,
+    /// Whether every certificate but the anchor was looked up.
+    pub is_checked: bool,
+    /// When it was revoked, after the time in question, unix seconds.
+    pub revoked_later: Option<i64>,
+    /// What may help.
+    pub hint: Option<&'static str>,
 }
 
 /// Looks at everything smrd needs to run.
@@ -110,11 +129,13 @@ fn trust(config: &Config, grounds: &Grounds, now: i64, findings: &mut Vec<Findin
     for crl in &grounds.trust.crls {
         findings.push(revocation_list(config, grounds, crl, now));
     }
-    if grounds.trust.crls.is_empty() && config.trust.revocation == Revocation::Require {
+    let nothing = grounds.trust.crls.is_empty() && grounds.trust.ocsp.is_empty();
+    if nothing && config.trust.revocation == Revocation::Require {
         findings.push(bad(
             "crls: none, and \"trust.revocation\" requires them".to_owned()
         ));
     }
+    fetched(config, grounds, now, findings);
     for path in &grounds.passed_over {
         findings.push(good(format!("passed over: {}", path.display())));
     }
@@ -145,7 +166,8 @@ fn revocation_list(config: &Config, grounds: &Grounds, crl: &Crl, now: i64) -> F
         .map_or("an unknown issuer", |c| c.subject_text())
         .escape_debug();
     let next = crl.next_update.map_or_else(|| "unknown".to_owned(), date);
-    let text = format!("crl: {name}, made {}, next {next}", date(crl.this_update));
+    let made = aged(crl.this_update, now);
+    let text = format!("crl: {name}, made {made}, next {next}");
     let overdue = crl.next_update.is_some_and(|next| next < now);
     let old = now.saturating_sub(crl.this_update) > config.trust.max_age;
     match config.trust.revocation {
@@ -154,6 +176,55 @@ fn revocation_list(config: &Config, grounds: &Grounds, crl: &Crl, now: i64) -> F
         _ if old => bad(format!("{text}, is older than \"trust.max_age\"")),
         _ => good(text),
     }
+}
+
+/// Looks at what the fetcher has left: whether it runs.
+fn fetched(config: &Config, grounds: &Grounds, now: i64, findings: &mut Vec<Finding>) {
+    if config.trust.revocation == Revocation::Off {
+        return;
+    }
+    let cache = cache(config);
+    let index = revocation::index(&revocation::folder(&cache));
+    let late = index.values().filter(|e| e.due + PATIENCE < now).count();
+    let last = index.values().map(|e| e.fetched).max();
+    if let Some(last) = last {
+        let text = format!(
+            "fetched: {} sources, {} OCSP answers, last {}",
+            index.len(),
+            grounds.trust.ocsp.len(),
+            aged(last, now)
+        );
+        findings.push(match late {
+            0 => good(text),
+            _ => bad(format!(
+                "{text}; {late} overdue, does the timer of --fetch-revocation run?"
+            )),
+        });
+    }
+    for path in &grounds.held.damaged {
+        findings.push(bad(format!("fetched: {} is damaged", path.display())));
+    }
+    if let Some(since) = queue::waiting_since(&cache) {
+        let text = format!(
+            "queue: certificates wait for an answer, {}",
+            aged(since, now)
+        );
+        findings.push(match now - since > PATIENCE {
+            false => good(text),
+            true => bad(format!("{text}; does the timer of --fetch-revocation run?")),
+        });
+    }
+}
+
+/// Says a time, and how long ago that is.
+fn aged(time: i64, now: i64) -> String {
+    let age = now.saturating_sub(time).max(0);
+    let ago = match age {
+        0..3600 => format!("{} min", age / 60),
+        3600..172_800 => format!("{} h", age / 3600),
+        _ => format!("{} days", age / 86_400),
+    };
+    format!("{}, {ago} ago", date(time))
 }
 
 /// Judges the first certificate in `bytes` (PEM or DER; the others are its
@@ -165,20 +236,86 @@ pub fn check_card(
 ) -> Result<CardReport, CheckError> {
     let chain = Certificate::pem_or_der_bundle(bytes)?;
     let grounds = grounds_of(config)?;
-    Ok(match judge_card(&grounds, &chain, at.unwrap_or_else(now)) {
-        Ok(person) => CardReport {
-            code: 0,
-            text: format!(
-                "good: {}, realm {}",
-                person.subject.escape_debug(),
-                person.realm
-            ),
-        },
-        Err(error) => CardReport {
-            code: Class::Denied.code(),
-            text: format!("not believed: {}", reason(&error)),
-        },
+    let now = now();
+    let rules = match at {
+        // What became known since counts, and does not make it wrong then.
+        Some(at) if at < now => as_of(&grounds.rules(now), at),
+        other => grounds.rules(other.unwrap_or(now)),
+    };
+    Ok(match judge_card(&grounds, &chain, &rules) {
+        Ok(vouched) => believed(&vouched.person.subject, &vouched.verdict),
+        Err(error) => not_believed(&grounds, &chain, &rules, &error),
     })
+}
+
+fn believed(subject: &str, verdict: &Verdict) -> CardReport {
+    let (subject, realm) = (subject.escape_debug(), &verdict.realm);
+    let mut text = format!("good: {subject}, realm {realm}");
+    if !verdict.revocation_checked {
+        text.push_str(", revocation not checked");
+    }
+    if let Some(time) = verdict.revoked_later {
+        text.push_str(&format!(", revoked later, {}", date(time)));
+    }
+    CardReport {
+        code: 0,
+        reason: "good",
+        text,
+        path: subjects(&verdict.chain),
+        realm: Some(realm.clone()),
+        is_checked: verdict.revocation_checked,
+        revoked_later: verdict.revoked_later,
+        hint: None,
+    }
+}
+
+fn not_believed(
+    grounds: &Grounds,
+    chain: &[Certificate],
+    rules: &Rules,
+    error: &TrustError,
+) -> CardReport {
+    let found = chain
+        .split_first()
+        .map(|(card, extra)| chains(card, extra, &grounds.trust))
+        .unwrap_or_default();
+    let first = found.first();
+    let looked = first.is_some_and(|c| {
+        rules.revocation != Revocation::Off && lacks(c, &grounds.trust, rules).is_none()
+    });
+    CardReport {
+        code: Class::Denied.code(),
+        reason: match error {
+            TrustError::Path(error) => error.reason(),
+            TrustError::NotACard { .. } => "not_a_card",
+        },
+        text: format!("not believed: {}", reason(error)),
+        path: first.map_or_else(Vec::new, |c| subjects(&c.certificates)),
+        realm: first.map(|c| c.realm.clone()),
+        is_checked: looked,
+        revoked_later: None,
+        hint: advice(error),
+    }
+}
+
+fn advice(error: &TrustError) -> Option<&'static str> {
+    match error {
+        TrustError::Path(PathError::NoRevocationData { .. }) => {
+            Some("fetch what its authority publishes: smrd --fetch-revocation")
+        }
+        TrustError::Path(PathError::StaleCrl { .. }) => Some(
+            "smrd --fetch-revocation; where its authority publishes less often than \"trust.max_age\", raise that",
+        ),
+        TrustError::Path(PathError::NoPath { .. }) => {
+            Some("are its authorities among \"trust.anchors\" and \"trust.intermediates\"?")
+        }
+        _ => None,
+    }
+}
+
+fn subjects(chain: &[Certificate]) -> Vec<String> {
+    let subjects = chain.iter().map(Certificate::subject_text);
+    subjects.map(str::to_owned).collect()
 }
 
 fn reason(error: &TrustError) -> String {

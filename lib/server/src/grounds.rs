@@ -1,12 +1,15 @@
 //! What smrd's verdicts rest on: anchors, intermediates, CRLs and the list of
-//! those who may enrol; read from files at the start and on SIGHUP.
+//! those who may enrol, read from files at the start and on SIGHUP; and what was
+//! fetched, taken up whenever there is something new.
 //!
-//! Never goes on with half of it: one file that cannot be read or understood
-//! and the old grounds stay in force.
+//! Never goes on with half of what was configured: one file that cannot be read
+//! or understood and the old grounds stay in force.
 
+use std::collections::HashMap;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use smr_channel::reply::{ListKind, Listed};
 use smr_evidence::trust::{Material, MaterialError, Rules, TrustStore};
@@ -14,6 +17,7 @@ use smr_name::{Class, Fingerprint};
 
 use crate::admission::{Admission, AdmissionError};
 use crate::config;
+use crate::revocation::{self, Held, Item};
 
 /// The realm of anchors that lie in no sub-folder.
 pub const DEFAULT_REALM: &str = "default";
@@ -65,8 +69,12 @@ pub(crate) struct Grounds {
     pub(crate) trust: TrustStore,
     pub(crate) admission: Admission,
     rules: config::Trust,
-    /// SHA-256 of each CRL, in their order.
+    /// How many CRLs come from the configuration; the fetched ones follow.
+    configured: usize,
+    pub(crate) held: Held,
+    /// SHA-256 of each CRL, and then of each OCSP answer, in their order.
     digests: Vec<[u8; 32]>,
+    places: HashMap<[u8; 32], usize>,
     /// What was read: role, realm or "-", file.
     pub(crate) files: Vec<(&'static str, String, PathBuf)>,
     /// Files in those folders that have the name of neither certificate nor CRL.
@@ -74,18 +82,20 @@ pub(crate) struct Grounds {
 }
 
 impl Grounds {
-    /// Reads all that the configuration names, and the CRLs in `fetched` when
-    /// there is such a folder.
+    /// Reads all that the configuration names, and what there is in `cache`.
     pub(crate) fn load(
         trust: &config::Trust,
         policy: &config::Policy,
-        fetched: &Path,
+        cache: &Path,
     ) -> Result<Grounds, GroundsError> {
         let mut grounds = Grounds {
             trust: TrustStore::default(),
             admission: Admission::load(policy)?,
             rules: trust.clone(),
+            configured: 0,
+            held: Held::default(),
             digests: Vec::new(),
+            places: HashMap::new(),
             files: Vec::new(),
             passed_over: Vec::new(),
         };
@@ -98,28 +108,77 @@ impl Grounds {
         for path in &trust.crls {
             grounds.flat("crl", path, |t, b| t.add_crls(b))?;
         }
-        if fetched.is_dir() {
-            grounds.flat("crl", fetched, |t, b| t.add_crls(b))?;
+        let own = cache.join("crls");
+        if own.is_dir() {
+            grounds.flat("crl", &own, |t, b| t.add_crls(b))?;
         }
         grounds.refuse_no_anchor(trust)?;
-        let crls = grounds.trust.crls.iter();
-        grounds.digests = crls
-            .map(|crl| *Fingerprint::of(&crl.der).as_bytes())
-            .collect();
+        grounds.configured = grounds.trust.crls.len();
+        grounds.hold(Held::read(&revocation::folder(cache), &Held::default()));
         Ok(grounds)
     }
 
-    /// Returns the place of the CRL with this SHA-256.
-    pub(crate) fn crl_of(&self, digest: &[u8; 32]) -> Option<usize> {
-        self.digests.iter().position(|known| known == digest)
+    /// Returns the same grounds with what has been fetched since.
+    pub(crate) fn with_fetched(&self, cache: &Path) -> Grounds {
+        let held = Held::read(&revocation::folder(cache), &self.held);
+        let mut fresh = Grounds {
+            trust: self.trust.clone(),
+            admission: self.admission.clone(),
+            rules: self.rules.clone(),
+            configured: self.configured,
+            held: Held::default(),
+            digests: Vec::new(),
+            places: HashMap::new(),
+            files: self.files.clone(),
+            passed_over: self.passed_over.clone(),
+        };
+        fresh.trust.crls.truncate(self.configured);
+        fresh.trust.ocsp.clear();
+        fresh.hold(held);
+        fresh
     }
 
-    /// Describes the CRL at `index`.
-    pub(crate) fn listed(&self, index: usize) -> Option<Listed> {
+    /// Adds what was fetched, and counts all lists and answers.
+    fn hold(&mut self, held: Held) {
+        for item in held.items() {
+            match item {
+                Item::List(list) => self.trust.crls.push(list.clone()),
+                Item::Answer(answer) => self.trust.ocsp.push(answer.clone()),
+            }
+        }
+        self.held = held;
+        let lists = self.trust.crls.iter().map(|list| &list.der);
+        let all = lists.chain(self.trust.ocsp.iter().map(|answer| &answer.der));
+        self.digests = all.map(|der| *Fingerprint::of(der).as_bytes()).collect();
+        let places = self.digests.iter().enumerate();
+        self.places = places.map(|(place, digest)| (*digest, place)).collect();
+    }
+
+    /// Returns the place of the list or answer with this SHA-256: first all
+    /// CRLs are counted, then the answers.
+    pub(crate) fn place_of(&self, digest: &[u8; 32]) -> Option<usize> {
+        self.places.get(digest).copied()
+    }
+
+    /// Returns the list or answer at `place`.
+    pub(crate) fn der_at(&self, place: usize) -> Option<&Arc<[u8]>> {
+        let lists = &self.trust.crls;
+        let answer = || self.trust.ocsp.get(place.checked_sub(lists.len())?);
+        match lists.get(place) {
+            Some(list) => Some(&list.der),
+            None => answer().map(|answer| &answer.der),
+        }
+    }
+
+    /// Describes the list or answer at `place`.
+    pub(crate) fn listed(&self, place: usize) -> Option<Listed> {
         Some(Listed {
-            kind: ListKind::Crl,
-            digest: *self.digests.get(index)?,
-            len: u32::try_from(self.trust.crls.get(index)?.der.len()).ok()?,
+            kind: match place < self.trust.crls.len() {
+                true => ListKind::Crl,
+                false => ListKind::Ocsp,
+            },
+            digest: *self.digests.get(place)?,
+            len: u32::try_from(self.der_at(place)?.len()).ok()?,
         })
     }
 
@@ -131,7 +190,7 @@ impl Grounds {
             max_age: Some(self.rules.max_age),
             clock_skew: self.rules.clock_skew,
             signed: None,
-            policies: Vec::new(),
+            policies: self.rules.policies.clone(),
         }
     }
 

@@ -3,7 +3,8 @@
 //! Holds no lock while anything is read, written or verified.
 
 use std::path::PathBuf;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use smr_channel::identity::ServerKeys;
@@ -19,6 +20,7 @@ use crate::keys::{self, KeysError};
 use crate::online::Online;
 use crate::people::People;
 use crate::queue::Queue;
+use crate::revocation;
 use crate::seats::Seats;
 use crate::underway::Underway;
 
@@ -75,6 +77,10 @@ pub(crate) struct House {
     pub(crate) underway: Underway,
     pub(crate) log: Log,
     grounds: RwLock<Arc<Grounds>>,
+    /// Held while grounds are read, so that each file is read once.
+    renewing: Mutex<()>,
+    /// The second in which the stamp of the fetcher was last looked at.
+    looked: AtomicI64,
 }
 
 /// Returns the clock, unix seconds.
@@ -94,11 +100,7 @@ pub(crate) fn cache(config: &Config) -> PathBuf {
 
 /// Reads the grounds that a configuration names.
 pub(crate) fn grounds_of(config: &Config) -> Result<Grounds, GroundsError> {
-    Grounds::load(
-        &config.trust,
-        &config.enrol.policy,
-        &cache(config).join("crls"),
-    )
+    Grounds::load(&config.trust, &config.enrol.policy, &cache(config))
 }
 
 impl House {
@@ -122,6 +124,8 @@ impl House {
             seats: Seats::new(config.listen.connections, config.listen.per_peer),
             underway: Underway::default(),
             grounds: RwLock::new(Arc::new(grounds)),
+            renewing: Mutex::new(()),
+            looked: AtomicI64::new(0),
             config,
             keys,
             store,
@@ -129,8 +133,19 @@ impl House {
         })
     }
 
-    /// Returns the grounds in force.
+    /// Returns the grounds in force, with what has been fetched until now.
     pub(crate) fn grounds(&self) -> Arc<Grounds> {
+        let second = now();
+        let folder = revocation::folder(&cache(&self.config));
+        if self.looked.swap(second, Ordering::Relaxed) != second
+            && self.current().held.is_behind(&folder)
+        {
+            self.take_up();
+        }
+        self.current()
+    }
+
+    fn current(&self) -> Arc<Grounds> {
         // An Arc is replaced in one step, so a poisoned one is still right.
         self.grounds
             .read()
@@ -138,10 +153,32 @@ impl House {
             .clone()
     }
 
+    /// Takes up what was fetched. Whoever comes meanwhile does not wait, and
+    /// is judged by what was known before.
+    fn take_up(&self) {
+        let Ok(_renewing) = self.renewing.try_lock() else {
+            return;
+        };
+        let fresh = self.current().with_fetched(&cache(&self.config));
+        for path in &fresh.held.damaged {
+            let line = self.log.line(Level::Warn, "damaged-cache");
+            line.with("what", path.display()).send();
+        }
+        let line = self.log.line(Level::Info, "revocation-data");
+        line.with("lists", fresh.trust.crls.len())
+            .with("answers", fresh.trust.ocsp.len())
+            .send();
+        self.put(fresh);
+    }
+
+    fn put(&self, fresh: Grounds) {
+        *self.grounds.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(fresh);
+    }
+
     /// Replaces the grounds by what `config` names; keeps the old on an error.
     pub(crate) fn reload(&self, config: &Config) -> Result<(), GroundsError> {
-        let fresh = Arc::new(grounds_of(config)?);
-        *self.grounds.write().unwrap_or_else(PoisonError::into_inner) = fresh;
+        let _renewing = self.renewing.lock().unwrap_or_else(PoisonError::into_inner);
+        self.put(grounds_of(config)?);
         Ok(())
     }
 

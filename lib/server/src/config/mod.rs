@@ -149,6 +149,9 @@ pub struct Trust {
     pub max_age: i64,
     /// Seconds by which clocks may differ.
     pub clock_skew: i64,
+    /// Certificate policies, dotted OIDs, of which a card must have one; none:
+    /// any will do.
+    pub policies: Vec<String>,
 }
 
 /// `[session]`.
@@ -205,6 +208,21 @@ fn policy(text: &str, base: &Path) -> Result<Policy, &'static str> {
         "closed" => Ok(Policy::Closed),
         path if path.contains('/') => Ok(Policy::AllowList(base.join(path))),
         _ => Err("expected open, closed or the path of a file, with a slash in it"),
+    }
+}
+
+/// Takes an object identifier in dots: two arcs or more, the first 0 to 2, and
+/// the second below 40 under the first two of them (X.660).
+fn oid(text: &str) -> Result<String, &'static str> {
+    let arc = |arc: &str| {
+        let plain = arc == "0" || !arc.starts_with('0');
+        let digits = plain && arc.bytes().all(|b| b.is_ascii_digit());
+        arc.parse::<u32>().ok().filter(|_| digits)
+    };
+    let arcs: Option<Vec<u32>> = text.split('.').map(arc).collect();
+    match arcs.as_deref() {
+        Some([0 | 1, 0..=39, ..] | [2, _, ..]) if text.len() <= 128 => Ok(text.to_owned()),
+        _ => Err("expected an object identifier, like \"2.16.620.1.1.1.2.4\""),
     }
 }
 
@@ -364,6 +382,7 @@ fn trust(mut section: Section<'_>, base: &Path) -> Result<Trust, Trouble> {
             .unwrap_or(Revocation::Require),
         max_age: section.text("max_age", duration)?.unwrap_or(86_400),
         clock_skew: section.text("clock_skew", duration)?.unwrap_or(300),
+        policies: section.texts("policies", oid)?.unwrap_or_default(),
     };
     section.finish()?;
     Ok(trust)
@@ -461,6 +480,10 @@ mod tests {
             "[enrol]\npolicy = 'opne'",
             "[enrol]\nmax_devices = 0",
             "[trust]\nrevocation = 'maybe'",
+            "[trust]\npolicies = ['1']",
+            "[trust]\npolicies = ['1.2.']",
+            "[trust]\npolicies = ['1.40.3']",
+            "[trust]\npolicies = ['1.2.03']",
             "[session]\nlogin = 'card'",
             "[session]\nlifetime = '1s'",
             "[log]\nlevel = 'loud'",
@@ -478,7 +501,7 @@ mod tests {
     fn shown_text_reads_back_as_itself() {
         let text = format!(
             "{SMALL}quota = '3MiB'\n[listen]\naddress = ['127.0.0.1:0']\n[trust]\ncrls = ['a\"b']\n\
-             revocation = 'prefer'\n[enrol]\npolicy = '/allow'\n[log]\nlevel = 'debug'\n"
+             revocation = 'prefer'\npolicies = ['2.16.620.1']\n[enrol]\npolicy = '/allow'\n[log]\nlevel = 'debug'\n"
         );
         let config = parse(&text).unwrap();
         assert_eq!(parse(&config.to_string()).unwrap(), config);

@@ -60,6 +60,8 @@ impl fmt::Display for Config {
         writeln!(f, "revocation = {}", revocation(&trust.revocation))?;
         writeln!(f, "max_age = \"{}\"", duration_text(trust.max_age))?;
         writeln!(f, "clock_skew = \"{}\"", duration_text(trust.clock_skew))?;
+        let policies = list(trust.policies.iter().map(|oid| quoted(oid)));
+        writeln!(f, "policies = {policies}")?;
         let lifetime = duration_text(self.session.lifetime);
         writeln!(
             f,

@@ -6,6 +6,7 @@ use std::collections::HashSet;
 
 use smr_channel::reply::{Reply, UserLine};
 use smr_evidence::account::Account;
+use smr_evidence::trust::Certificate;
 use smr_name::{Class, Fingerprint, MailboxName};
 
 use super::{Answer, Body, Intake, Visit, introduce, judge};
@@ -19,8 +20,8 @@ pub(super) use smr_evidence::account::MAX_RECORD;
 const MAX_USERS: u16 = 200;
 /// Bytes of a person's name in the directory.
 const MAX_PERSON: usize = 128;
-/// CRLs that go with one record.
-const MAX_CRLS: usize = 256;
+/// Lists and answers that go with one record.
+const MAX_LISTS: usize = 256;
 /// Bytes of all lists in one reply, unless the first alone has more.
 const MAX_LISTS_BODY: usize = 16 << 20;
 
@@ -30,8 +31,8 @@ pub(super) fn no_mailbox(names: &[MailboxName]) -> Refusal {
     Refusal::new(Class::NoMailbox, text).hint("list the users: smr-ls users")
 }
 
-/// Answers with a record, unless it is the one `known`, and which CRLs there
-/// are of those who issued its certificates.
+/// Answers with a record, unless it is the one `known`, and which CRLs and
+/// OCSP answers there are on its certificates.
 pub(super) fn account<'a>(
     house: &'a House,
     name: &MailboxName,
@@ -43,9 +44,9 @@ pub(super) fn account<'a>(
     // A record that smrd no longer believes is handed out all the same: its
     // reader judges for himself.
     let filed = judge::open_stored(house, &record).ok();
-    let mut wanted = filed.map_or_else(Vec::new, |account| crls(&grounds, &account));
-    wanted.truncate(MAX_CRLS);
-    let lists = wanted.into_iter().filter_map(|index| grounds.listed(index));
+    let mut wanted = filed.map_or_else(Vec::new, |account| places(&grounds, &account));
+    wanted.truncate(MAX_LISTS);
+    let lists = wanted.into_iter().filter_map(|place| grounds.listed(place));
     if known == Some(Fingerprint::of(&record).as_bytes()) {
         record.clear();
     }
@@ -67,16 +68,16 @@ pub(super) fn lists<'a>(house: &'a House, digests: &[[u8; 32]]) -> Result<Answer
     let grounds = house.grounds();
     let (mut lens, mut all, mut body) = (Vec::new(), 0, Body::default());
     for digest in digests {
-        let index = grounds.crl_of(digest);
-        let size = index.and_then(|i| grounds.trust.crls.get(i));
-        let size = size.map_or(0, |crl| crl.der.len());
+        let place = grounds.place_of(digest);
+        let size = place.and_then(|place| grounds.der_at(place));
+        let size = size.map_or(0, |der| der.len());
         all += size;
         if all > MAX_LISTS_BODY && !lens.is_empty() {
             break;
         }
         lens.push(length(size)?);
-        if let Some(index) = index {
-            body.crl(grounds.clone(), index);
+        if let Some(place) = place {
+            body.list(grounds.clone(), place);
         }
     }
     Ok(Answer {
@@ -89,8 +90,9 @@ fn length(bytes: usize) -> Result<u32, Refusal> {
     u32::try_from(bytes).map_err(|_| Refusal::new(Class::Broken, "a record or a CRL is too large"))
 }
 
-/// Finds the CRLs of every issuer above the record's certificates.
-fn crls(grounds: &Grounds, account: &Account) -> Vec<usize> {
+/// Finds the answers on the record's certificates, and the CRLs of every issuer
+/// above them.
+fn places(grounds: &Grounds, account: &Account) -> Vec<usize> {
     let trust = &grounds.trust;
     let anchors = trust.realms.iter().flat_map(|realm| &realm.anchors);
     let known: Vec<_> = trust.intermediates.iter().chain(anchors).collect();
@@ -108,9 +110,25 @@ fn crls(grounds: &Grounds, account: &Account) -> Vec<usize> {
             above.extend(its.map(|c| c.issuer_der()));
         }
     }
+    let above = |c: &Certificate| {
+        let mut above = known.iter().filter(|k| k.subject_der() == c.issuer_der());
+        above.next().copied().cloned()
+    };
+    let asked: Vec<_> = account
+        .chain
+        .iter()
+        .filter_map(|c| Some((c, above(c)?)))
+        .collect();
+    let answers = trust.ocsp.iter().enumerate();
+    let answers = answers.filter(|(_, answer)| {
+        let mut asked = asked.iter();
+        asked.any(|(subject, issuer)| answer.about(subject, issuer).is_some())
+    });
     let crls = trust.crls.iter().enumerate();
-    crls.filter(|(_, crl)| issuers.contains(crl.issuer_der.as_slice()))
-        .map(|(index, _)| index)
+    let lists = crls.filter(|(_, crl)| issuers.contains(crl.issuer_der.as_slice()));
+    answers
+        .map(|(place, _)| trust.crls.len() + place)
+        .chain(lists.map(|(place, _)| place))
         .collect()
 }
 

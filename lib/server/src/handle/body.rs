@@ -98,7 +98,7 @@ type Opener<'a> = Box<dyn FnOnce() -> io::Result<File> + 'a>;
 
 enum Piece<'a> {
     Bytes(Vec<u8>),
-    Crl(Arc<Grounds>, usize),
+    List(Arc<Grounds>, usize),
     Later(Opener<'a>, u64),
     Open(File, u64),
 }
@@ -116,9 +116,9 @@ impl<'a> Body<'a> {
         self.pieces.push_back(Piece::Bytes(bytes));
     }
 
-    /// Adds the CRL at `index` of these grounds.
-    pub(crate) fn crl(&mut self, grounds: Arc<Grounds>, index: usize) {
-        self.pieces.push_back(Piece::Crl(grounds, index));
+    /// Adds the list or answer at `place` of these grounds.
+    pub(crate) fn list(&mut self, grounds: Arc<Grounds>, place: usize) {
+        self.pieces.push_back(Piece::List(grounds, place));
     }
 
     /// Adds the first `length` bytes of a file that is opened when its turn comes.
@@ -144,9 +144,9 @@ impl<'a> Body<'a> {
             };
             match piece {
                 Piece::Bytes(bytes) => self.rest = bytes,
-                Piece::Crl(grounds, index) => {
-                    let crl = grounds.trust.crls.get(index);
-                    self.rest = crl.map(|c| c.der.to_vec()).unwrap_or_default();
+                Piece::List(grounds, place) => {
+                    let der = grounds.der_at(place);
+                    self.rest = der.map(|der| der.to_vec()).unwrap_or_default();
                 }
                 Piece::Later(open, length) => {
                     self.pieces

@@ -9,7 +9,7 @@ use ring::signature::{ECDSA_P256_SHA256_ASN1, UnparsedPublicKey};
 use smr_evidence::account::{self, Account, AccountError};
 use smr_evidence::device::{self, DeviceError};
 use smr_evidence::trust::{
-    Certificate, PathError, Person, Revocation, Rules, SignedData, TrustError, check_card,
+    Certificate, PathError, Person, Revocation, Rules, SignedData, TrustError, Vouched, verify_card,
 };
 use smr_name::{Class, Fingerprint, MailboxName};
 
@@ -192,19 +192,19 @@ pub(super) fn stranger() -> Refusal {
         .hint("is it registered? smr-register NAME")
 }
 
-/// Says whether smrd would believe this card, and whose it is.
+/// Says whether smrd would believe this card, whose it is, and by which chain.
 pub(crate) fn judge_card(
     grounds: &Grounds,
     chain: &[Certificate],
-    now: i64,
-) -> Result<Person, TrustError> {
+    rules: &Rules,
+) -> Result<Vouched, TrustError> {
     let Some((card, extra)) = chain.split_first() else {
         return Err(PathError::NoPath {
             subject: "nobody".to_owned(),
         }
         .into());
     };
-    check_card(card, extra, &grounds.trust, &grounds.rules(now))
+    verify_card(card, extra, &grounds.trust, rules)
 }
 
 fn card_error(error: &AccountError) -> Option<&TrustError> {
