@@ -7,6 +7,7 @@
 
 pub mod client;
 pub mod people;
+pub mod web;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};

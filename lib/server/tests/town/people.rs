@@ -63,7 +63,8 @@ impl Authority {
         ca
     }
 
-    fn openssl(&self, args: &str) {
+    /// Runs openssl in the authority's folder.
+    pub fn openssl(&self, args: &str) {
         let out = Command::new("openssl")
             .args(args.split(' '))
             .current_dir(&self.dir)
