@@ -1,7 +1,7 @@
 //! Identity over time: devices that come and go, cards that are renewed and
 //! revoked, encryption keys by epoch, backups. Wrong cases first in each.
 //!
-//! A machine is a home of its own: "carol-phone" is carol's second one.
+//! A machine is a home of its own: "carol+phone" is carol's second one.
 
 mod house;
 
@@ -76,38 +76,38 @@ fn a_device_enters_by_its_own_card_and_nobody_elses() {
 
     // Somebody else's card, even one of the same authority.
     let said = house.sh(
-        "bob-phone",
+        "bob+phone",
         "smr-register --server $SERVER --server-key $KEY --token \"$TOKEN\" --add-device phone carol",
     );
     let said = said.expect(77);
     assert!(!said.stderr.contains("carol@"), "{said:?}");
-    assert_eq!(house.sh("bob-phone", "ls $SMR_HOME/keys").text(), "");
+    assert_eq!(house.sh("bob+phone", "ls $SMR_HOME/keys").text(), "");
     // Somebody else's backup.
-    house.sh("carol-phone", "age-keygen -o other.txt").expect(0);
-    add(&mut house, "carol-phone", "phone", "--backup other.txt").expect(77);
-    assert_eq!(house.sh("carol-phone", "ls $SMR_HOME/keys").text(), "");
+    house.sh("carol+phone", "age-keygen -o other.txt").expect(0);
+    add(&mut house, "carol+phone", "phone", "--backup other.txt").expect(77);
+    assert_eq!(house.sh("carol+phone", "ls $SMR_HOME/keys").text(), "");
 
-    add(&mut house, "carol-phone", "phone", "").expect(0);
-    house.sh("carol-phone", "smr-login").expect(0);
+    add(&mut house, "carol+phone", "phone", "").expect(0);
+    house.sh("carol+phone", "smr-login").expect(0);
     // One label twice.
-    add(&mut house, "carol-tablet", "phone", "").expect(77);
+    add(&mut house, "carol+tablet", "phone", "").expect(77);
 
     let new = send(&mut house, "bob", "carol", "to both");
-    for machine in ["carol", "carol-phone"] {
+    for machine in ["carol", "carol+phone"] {
         assert_eq!(read(&mut house, machine, &new, 0).text(), "to both");
     }
     // Sealed before the phone was there.
-    assert_eq!(read(&mut house, "carol-phone", &old, 65).text(), "");
+    assert_eq!(read(&mut house, "carol+phone", &old, 65).text(), "");
     let backup = house.path("work/carol/backup.txt");
     let restore = format!("smr-register --restore {}", backup.display());
-    house.sh("carol-phone", &restore).expect(0);
+    house.sh("carol+phone", &restore).expect(0);
     assert_eq!(
-        read(&mut house, "carol-phone", &old, 0).text(),
+        read(&mut house, "carol+phone", &old, 0).text(),
         "before the phone"
     );
 
     // The phone writes, and bob sees that it is carol.
-    let id = send(&mut house, "carol-phone", "bob", "from the phone");
+    let id = send(&mut house, "carol+phone", "bob", "from the phone");
     assert_eq!(read(&mut house, "bob", &id, 0).text(), "from the phone");
 }
 
@@ -116,9 +116,9 @@ fn a_removed_device_is_out_and_what_it_signed_stays() {
     let mut house = House::build();
     move_in_with_backup(&mut house, "carol");
     house.move_in("bob");
-    add(&mut house, "carol-phone", "phone", "").expect(0);
-    house.sh("carol-phone", "smr-login").expect(0);
-    let signed = send(&mut house, "carol-phone", "bob", "signed by the phone");
+    add(&mut house, "carol+phone", "phone", "").expect(0);
+    house.sh("carol+phone", "smr-login").expect(0);
+    let signed = send(&mut house, "carol+phone", "bob", "signed by the phone");
     next_second();
 
     house
@@ -135,10 +135,10 @@ fn a_removed_device_is_out_and_what_it_signed_stays() {
         .expect(77);
     house.sh("carol", "smr-register --revoke phone").expect(0);
 
-    house.sh("carol-phone", "smr-ls").expect(77);
-    house.sh("carol-phone", "smr-login").expect(77);
+    house.sh("carol+phone", "smr-ls").expect(77);
+    house.sh("carol+phone", "smr-login").expect(77);
     house
-        .sh("carol-phone", "smr-send bob < /dev/null")
+        .sh("carol+phone", "smr-send bob < /dev/null")
         .expect(77);
     let after = send(&mut house, "bob", "carol", "not for the phone");
     assert_eq!(
@@ -150,7 +150,7 @@ fn a_removed_device_is_out_and_what_it_signed_stays() {
         "signed by the phone"
     );
     // Its fingerprint never comes back; its label may, with a new certificate.
-    add(&mut house, "carol-tablet", "phone", "").expect(0);
+    add(&mut house, "carol+tablet", "phone", "").expect(0);
 }
 
 #[test]
@@ -162,7 +162,7 @@ fn a_card_removes_a_device_from_any_machine() {
         .sh("bob", &format!("{revoke} laptop carol"))
         .expect(77);
     let label = house
-        .sh("carol-kiosk", &format!("{revoke} nothing carol"))
+        .sh("carol+kiosk", &format!("{revoke} nothing carol"))
         .expect(66)
         .stderr;
     let label = label
@@ -171,12 +171,12 @@ fn a_card_removes_a_device_from_any_machine() {
         .expect("the hint names the label")
         .to_owned();
     house
-        .sh("carol-kiosk", &format!("{revoke} '{label}' carol"))
+        .sh("carol+kiosk", &format!("{revoke} '{label}' carol"))
         .expect(0);
     house.sh("carol", "smr-login").expect(77);
     // The card alone brings its person back, on any machine.
-    add(&mut house, "carol-kiosk", "kiosk", "").expect(0);
-    house.sh("carol-kiosk", "smr-login").expect(0);
+    add(&mut house, "carol+kiosk", "kiosk", "").expect(0);
+    house.sh("carol+kiosk", "smr-login").expect(0);
 }
 
 #[test]
@@ -187,7 +187,7 @@ fn a_new_card_of_the_same_person_takes_over_and_no_other() {
     house.move_in("bob");
     let old = send(&mut house, "bob", "carol", "to the old card");
     let signed = send(&mut house, "carol", "bob", "by the old card");
-    add(&mut house, "carol-phone", "phone", "").expect(0);
+    add(&mut house, "carol+phone", "phone", "").expect(0);
 
     // Another person of the same common name.
     let namesake = CAROL.replace("BI33333333", "BI99999999");
@@ -240,19 +240,19 @@ fn old_mail_stays_readable_over_sixty_epochs() {
     // A new device has them all from the backup, and later ones too.
     add(
         &mut house,
-        "carol-phone",
+        "carol+phone",
         "phone",
         "--backup $PWD/../carol/backup.txt",
     )
     .expect(0);
     house
         .sh(
-            "carol-phone",
+            "carol+phone",
             "smr-register --restore $PWD/../carol/backup.txt",
         )
         .expect(0);
     for (id, text) in &mail {
-        assert_eq!(read(&mut house, "carol-phone", id, 0).text(), *text);
+        assert_eq!(read(&mut house, "carol+phone", id, 0).text(), *text);
     }
 }
 

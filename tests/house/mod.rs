@@ -93,10 +93,10 @@ pub(crate) fn make_pki(dir: &Path) {
     assert!(status.success(), "playground-pki failed");
 }
 
-/// Returns whose machine it is: "alice-phone" is another one of alice's.
+/// Returns whose machine it is: "alice+phone" is another one of alice's.
 fn person_of(machine: &str) -> &str {
     machine
-        .split_once('-')
+        .split_once('+')
         .map_or(machine, |(person, _)| person)
 }
 

@@ -5,6 +5,7 @@
 
 mod der;
 mod file;
+pub mod pcscd;
 mod pkcs11;
 pub mod profile;
 pub mod uri;
@@ -12,6 +13,7 @@ pub mod uri;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
+use std::time::Duration;
 
 use smr_evidence::trust::{Certificate, CertificateError, Signer};
 use smr_name::Class;
@@ -29,6 +31,7 @@ const AUTO: &str = "auto";
 pub struct Token {
     place: Place,
     module: Option<PathBuf>,
+    wait: Duration,
 }
 
 #[derive(Clone, Debug)]
@@ -145,9 +148,17 @@ pub enum TokenError {
     /// There is no PIN.
     #[error(transparent)]
     NoPin(#[from] NoPin),
-    /// The key wants its PIN for every signature.
-    #[error("the key of {0} asks for its PIN at every signature, which is not supported")]
-    AlwaysAuthenticate(String),
+    /// The card was taken out, or its reader.
+    #[error("{0} was taken out")]
+    Removed(String),
+    /// Its reader does not answer.
+    #[error("{of} does not answer: {why}")]
+    Silent {
+        /// Token or reader.
+        of: String,
+        /// What the module says.
+        why: String,
+    },
     /// A kind of key we do not use.
     #[error("{of} has a key of a kind we do not use: {kind}")]
     KeyKind {
@@ -202,7 +213,8 @@ impl TokenError {
             | TokenError::NoToken(_)
             | TokenError::NoCertificate(_)
             | TokenError::NoKey(_)
-            | TokenError::AlwaysAuthenticate(_)
+            | TokenError::Removed(_)
+            | TokenError::Silent { .. }
             | TokenError::KeyKind { .. }
             | TokenError::Failed { .. } => Class::Unavailable,
             TokenError::PinWrong { .. } | TokenError::PinLocked(_) | TokenError::LastTry(_) => {
@@ -215,13 +227,25 @@ impl TokenError {
         }
     }
 
+    /// Tells whether asking again in another way is of no use, or would be rude.
+    fn is_final(&self) -> bool {
+        matches!(
+            self,
+            TokenError::Removed(_) | TokenError::NoPin(_) | TokenError::PinLocked(_)
+        )
+    }
+
     /// Returns a command or a question that helps, if there is one.
     pub fn hint(&self) -> Option<String> {
         let fixed = match self {
             TokenError::NoModule(_) => {
                 "install the card's software, or name its file in module-path="
             }
-            TokenError::NoToken(_) => "is the card in the reader, and pcscd running",
+            TokenError::NoToken(_) => return Some(pcscd::question()),
+            TokenError::Removed(_) => "is the card in the reader? try again",
+            TokenError::Silent { .. } => {
+                "is another program using the card? close it and try again"
+            }
             TokenError::NoCertificate(_) | TokenError::NoKey(_) => {
                 "smr-register --tokens lists what there is"
             }
@@ -270,6 +294,7 @@ impl FromStr for Token {
         Ok(Token {
             place,
             module: None,
+            wait: Duration::ZERO,
         })
     }
 }
@@ -300,6 +325,13 @@ impl Token {
     #[must_use]
     pub fn with_module(mut self, module: Option<&Path>) -> Token {
         self.module = module.map(Path::to_owned);
+        self
+    }
+
+    /// Waits so many seconds for a card to appear.
+    #[must_use]
+    pub fn with_wait(mut self, seconds: u64) -> Token {
+        self.wait = Duration::from_secs(seconds);
         self
     }
 

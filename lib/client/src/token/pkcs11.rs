@@ -4,9 +4,11 @@
 
 mod key;
 mod module;
+mod raw;
 mod scan;
 
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use cryptoki::context::Pkcs11;
 use cryptoki::error::{Error, RvError};
@@ -16,11 +18,14 @@ use cryptoki::types::AuthPin;
 use smr_evidence::trust::{Algorithm, Certificate, Signer};
 use smr_name::Class;
 
-use self::key::{CardKey, algorithm_of};
+use self::key::{CardKey, Consent, algorithm_of};
 use self::module::{Look, asks_itself, load, looks};
 use self::scan::{Candidate, choose, entry, scan, token_name};
 use super::uri::Uri;
 use super::{AskPin, Listed, NoPin, PinPrompt, Place, Purpose, Token, TokenError, chain_of};
+
+/// How long to wait before looking for a card again.
+const PAUSE: Duration = Duration::from_millis(500);
 
 /// Opens the key that `token` describes, logged in.
 pub(super) fn open(
@@ -33,25 +38,45 @@ pub(super) fn open(
         Place::Uri(uri) => uri,
         _ => &anything,
     };
-    let looks = looks(token)?;
-    let only = looks.len() == 1;
-    let mut tokens = 0;
-    for look in looks {
+    let deadline = Instant::now() + token.wait;
+    loop {
+        match look_through(token, uri, purpose, ask) {
+            Err(TokenError::NoToken(_) | TokenError::Removed(_)) if Instant::now() < deadline => {
+                std::thread::sleep(PAUSE);
+            }
+            opened => return opened,
+        }
+    }
+}
+
+/// Looks through all modules for the key; trouble with one token or module is
+/// told only where no other has what is wanted.
+fn look_through(
+    token: &Token,
+    uri: &Uri,
+    purpose: Purpose,
+    ask: &mut AskPin,
+) -> Result<Box<dyn Signer>, TokenError> {
+    let (mut tokens, mut trouble) = (0, None);
+    for look in looks(token)? {
         let found = load(&look.module).and_then(|module| Ok((scan(&module, uri)?, module)));
         let (scan, module) = match found {
             Ok(found) => found,
-            // One broken module of several must not hide the others.
-            Err(_) if !only => continue,
-            Err(error) => return Err(error),
+            Err(error) => {
+                trouble = trouble.or(Some(error));
+                continue;
+            }
         };
         tokens += scan.tokens;
+        trouble = trouble.or(scan.trouble);
         if let Some(chosen) = choose(scan.candidates, look.profile, purpose)? {
             return log_in(&module, &look, chosen, &scan.all, ask);
         }
     }
-    Err(match tokens {
-        0 => TokenError::NoToken(format!("\"{token}\"")),
-        _ => TokenError::NoCertificate(format!("\"{token}\"")),
+    Err(match (trouble, tokens) {
+        (Some(error), _) => error,
+        (None, 0) => TokenError::NoToken(format!("\"{token}\"")),
+        (None, _) => TokenError::NoCertificate(format!("\"{token}\"")),
     })
 }
 
@@ -63,7 +88,9 @@ fn log_in(
     ask: &mut AskPin,
 ) -> Result<Box<dyn Signer>, TokenError> {
     let name = token_name(&chosen.info);
-    let algorithm = algorithm_of(&chosen.certificate, &name)?;
+    // A token that does not tell its mechanisms is asked for the usual ones.
+    let mechanisms = module.get_mechanism_list(chosen.slot).unwrap_or_default();
+    let algorithm = algorithm_of(&chosen.certificate, &mechanisms, &name)?;
     let session = module
         .open_ro_session(chosen.slot)
         .map_err(|e| failed(&name, "open a session", &e))?;
@@ -72,28 +99,36 @@ fn log_in(
         .map_err(|e| failed(&name, "tell its state", &e))?
         .session_state();
     let inside = matches!(state, SessionState::RoUser | SessionState::RwUser);
+    let mut pin = None;
     if !inside && chosen.info.login_required() {
-        present_pin(module, look, &session, &chosen, ask)?;
+        pin = present_pin(module, look, &session, &chosen, ask)?;
     }
-    let key = find_key(&session, &chosen, algorithm, &name)?;
+    let (key, always) = find_key(&session, &chosen, algorithm, &name)?;
+    let consent = match always {
+        true => Consent::Each(pin),
+        false => Consent::Token,
+    };
     Ok(Box::new(CardKey {
         session,
         key,
         algorithm,
+        consent,
+        module: look.module.clone(),
         chain: chain_of(&chosen.certificate, pool),
         certificate: chosen.certificate,
         name,
     }))
 }
 
-// The only place that calls C_Login, and it does so once.
+// The only place that logs in to a token, and it does so once. Returns the PIN
+// that was right, for a key that asks for it again.
 fn present_pin(
     module: &Pkcs11,
     look: &Look,
     session: &Session,
     chosen: &Candidate,
     ask: &mut AskPin,
-) -> Result<(), TokenError> {
+) -> Result<Option<AuthPin>, TokenError> {
     let name = token_name(&chosen.info);
     // The flags as they are now: an earlier try may have changed them.
     let info = module
@@ -109,25 +144,27 @@ fn present_pin(
         Some(entered(&name, tries, ask)?)
     };
     let Err(error) = session.login(UserType::User, pin.as_ref()) else {
-        return Ok(());
+        return Ok(pin);
     };
     let Error::Pkcs11(code, _) = &error else {
         return Err(failed(&name, "log in", &error));
     };
-    let after = module.get_token_info(chosen.slot).ok();
     match code {
-        RvError::UserAlreadyLoggedIn => Ok(()),
+        RvError::UserAlreadyLoggedIn => Ok(pin),
         RvError::PinLocked => Err(TokenError::PinLocked(name)),
-        RvError::PinIncorrect | RvError::PinInvalid | RvError::PinLenRange => match after {
-            Some(after) if after.user_pin_locked() => Err(TokenError::PinLocked(name)),
-            after => Err(TokenError::PinWrong {
-                of: name,
-                is_file: false,
-                last_try: after.is_some_and(|info| info.user_pin_final_try()),
-            }),
-        },
+        // Only here: asked about a card that was pulled out, OpenSC 0.23 locks
+        // itself up (its issue 2707).
+        RvError::PinIncorrect | RvError::PinInvalid | RvError::PinLenRange => {
+            match module.get_token_info(chosen.slot).ok() {
+                Some(after) if after.user_pin_locked() => Err(TokenError::PinLocked(name)),
+                after => Err(TokenError::PinWrong {
+                    of: name,
+                    is_file: false,
+                    last_try: after.is_some_and(|info| info.user_pin_final_try()),
+                }),
+            }
+        }
         RvError::FunctionCanceled | RvError::Cancel => Err(cancelled(&name).into()),
-        RvError::TokenNotPresent | RvError::DeviceRemoved => Err(TokenError::NoToken(name)),
         _ => Err(failed(&name, "log in", &error)),
     }
 }
@@ -165,7 +202,7 @@ fn find_key(
     chosen: &Candidate,
     algorithm: Algorithm,
     name: &str,
-) -> Result<ObjectHandle, TokenError> {
+) -> Result<(ObjectHandle, bool), TokenError> {
     let told = |error: Error| failed(name, "show its private key", &error);
     let wanted = [
         Attribute::Class(ObjectClass::PRIVATE_KEY),
@@ -176,6 +213,7 @@ fn find_key(
         .first()
         .ok_or_else(|| TokenError::NoKey(name.to_owned()))?;
     let facts = [AttributeType::KeyType, AttributeType::AlwaysAuthenticate];
+    let mut always = false;
     let expected = match algorithm {
         Algorithm::RsaPkcs1Sha256 | Algorithm::RsaPssSha256 => KeyType::RSA,
         Algorithm::EcdsaP256Sha256 | Algorithm::EcdsaP384Sha256 => KeyType::EC,
@@ -185,20 +223,36 @@ fn find_key(
             Attribute::KeyType(kind) if kind != expected => {
                 return Err(TokenError::NoKey(name.to_owned()));
             }
-            Attribute::AlwaysAuthenticate(true) => {
-                return Err(TokenError::AlwaysAuthenticate(name.to_owned()));
-            }
+            Attribute::AlwaysAuthenticate(asks) => always = asks,
             _ => {}
         }
     }
-    Ok(key)
+    Ok((key, always))
 }
 
+/// Says what a module's error means to a person.
 fn failed(of: &str, operation: &'static str, error: &Error) -> TokenError {
-    TokenError::Failed {
-        of: of.to_owned(),
-        operation,
-        why: error.to_string(),
+    let of = of.to_owned();
+    match error {
+        Error::Pkcs11(
+            RvError::DeviceRemoved
+            | RvError::TokenNotPresent
+            | RvError::SlotIdInvalid
+            | RvError::SessionHandleInvalid
+            | RvError::SessionClosed
+            | RvError::TokenNotRecognized,
+            _,
+        ) => TokenError::Removed(of),
+        Error::Pkcs11(RvError::DeviceError, _) => TokenError::Silent {
+            of,
+            why: format!("it failed to {operation}"),
+        },
+        Error::Pkcs11(RvError::FunctionCanceled | RvError::Cancel, _) => cancelled(&of).into(),
+        _ => TokenError::Failed {
+            of,
+            operation,
+            why: error.to_string(),
+        },
     }
 }
 
@@ -208,6 +262,7 @@ pub(super) fn list(module: Option<&Path>) -> Result<Vec<Listed>, TokenError> {
     let token = Token {
         place: Place::Auto,
         module: module.map(Path::to_owned),
+        wait: Duration::ZERO,
     };
     let mut listed: Vec<Listed> = Vec::new();
     let looks = looks(&token)?;

@@ -57,6 +57,8 @@ pub(super) struct Scan {
     pub(super) tokens: usize,
     pub(super) candidates: Vec<Candidate>,
     pub(super) all: Vec<Certificate>,
+    /// What kept us from the first token that gave trouble.
+    pub(super) trouble: Option<TokenError>,
 }
 
 pub(super) fn is_meant(uri: &Uri, slot: Slot, info: &TokenInfo) -> bool {
@@ -78,21 +80,29 @@ pub(super) fn scan(module: &Pkcs11, uri: &Uri) -> Result<Scan, TokenError> {
         .get_slots_with_token()
         .map_err(|e| failed("the module", "list its tokens", &e))?;
     for slot in slots {
-        // A card that is pulled out or not initialised is no reason to give up.
-        let Ok(info) = module.get_token_info(slot) else {
-            continue;
-        };
-        if !info.token_initialized() || !is_meant(uri, slot, &info) {
-            continue;
+        // A card that is pulled out, or that another program holds, is no
+        // reason to give up: another may have what is wanted.
+        if let Err(error) = scan_slot(module, slot, uri, &mut found) {
+            found.trouble = found.trouble.or(Some(error));
         }
-        found.tokens += 1;
-        let Ok(session) = module.open_ro_session(slot) else {
-            continue;
-        };
-        scan_token(&session, slot, &info, uri, &mut found)
-            .map_err(|e| failed(&token_name(&info), "list its certificates", &e))?;
     }
     Ok(found)
+}
+
+fn scan_slot(module: &Pkcs11, slot: Slot, uri: &Uri, found: &mut Scan) -> Result<(), TokenError> {
+    let told = |operation| move |e: Error| failed("a token", operation, &e);
+    let info = module
+        .get_token_info(slot)
+        .map_err(told("tell what it is"))?;
+    if !info.token_initialized() || !is_meant(uri, slot, &info) {
+        return Ok(());
+    }
+    found.tokens += 1;
+    let name = token_name(&info);
+    let session = module.open_ro_session(slot);
+    let session = session.map_err(|e| failed(&name, "open a session", &e))?;
+    scan_token(&session, slot, &info, uri, found)
+        .map_err(|e| failed(&name, "list its certificates", &e))
 }
 
 pub(super) fn scan_token(

@@ -162,9 +162,11 @@ fn reasons(list: &Crl, subject: &Certificate, points: &[DistributionPoint]) -> O
 
 fn is_of_kind(list: &Crl, subject: &Certificate) -> bool {
     list.point.as_ref().is_none_or(|point| {
-        !point.only_contains_attribute_certs
-            && !(point.only_contains_user_certs && subject.is_ca())
-            && !(point.only_contains_ca_certs && !subject.is_ca())
+        let other = match subject.is_ca() {
+            true => point.only_contains_user_certs,
+            false => point.only_contains_ca_certs,
+        };
+        !other && !point.only_contains_attribute_certs
     })
 }
 
