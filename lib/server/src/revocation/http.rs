@@ -72,6 +72,8 @@ impl Http {
             .timeout_connect(Some(limits.connect))
             .timeout_global(Some(limits.whole))
             .user_agent("smrd")
+            // Not from the environment: whoever sets it would hear who is asked about.
+            .proxy(None)
             .build();
         Http {
             agent: config.into(),
