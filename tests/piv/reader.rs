@@ -13,7 +13,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rustix::net::sockopt::set_tcp_quickack;
 
@@ -84,8 +84,28 @@ impl Reader {
         self.dir.path().join("socket")
     }
 
-    /// Puts a card in, and waits until pcscd has seen it.
+    /// Tells whether pcscd says that a card is in.
+    fn is_full(&self) -> bool {
+        let listed = Command::new("opensc-tool")
+            .arg("--list-readers")
+            .env("PCSCLITE_CSOCK_NAME", self.socket())
+            .output()
+            .expect("opensc-tool is installed");
+        let text = String::from_utf8_lossy(&listed.stdout).into_owned();
+        assert!(text.contains("Virtual PCD"), "{listed:?}");
+        text.contains(" Yes ")
+    }
+
+    /// Puts a card in, and waits until pcscd has seen it; and before that,
+    /// that the one before is gone: it would take them for one.
     pub(crate) fn insert(&self, applet: &Arc<Mutex<Applet>>) -> Inserted {
+        let end = Instant::now() + Duration::from_secs(20);
+        while self.is_full() {
+            assert!(
+                Instant::now() < end,
+                "pcscd does not see that the card is gone"
+            );
+        }
         let stream = TcpStream::connect((Ipv4Addr::LOCALHOST, self.port)).expect("vpcd listens");
         let (seen, news) = channel();
         let ours = stream.try_clone().unwrap();
