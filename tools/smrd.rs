@@ -231,6 +231,7 @@ fn outcome(source: &Source) -> (&'static str, Option<&str>) {
         Outcome::Fetched => ("fetched", None),
         Outcome::Unchanged => ("unchanged", None),
         Outcome::Skipped => ("skipped", None),
+        Outcome::PassedOver => ("passed-over", Some("only plain http is spoken here")),
         Outcome::Failed(why) => ("failed", Some(why)),
     }
 }

@@ -142,7 +142,7 @@ impl Grounds {
     fn hold(&mut self, held: Held) {
         for item in held.items() {
             match item {
-                Item::List(list) => self.trust.crls.push(list.clone()),
+                Item::List(list) => self.trust.crls.push((**list).clone()),
                 Item::Answer(answer) => self.trust.ocsp.push(answer.clone()),
             }
         }

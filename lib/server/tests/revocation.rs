@@ -87,7 +87,7 @@ impl Scene {
             list: 1 << 20,
             ..Limits::default()
         };
-        fetch(&self.town.config(), limits).unwrap()
+        town::when_free(|| fetch(&self.town.config(), limits), |e| e.class())
     }
 
     /// Makes everything due.
@@ -195,6 +195,30 @@ fn a_responder_says_who_is_good_and_who_no_longer_is() {
     assert!(
         matches!(&fetched.sources[0].outcome, Outcome::Failed(why) if why.contains("another question"))
     );
+    // Nor does a damaged one, one about another card, or one by somebody else.
+    let held = scene.held();
+    let mut tampered = held[0].clone();
+    *tampered.last_mut().unwrap() ^= 1;
+    scene.card("rui");
+    let folder = scene.town.path("ca");
+    let arguments = OCSP.replace("ocsp.", "rui.");
+    let ca = &scene.town.ca;
+    ca.openssl("ocsp -issuer trust/root.pem -cert rui.pem -no_nonce -reqout rui.req");
+    ca.openssl(&format!("ocsp {OCSP} -reqin rui.req -respout rui.ocsp"));
+    let other = std::fs::read(scene.file("rui.ocsp")).unwrap();
+    for (page, why) in [
+        (Page::Bytes(tampered), "not signed by who may"),
+        (Page::Bytes(other), "another certificate"),
+        (Page::Bytes(vec![0x30; 70_000]), "limit"),
+        (Page::Bytes(b"<html>".to_vec()), "not a DER OCSP answer"),
+        (Page::Ocsp(folder, arguments), "not signed by who may"),
+        (Page::Moved(scene.web.url("/ocsp")), "HTTP 302"),
+    ] {
+        scene.hurry();
+        scene.web.put("/ocsp", page);
+        fails(&scene.fetch(), why);
+        assert_eq!(scene.held(), held);
+    }
     scene.responder();
     scene.town.ca.openssl("ca -config ca.cnf -revoke ana.pem");
     let fetched = scene.fetch();
@@ -290,6 +314,19 @@ fn strangers_make_it_fetch_nothing() {
     assert_eq!((fetched.code(), fetched.sources.len()), (0, 0));
     assert_eq!(scene.web.hits(), Vec::<String>::new());
     assert_eq!(scene.queue(), "", "they wait for nothing");
+}
+
+#[test]
+fn addresses_of_tls_are_passed_over_and_others_tried() {
+    let scene =
+        Scene::new("crlDistributionPoints = URI:https://127.0.0.1/root.crl,URI:WEB/root.crl");
+    scene.web.put("/root.crl", Page::Bytes(scene.list("")));
+    let ana = person(&scene.town.ca.card("ana"), "ana");
+    assert_eq!(refused(&ana.try_enrol(&scene.town).1), Class::Busy);
+    let fetched = scene.fetch();
+    let outcomes: Vec<_> = fetched.sources.iter().map(|s| &s.outcome).collect();
+    assert!(outcomes.contains(&&Outcome::PassedOver) && outcomes.contains(&&Outcome::Fetched));
+    assert_eq!(fetched.code(), 0);
 }
 
 #[test]

@@ -35,7 +35,7 @@ impl Stamp {
 /// One list or answer.
 #[derive(Clone)]
 pub(crate) enum Item {
-    List(Crl),
+    List(Box<Crl>),
     Answer(Ocsp),
 }
 
@@ -94,7 +94,9 @@ impl Held {
 fn item(path: &Path, kind: &str) -> Option<Item> {
     let bytes = fs::read(path).ok()?;
     match kind {
-        "crl" => Crl::from_der(&bytes).ok().map(Item::List),
+        "crl" => Crl::from_der(&bytes)
+            .ok()
+            .map(|list| Item::List(Box::new(list))),
         _ => Ocsp::from_der(&bytes).ok().map(Item::Answer),
     }
 }

@@ -42,6 +42,11 @@ impl Default for Limits {
     }
 }
 
+/// Says whether an address is one of plain http.
+pub(super) fn speaks(url: &str) -> bool {
+    url.to_ascii_lowercase().starts_with("http://")
+}
+
 /// What a server says of the state of a file, to be shown to it again.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Validators {
@@ -113,9 +118,6 @@ impl Http {
         url: &str,
         ask: impl FnOnce(&Http) -> Result<T, String>,
     ) -> Result<T, String> {
-        if !url.to_ascii_lowercase().starts_with("http://") {
-            return Err("only plain http is spoken here".to_owned());
-        }
         let host = url.split('/').nth(2).unwrap_or_default().to_owned();
         if self.failures.get(&host).is_some_and(|n| *n >= PATIENCE) {
             return Err("its host has failed three times in this run".to_owned());

@@ -78,6 +78,8 @@ pub enum Outcome {
     Unchanged,
     /// It was not asked: it is not due.
     Skipped,
+    /// It was not asked: its address is not one of plain http.
+    PassedOver,
     /// It was of no use, and why; what was held stays.
     Failed(String),
 }
@@ -261,7 +263,9 @@ impl Run {
         let held = held.and_then(|bytes| self.sound(need, &bytes).ok());
         let entry = self.cache.index.get(name).cloned();
         let entry = entry.filter(|_| held.is_some()).unwrap_or_default();
-        let (outcome, sound, due) = if entry.due > self.now {
+        let (outcome, sound, due) = if !http::speaks(&need.url) {
+            (Outcome::PassedOver, None, None)
+        } else if entry.due > self.now {
             (Outcome::Skipped, held, Some(entry.due))
         } else {
             match self.ask(need, &entry.validators, held.as_ref()) {

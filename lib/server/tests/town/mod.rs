@@ -37,7 +37,7 @@ pub fn now() -> i64 {
 
 /// Tries until the store's lock is free: a program that another test starts
 /// holds it from its fork to its exec.
-fn when_free<T, E: std::fmt::Display>(
+pub fn when_free<T, E: std::fmt::Display>(
     run: impl Fn() -> Result<T, E>,
     class: impl Fn(&E) -> Class,
 ) -> T {
