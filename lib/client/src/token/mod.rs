@@ -255,6 +255,7 @@ impl TokenError {
             }
             TokenError::PinLocked(_) => "unlock it with its PUK and its maker's software",
             TokenError::LastTry(_) => "run the command again in a terminal and type the PIN",
+            TokenError::Failed { .. } => "is the card in the reader, and used by nothing else",
             TokenError::FileForm { path, .. } => return Some(file::hint(path)),
             TokenError::NoPin(error) => return error.hint.clone(),
             _ => return None,
