@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use cards::{Cards, PIN, WRONG};
 use house::Said;
-use piv::{Applet, GET_DATA, Inserted, Reader, SIGN, Slot, VERIFY};
+use piv::{Applet, GET_DATA, Inserted, Reader, Slot, VERIFY};
 use smr_token_module::key::Key;
 
 /// A house with a reader, and a card that can go into it.
@@ -219,7 +219,9 @@ fn a_wrong_pin_takes_one_try_off_the_card() {
 fn a_card_pulled_out_is_said_and_works_when_it_is_back() {
     let mut desk = Desk::new(&[(0x9a, "rsa")]);
     desk.assert_unavailable(&["no token found", "is the card in the reader"]);
-    for instruction in [GET_DATA, VERIFY, SIGN] {
+    // Not at the signature: there OpenSC 0.23 may lock itself up (its issue
+    // 2707). tokens.rs pulls a card out at that moment, too.
+    for instruction in [GET_DATA, VERIFY] {
         desk.applet().pulled_at = Some(instruction);
         let card = desk.insert();
         desk.assert_unavailable(&["hint: is the card in the reader"]);

@@ -11,7 +11,7 @@ pub(crate) const GET_DATA: u8 = 0xcb;
 const GET_RESPONSE: u8 = 0xc0;
 pub(crate) const VERIFY: u8 = 0x20;
 /// GENERAL AUTHENTICATE, which is what signs.
-pub(crate) const SIGN: u8 = 0x87;
+const SIGN: u8 = 0x87;
 
 // Status words.
 const OK: u16 = 0x9000;

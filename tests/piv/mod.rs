@@ -9,5 +9,5 @@ mod apdu;
 mod applet;
 mod reader;
 
-pub(crate) use applet::{Applet, GET_DATA, SIGN, Slot, VERIFY};
+pub(crate) use applet::{Applet, GET_DATA, Slot, VERIFY};
 pub(crate) use reader::{Inserted, Reader};
