@@ -71,9 +71,7 @@ fn join(
     // Whose card it is he may know; nothing about the account is told before
     // it turns out to be his.
     let person = judge::guest(house, &judged.0, &chain, name, now)?;
-    let record = house.store.record(name).map_err(|e| house.disk(e))?;
-    let record = record.ok_or_else(judge::stranger)?;
-    let filed = judge::open_stored(house, &record).map_err(|_| judge::stranger())?;
+    let (record, filed) = judge::open_for_stranger(house, name)?;
     if filed.person != person || filed.removal(&device).is_some() {
         return Err(judge::stranger());
     }
@@ -101,10 +99,8 @@ fn login(
     now: i64,
 ) -> Result<(Visit, Answer<'static>), Refusal> {
     let judged = (house.grounds(), house.online.change(name));
-    let record = house.store.record(name).map_err(|e| house.disk(e))?;
-    let record = record.ok_or_else(judge::stranger)?;
     // The signature first: the state of a card is no stranger's business.
-    let filed = judge::open_stored(house, &record).map_err(|_| judge::stranger())?;
+    let (record, filed) = judge::open_for_stranger(house, name)?;
     let mut listed = filed.listed();
     let known = listed.find(|d| d.fingerprint == device);
     let known = known.ok_or_else(judge::stranger)?;
@@ -125,8 +121,8 @@ fn enrol(
     now: i64,
 ) -> Result<(Visit, Answer<'static>), Refusal> {
     let grounds = house.grounds();
-    let account = judge::open_new(house, &grounds, record, now)?;
-    let name = judge::is_ours(house, &account).ok_or_else(|| {
+    let claimed = judge::open_claimed(&grounds, record)?;
+    let name = judge::is_ours(house, &claimed).ok_or_else(|| {
         let text = format!(
             "this is repository \"{}\", the record is for another",
             house.config.name
@@ -135,12 +131,14 @@ fn enrol(
     })?;
     let message =
         |device: &Fingerprint| Introduction::enrol_to_sign(hash, &name, device.as_bytes(), record);
-    let device = judge::signing_device(&account, signature, message).ok_or_else(|| {
+    let device = judge::signing_device(&claimed, signature, message).ok_or_else(|| {
         Refusal::new(
             Class::Denied,
             "no device of the record has signed this enrolment",
         )
     })?;
+    let account = judge::open_new(house, &grounds, record, now)?;
+    judge::check_device(&account, &device)?;
     // Read before the record is filed: whatever is filed after it, this record
     // too, has the session judged again.
     let change = house.online.change(&name);
@@ -257,6 +255,9 @@ fn log_changes(house: &House, name: &MailboxName, old: &Account, new: &Account) 
             .with("device", &device.label);
         line.with("fingerprint", device.fingerprint).send();
     };
+    let record = house.log.line(Level::Info, "record");
+    let record = record.with("account", name).with("number", new.number);
+    record.send();
     let known = |account: &Account, device: &Device| {
         let mut listed = account.listed();
         listed.any(|d| d.fingerprint == device.fingerprint)

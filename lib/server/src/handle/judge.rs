@@ -38,26 +38,54 @@ pub(super) fn signed_by(device: &Certificate, message: &[u8], signature: &[u8]) 
 /// Opens a record that the store holds, without judging it again: it was
 /// judged when it came, and only what it says matters.
 pub(super) fn open_stored(house: &House, record: &[u8]) -> Result<Account, Refusal> {
-    let grounds = house.grounds();
-    let then = SignedData::parse(record).map(|s| s.signing_time());
-    then.map_err(AccountError::from)
-        .and_then(|then| {
-            let rules = Rules {
-                now: then,
-                revocation: Revocation::Off,
-                max_age: None,
-                ..grounds.rules(then)
-            };
-            account::open_then(record, &grounds.trust, &rules)
-        })
-        .map_err(|error| {
-            let line = house.log.line(Level::Warn, "stored-record");
-            line.with("why", &error).send();
-            Refusal::new(
-                Class::Denied,
-                format!("the record on file is not believed: {error}"),
-            )
-        })
+    opened_then(&house.grounds(), record).map_err(|error| {
+        let line = house.log.line(Level::Warn, "stored-record");
+        line.with("why", &error).send();
+        // Why, is for the operator: whoever asks may be a stranger to it.
+        Refusal::new(Class::Denied, "the record on file is not believed")
+            .hint("ask the repository's operator")
+    })
+}
+
+/// Opens the record of an account for somebody who has proved nothing yet;
+/// where there is none, does about the work that one would have been.
+pub(super) fn open_for_stranger(
+    house: &House,
+    name: &MailboxName,
+) -> Result<(Vec<u8>, Account), Refusal> {
+    let record = house.store.record(name).map_err(|e| house.disk(e))?;
+    let Some(record) = record else {
+        decoy(house)?;
+        return Err(stranger());
+    };
+    let filed = open_stored(house, &record).map_err(|_| stranger())?;
+    Ok((record, filed))
+}
+
+fn decoy(house: &House) -> Result<(), Refusal> {
+    let any = house.store.accounts(None, 1);
+    let record = any.first().map(|name| house.store.record(name));
+    let record = record.transpose().map_err(|e| house.disk(e))?.flatten();
+    // Whose it is and what comes out does not matter.
+    drop(record.map(|record| open_stored(house, &record)));
+    Ok(())
+}
+
+/// Opens a record that was just brought, to see who claims to bring it: by the
+/// anchors alone, for what is revoked is said to the holder of its key.
+pub(super) fn open_claimed(grounds: &Grounds, record: &[u8]) -> Result<Account, Refusal> {
+    opened_then(grounds, record).map_err(|error| refusal(&error))
+}
+
+fn opened_then(grounds: &Grounds, record: &[u8]) -> Result<Account, AccountError> {
+    let then = SignedData::parse(record)?.signing_time();
+    let rules = Rules {
+        now: then,
+        revocation: Revocation::Off,
+        max_age: None,
+        ..grounds.rules(then)
+    };
+    account::open_then(record, &grounds.trust, &rules)
 }
 
 /// Opens a record on file under today's grounds: some of its devices may be
@@ -277,7 +305,7 @@ pub(super) fn signing_device(
     signature: &[u8],
     message: impl Fn(&Fingerprint) -> Vec<u8>,
 ) -> Option<Fingerprint> {
-    let mut devices = account.devices.iter();
+    let mut devices = account.listed();
     let found = devices.find(|d| signed_by(&d.certificate, &message(&d.fingerprint), signature));
     found.map(|d| d.fingerprint)
 }

@@ -178,7 +178,7 @@ pub fn refused(reply: &Reply) -> Class {
 }
 
 impl Person {
-    fn sign(&self, message: &[u8]) -> Vec<u8> {
+    pub fn sign(&self, message: &[u8]) -> Vec<u8> {
         self.device.sign(message).unwrap()
     }
 
@@ -199,6 +199,29 @@ impl Person {
             device: print,
             signature: self.sign(&message),
         }
+    }
+
+    pub fn chain(&self) -> Vec<Vec<u8>> {
+        let device = [self.device.certificate()];
+        let chain = device.into_iter().chain(self.device.chain());
+        chain.map(|c| c.der().to_vec()).collect()
+    }
+
+    pub fn join_as(&self, name: &MailboxName, hash: &[u8; 32]) -> Introduction {
+        let message = Introduction::join_to_sign(hash, name, print_of(&self.device).as_bytes());
+        Introduction::Join {
+            account: name.clone(),
+            chain: self.chain(),
+            signature: self.sign(&message),
+        }
+    }
+
+    pub fn try_join(&self, town: &Town) -> (Client, Reply) {
+        Client::open(town, |hash| self.join_as(&self.name, hash))
+    }
+
+    pub fn join(&self, town: &Town) -> Client {
+        welcomed(self, self.try_join(town))
     }
 
     pub fn try_enrol(&self, town: &Town) -> (Client, Reply) {

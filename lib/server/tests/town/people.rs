@@ -214,8 +214,17 @@ fn add(draft: &mut Draft, name: &str, device: &SoftKey) {
 
 /// Somebody with this card, about to register as `name`.
 pub fn person(card: &SoftKey, name: &str) -> Person {
+    person_with(card, name, None)
+}
+
+/// The same, with a backup that keys can be sealed to.
+pub fn person_with_backup(card: &SoftKey, name: &str) -> Person {
+    person_with(card, name, Some(RECIPIENT.to_owned()))
+}
+
+fn person_with(card: &SoftKey, name: &str, backup: Option<String>) -> Person {
     let device = device(card, name, "laptop");
-    let mut draft = Draft::first(address(name), None);
+    let mut draft = Draft::first(address(name), backup);
     add(&mut draft, name, &device);
     let record = account::build(&draft, &device, now()).unwrap();
     Person {
@@ -231,6 +240,20 @@ impl Person {
         let mut draft = Draft::after(&ca.open(&self.record));
         change(&mut draft);
         account::build(&draft, &self.device, now()).unwrap()
+    }
+
+    /// Another device of this account, certified by `card` and not listed.
+    pub fn beside(&self, card: &SoftKey, label: &str) -> Person {
+        Person {
+            name: self.name.clone(),
+            device: device(card, self.name.as_str(), label),
+            record: self.record.clone(),
+        }
+    }
+
+    /// The next record, which lists this device too and is signed by it.
+    pub fn listing_itself(&self, ca: &Authority) -> Vec<u8> {
+        self.next(ca, |draft| add(draft, self.name.as_str(), &self.device))
     }
 
     /// The next record, with one more device of the same card.
