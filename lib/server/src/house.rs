@@ -15,7 +15,6 @@ use smr_store::{OpenError, Store};
 use crate::audit::Log;
 use crate::config::{Config, Level};
 use crate::grounds::{Grounds, GroundsError};
-use crate::handle;
 use crate::keys::{self, KeysError};
 use crate::online::Online;
 use crate::people::People;
@@ -179,12 +178,13 @@ impl House {
     pub(crate) fn reload(&self, config: &Config) -> Result<(), GroundsError> {
         let _renewing = self.renewing.lock().unwrap_or_else(PoisonError::into_inner);
         self.put(grounds_of(config)?);
+        self.people.forget();
         Ok(())
     }
 
     /// Takes note that an account has a new record.
     pub(crate) fn changed(&self, name: &MailboxName, account: &Account) {
-        self.people.set(name, handle::shown(account));
+        self.people.set(name, account.person.clone());
         self.online.changed(name);
     }
 

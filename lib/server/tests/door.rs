@@ -293,6 +293,60 @@ fn devices_of_a_revoked_card_stay_out_and_others_come_in() {
 }
 
 #[test]
+fn one_person_has_a_bound_of_names() {
+    let mut town = Town::with("[enrol]\nmax_names = 2");
+    let card = town.ca.card("ana");
+    let taken = person(&town.ca.card("rui"), "rui");
+    taken.enrol(&town);
+    let first = person(&card, "ana");
+    first.enrol(&town);
+    person(&card, "ana.work").enrol(&town);
+    let third = person(&card, "ana.club");
+    // Another card of hers does not help, nor does a restart or a reload.
+    for _ in 0..2 {
+        for third in [&third, &person(&town.ca.card("ana"), "ana.sea")] {
+            let reply = third.try_enrol(&town).1;
+            assert_eq!(refused(&reply), Class::Denied);
+            let Reply::Refused { text, hint, .. } = reply else {
+                unreachable!()
+            };
+            assert_eq!(text, "one person may have 2 names here");
+            assert!(hint.contains("smr-register"), "{hint}");
+        }
+        town.stop();
+        town.start();
+    }
+    town.server().reload(&town.config()).unwrap();
+    assert_eq!(refused(&third.try_enrol(&town).1), Class::Denied);
+    // A name of another person is taken, whatever she has.
+    let Reply::Refused { text, .. } = person(&card, "rui").try_enrol(&town).1 else {
+        panic!("taken over");
+    };
+    assert_eq!(text, "the name \"rui\" is taken");
+    // What she has she keeps, with more devices too.
+    first.enrol(&town);
+    first.with_device(&town.ca, &card, "phone").enrol(&town);
+    person(&town.ca.card("rui"), "rui.work").enrol(&town);
+}
+
+#[test]
+fn names_asked_for_at_once_are_counted_once_each() {
+    let town = Town::with("[enrol]\nmax_names = 2");
+    let card = town.ca.card("ana");
+    let asked = (0..6).map(|n| person(&card, &format!("ana{n}")));
+    let asked: Vec<_> = asked.collect();
+    let welcome = std::thread::scope(|scope| {
+        let asking = asked.iter().map(|p| scope.spawn(|| p.try_enrol(&town).1));
+        let asking: Vec<_> = asking.collect();
+        let replies = asking.into_iter().map(|a| a.join().unwrap());
+        replies
+            .filter(|r| matches!(r, Reply::Welcome { .. }))
+            .count()
+    });
+    assert_eq!(welcome, 2);
+}
+
+#[test]
 fn policies_say_who_may_enrol() {
     let list = "[enrol]\npolicy = './allow'";
     let dir = tempfile::tempdir().unwrap();

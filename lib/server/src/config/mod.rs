@@ -120,6 +120,8 @@ pub struct Enrol {
     pub policy: Policy,
     /// Devices that one account may have at a time.
     pub max_devices: usize,
+    /// Accounts that one person may have.
+    pub max_names: usize,
 }
 
 /// Who may enrol.
@@ -361,6 +363,7 @@ fn enrol(mut section: Section<'_>, base: &Path) -> Result<Enrol, Trouble> {
             .text("policy", |text| policy(text, base))?
             .unwrap_or(Policy::Open),
         max_devices: section.number("max_devices", 1..=64)?.unwrap_or(8) as usize,
+        max_names: section.number("max_names", 1..=65_536)?.unwrap_or(16) as usize,
     };
     section.finish()?;
     Ok(enrol)
@@ -430,6 +433,7 @@ mod tests {
         assert_eq!(config.store.quota, 1 << 30);
         assert_eq!(config.enrol.policy, Policy::Open);
         assert_eq!(config.enrol.max_devices, 8);
+        assert_eq!(config.enrol.max_names, 16);
         assert_eq!(config.trust.anchors, [PathBuf::from("/etc/smr/trust.d")]);
         assert_eq!(config.trust.max_age, 86_400);
         assert_eq!(config.session.lifetime, 43_200);
@@ -479,6 +483,7 @@ mod tests {
             "[listen]\naddress = '127.0.0.1:0'",
             "[enrol]\npolicy = 'opne'",
             "[enrol]\nmax_devices = 0",
+            "[enrol]\nmax_names = 0",
             "[trust]\nrevocation = 'maybe'",
             "[trust]\npolicies = ['1']",
             "[trust]\npolicies = ['1.2.']",

@@ -54,6 +54,7 @@ impl fmt::Display for Config {
         writeln!(f, "quota = \"{}\"", size_text(store.quota))?;
         writeln!(f, "\n[enrol]\npolicy = {}", policy(&self.enrol.policy))?;
         writeln!(f, "max_devices = {}", self.enrol.max_devices)?;
+        writeln!(f, "max_names = {}", self.enrol.max_names)?;
         writeln!(f, "\n[trust]\nanchors = {}", paths(&trust.anchors))?;
         writeln!(f, "intermediates = {}", paths(&trust.intermediates))?;
         writeln!(f, "crls = {}", paths(&trust.crls))?;

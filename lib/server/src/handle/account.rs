@@ -6,7 +6,7 @@ use std::collections::HashSet;
 
 use smr_channel::reply::{Reply, UserLine};
 use smr_evidence::account::Account;
-use smr_evidence::trust::Certificate;
+use smr_evidence::trust::{Certificate, Person};
 use smr_name::{Class, Fingerprint, MailboxName};
 
 use super::{Answer, Body, Intake, Visit, introduce, judge};
@@ -18,8 +18,6 @@ pub(super) use smr_evidence::account::MAX_RECORD;
 
 /// Users in one reply, so that the reply fits its chunk.
 const MAX_USERS: u16 = 200;
-/// Bytes of a person's name in the directory.
-const MAX_PERSON: usize = 128;
 /// Lists and answers that go with one record.
 const MAX_LISTS: usize = 256;
 /// Bytes of all lists in one reply, unless the first alone has more.
@@ -167,7 +165,7 @@ pub(super) fn users<'a>(
         .into_iter()
         .take(limit)
         .map(|name| UserLine {
-            person: person(house, &name),
+            person: house.people.shown(&name, || person(house, &name)),
             online: house.online.has(&name),
             name,
         })
@@ -175,19 +173,8 @@ pub(super) fn users<'a>(
     Ok(Answer::plain(Reply::Users { users, more }))
 }
 
-fn person(house: &House, name: &MailboxName) -> String {
-    house.people.of(name, || {
-        let record = house.store.record(name).ok().flatten()?;
-        let account = judge::open_stored(house, &record).ok()?;
-        Some(shown(&account))
-    })
-}
-
-/// Returns the person's name as the directory has it.
-pub(crate) fn shown(account: &Account) -> String {
-    let mut person = account.person.display.clone();
-    while person.len() > MAX_PERSON {
-        person.pop();
-    }
-    person
+/// Says whose account it is by the record on file.
+pub(super) fn person(house: &House, name: &MailboxName) -> Option<Person> {
+    let record = house.store.record(name).ok().flatten()?;
+    Some(judge::open_stored(house, &record).ok()?.person)
 }

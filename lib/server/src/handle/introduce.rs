@@ -7,11 +7,11 @@ use std::sync::Arc;
 use smr_channel::handshake::Introduction;
 use smr_channel::reply::Reply;
 use smr_evidence::account::{Account, Device, follows};
-use smr_evidence::trust::Certificate;
+use smr_evidence::trust::{Certificate, Person};
 use smr_name::{Class, Fingerprint, MailboxName};
 use smr_store::StoreError;
 
-use super::{Answer, Visit, judge};
+use super::{Answer, Visit, account, judge};
 use crate::config::Level;
 use crate::grounds::Grounds;
 use crate::house::House;
@@ -189,6 +189,7 @@ fn register(
             "the first record of an account here must have number 1",
         ));
     }
+    names_in_bounds(house, name, &account.person)?;
     match house.store.create_account(name, record) {
         Ok(()) => {
             house.changed(name, account);
@@ -200,8 +201,23 @@ fn register(
         }
         // Somebody was faster.
         Err(StoreError::Taken(_)) => replace(house, name, account, record),
-        Err(error) => Err(house.disk(error)),
+        Err(error) => {
+            house.people.release(name);
+            Err(house.disk(error))
+        }
     }
+}
+
+fn names_in_bounds(house: &House, name: &MailboxName, person: &Person) -> Result<(), Refusal> {
+    let bound = house.config.enrol.max_names;
+    let all = || house.store.accounts(None, usize::MAX);
+    let read = |name: &MailboxName| account::person(house, name);
+    if house.people.claim(name, person, bound, all, read) {
+        return Ok(());
+    }
+    let text = format!("one person may have {bound} names here");
+    Err(Refusal::new(Class::Denied, text)
+        .hint("take one that you have: smr-register --add-device LABEL NAME"))
 }
 
 /// Files the next record of an account, or accepts the present one again.

@@ -24,7 +24,6 @@ use crate::house::House;
 use crate::online::Presence;
 use crate::refusal::Refusal;
 
-pub(crate) use account::shown;
 pub(crate) use body::{Body, Broken, Intake};
 pub(crate) use introduce::introduce;
 pub(crate) use judge::{judge_card, rejudge};
