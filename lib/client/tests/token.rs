@@ -217,9 +217,15 @@ fn keys_on_tokens_sign() {
     // The key's label names its certificate too, and a profile its module.
     let by_key = format!("pkcs11:token=rsa;object=MY%20CERTIFICATE;type=cert?module-path={MODULE}");
     assert_eq!(names(&*open(&by_key, "1234").0.unwrap()), ["rsa", "sub"]);
-    let listed = token::list(Some(Path::new(MODULE))).unwrap();
-    let usable: Vec<_> = listed.iter().filter(|l| l.authentication).collect();
-    assert_eq!((listed.len(), usable.len()), (6, 3));
+    let now = std::time::UNIX_EPOCH.elapsed().unwrap().as_secs() as i64;
+    let (listed, troubles) = token::list(Some(Path::new(MODULE)), now).unwrap();
+    assert!(troubles.is_empty(), "{troubles:?}");
+    let certificates = listed.iter().filter_map(|l| l.certificate.as_ref());
+    let certificates: Vec<_> = certificates.collect();
+    let usable: Vec<_> = certificates.iter().filter(|c| c.enrols).collect();
+    assert_eq!((certificates.len(), usable.len()), (6, 3));
+    let authority = certificates.iter().find(|c| !c.enrols).unwrap();
+    assert_eq!(authority.useless, Some("an authority's"));
     let uri = usable[0].uri.to_string();
     assert!(open(&uri, "1234").0.is_ok(), "{uri}");
 }

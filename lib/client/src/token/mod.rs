@@ -312,7 +312,8 @@ impl fmt::Display for Token {
 }
 
 fn profile_names() -> String {
-    let names = profile::all().iter().map(|profile| profile.name.as_str());
+    let names = profile::all();
+    let names = names.iter().map(|profile| profile.name.as_str());
     [AUTO]
         .into_iter()
         .chain(names)
@@ -362,24 +363,68 @@ pub fn open_for(
     }
 }
 
-/// A key that could be used.
+/// One line of what there is: a reader, the token in it, a certificate on it.
 #[derive(Clone, Debug)]
 pub struct Listed {
-    /// Names it for `--token`.
-    pub uri: Uri,
-    /// Its certificate's subject.
-    pub subject: String,
-    /// End of its certificate's validity, unix seconds.
-    pub not_after: i64,
-    /// It may be used for enrolment.
-    pub authentication: bool,
-    /// It may be used for signatures one stands by.
-    pub signature: bool,
+    /// The reader's name.
+    pub reader: String,
+    /// The module that shows it.
+    pub module: PathBuf,
+    /// The token in it, if there is one.
+    pub token: Option<TokenState>,
+    /// A certificate on it.
+    pub certificate: Option<ListedCertificate>,
 }
 
-/// Lists the certificates on every token that is present, without a PIN.
-pub fn list(module: Option<&Path>) -> Result<Vec<Listed>, TokenError> {
-    pkcs11::list(module)
+/// What a token says of itself.
+#[derive(Clone, Debug)]
+pub struct TokenState {
+    /// Its label.
+    pub label: String,
+    /// Whether it is ready for use.
+    pub initialised: bool,
+    /// What became of its PIN.
+    pub pin: PinState,
+}
+
+/// How many tries a PIN has left, as far as a token tells.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PinState {
+    /// Nothing is wrong with it.
+    Good,
+    /// None was set yet.
+    NotSet,
+    /// A wrong one was given since the last right one.
+    FewTries,
+    /// One try is left.
+    LastTry,
+    /// None is accepted any more.
+    Locked,
+}
+
+/// A certificate with a key, and what smr can do with it.
+#[derive(Clone, Debug)]
+pub struct ListedCertificate {
+    /// Names it for `--token`.
+    pub uri: Uri,
+    /// Its label on the token.
+    pub label: String,
+    /// Its subject.
+    pub subject: String,
+    /// End of its validity, unix seconds.
+    pub not_after: i64,
+    /// It may be used to enrol devices.
+    pub enrols: bool,
+    /// It may be used for signatures one stands by.
+    pub signs: bool,
+    /// Why it is of no use, where it is not.
+    pub useless: Option<&'static str>,
+}
+
+/// Lists every reader, token and certificate there is, without a PIN, and what
+/// kept us from some; `now` is unix seconds.
+pub fn list(module: Option<&Path>, now: i64) -> Result<(Vec<Listed>, Vec<TokenError>), TokenError> {
+    pkcs11::list(module, now)
 }
 
 /// Tells whether a certificate's key may be used for `purpose`; a certificate

@@ -14,13 +14,14 @@ use cryptoki::context::Pkcs11;
 use cryptoki::error::{Error, RvError};
 use cryptoki::object::{Attribute, AttributeType, KeyType, ObjectClass, ObjectHandle};
 use cryptoki::session::{Session, SessionState, UserType};
+use cryptoki::slot::Slot;
 use cryptoki::types::AuthPin;
 use smr_evidence::trust::{Algorithm, Certificate, Signer};
 use smr_name::Class;
 
 use self::key::{CardKey, Consent, algorithm_of};
 use self::module::{Look, asks_itself, load, looks};
-use self::scan::{Candidate, choose, entry, scan, token_name};
+use self::scan::{Candidate, choose, scan, token_name};
 use super::uri::Uri;
 use super::{AskPin, Listed, NoPin, PinPrompt, Place, Purpose, Token, TokenError, chain_of};
 
@@ -69,7 +70,7 @@ fn look_through(
         };
         tokens += scan.tokens;
         trouble = trouble.or(scan.trouble);
-        if let Some(chosen) = choose(scan.candidates, look.profile, purpose)? {
+        if let Some(chosen) = choose_by(&look, scan.candidates, purpose)? {
             return log_in(&module, &look, chosen, &scan.all, ask);
         }
     }
@@ -78,6 +79,24 @@ fn look_through(
         (None, 0) => TokenError::NoToken(format!("\"{token}\"")),
         (None, _) => TokenError::NoCertificate(format!("\"{token}\"")),
     })
+}
+
+/// Asks each kind of token that the module may show, then key usage alone.
+fn choose_by(
+    look: &Look,
+    candidates: Vec<Candidate>,
+    purpose: Purpose,
+) -> Result<Option<Candidate>, TokenError> {
+    for profile in &look.profiles {
+        if let Some(chosen) = choose(candidates.clone(), Some(profile), purpose)? {
+            return Ok(Some(chosen));
+        }
+    }
+    match look.profiles.iter().all(|profile| profile.exact) && !look.profiles.is_empty() {
+        // Only those labels were meant.
+        true => Ok(None),
+        false => choose(candidates, None, purpose),
+    }
 }
 
 fn log_in(
@@ -256,27 +275,40 @@ fn failed(of: &str, operation: &'static str, error: &Error) -> TokenError {
     }
 }
 
-/// Lists the certificates on every token of every installed module, or of
-/// `module` alone.
-pub(super) fn list(module: Option<&Path>) -> Result<Vec<Listed>, TokenError> {
+/// Lists the readers, tokens and certificates of every installed module, or of
+/// `module` alone, and what kept us from some.
+pub(super) fn list(
+    module: Option<&Path>,
+    now: i64,
+) -> Result<(Vec<Listed>, Vec<TokenError>), TokenError> {
     let token = Token {
         place: Place::Auto,
         module: module.map(Path::to_owned),
         wait: Duration::ZERO,
     };
-    let mut listed: Vec<Listed> = Vec::new();
-    let looks = looks(&token)?;
-    let only = looks.len() == 1;
-    for look in looks {
-        match load(&look.module).and_then(|module| scan(&module, &Uri::default())) {
-            Ok(found) => listed.extend(found.candidates.iter().map(|c| entry(c, &look.module))),
-            Err(_) if !only => {}
-            Err(error) => return Err(error),
+    let (mut listed, mut troubles) = (Vec::new(), Vec::new());
+    for look in looks(&token)? {
+        match load(&look.module).and_then(|module| readers(&module)) {
+            Ok(readers) => {
+                for reader in readers {
+                    let (found, trouble) = scan::reader(&reader, &look.module, now);
+                    listed.extend(found);
+                    troubles.extend(trouble);
+                }
+            }
+            Err(error) => troubles.push(error),
         }
     }
-    listed.sort_by_key(|entry| entry.uri.to_string());
-    listed.dedup_by_key(|entry| entry.uri.to_string());
-    Ok(listed)
+    Ok((listed, troubles))
+}
+
+fn readers(module: &Pkcs11) -> Result<Vec<(Pkcs11, Slot)>, TokenError> {
+    let slots = module.get_all_slots();
+    let slots = slots.map_err(|e| failed("the module", "list its readers", &e))?;
+    Ok(slots
+        .into_iter()
+        .map(|slot| (module.clone(), slot))
+        .collect())
 }
 
 #[cfg(test)]

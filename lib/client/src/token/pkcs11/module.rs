@@ -52,14 +52,16 @@ pub(super) fn load(path: &Path) -> Result<Pkcs11, TokenError> {
 /// A module to look into, and what is known of its tokens.
 pub(super) struct Look {
     pub(super) module: PathBuf,
-    pub(super) profile: Option<&'static Profile>,
+    /// The kinds of token it may show, the likeliest first; none known: by key
+    /// usage alone.
+    pub(super) profiles: Vec<&'static Profile>,
 }
 
 pub(super) fn installed(profile: &'static Profile) -> Option<Look> {
     let module = profile.modules.iter().find(|path| path.exists())?;
     Some(Look {
         module: module.clone(),
-        profile: Some(profile),
+        profiles: vec![profile],
     })
 }
 
@@ -75,7 +77,10 @@ pub(super) fn by_name(name: &str) -> Result<PathBuf, TokenError> {
 }
 
 pub(super) fn looks(token: &Token) -> Result<Vec<Look>, TokenError> {
-    let one = |module: PathBuf, profile| Ok(vec![Look { module, profile }]);
+    let one = |module: PathBuf, profile: Option<&'static Profile>| {
+        let profiles = profile.into_iter().collect();
+        Ok(vec![Look { module, profiles }])
+    };
     if let Place::Uri(uri) = &token.place {
         match (&uri.module_path, &uri.module_name) {
             (Some(path), _) => return one(path.clone(), None),
@@ -101,7 +106,13 @@ pub(super) fn looks(token: &Token) -> Result<Vec<Look>, TokenError> {
 }
 
 pub(super) fn everywhere() -> Result<Vec<Look>, TokenError> {
-    let found: Vec<Look> = profile::all().iter().filter_map(installed).collect();
+    let mut found: Vec<Look> = Vec::new();
+    for look in profile::all().into_iter().filter_map(installed) {
+        match found.iter_mut().find(|known| known.module == look.module) {
+            Some(known) => known.profiles.extend(look.profiles),
+            None => found.push(look),
+        }
+    }
     if found.is_empty() {
         return Err(TokenError::NoModule("every module of the table".into()));
     }
@@ -109,11 +120,11 @@ pub(super) fn everywhere() -> Result<Vec<Look>, TokenError> {
 }
 
 pub(super) fn asks_itself(look: &Look, info: &TokenInfo) -> bool {
-    let dialog = match look.profile {
-        Some(profile) => profile.dialog,
-        None => profile::all()
-            .iter()
-            .any(|profile| profile.dialog && profile.modules.contains(&look.module)),
+    let named = |profile: &Profile| profile.modules.contains(&look.module);
+    let all = match look.profiles.is_empty() {
+        true => profile::all().into_iter().filter(|p| named(p)).collect(),
+        false => look.profiles.clone(),
     };
+    let dialog = all.iter().any(|profile| profile.dialog);
     dialog || info.protected_authentication_path()
 }

@@ -9,14 +9,15 @@ use cryptoki::error::Error;
 use cryptoki::object::{Attribute, AttributeType, CertificateType, ObjectClass, ObjectHandle};
 use cryptoki::session::Session;
 use cryptoki::slot::{Slot, TokenInfo};
-use smr_evidence::trust::Certificate;
+use smr_evidence::trust::{Certificate, KeyKind};
 
 use super::failed;
 use crate::token::profile::Profile;
 use crate::token::uri::Uri;
-use crate::token::{Listed, Purpose, TokenError, fits};
+use crate::token::{Listed, ListedCertificate, PinState, Purpose, TokenError, TokenState, fits};
 
 /// A certificate on a token; whether its key is there is seen after login.
+#[derive(Clone)]
 pub(super) struct Candidate {
     pub(super) slot: Slot,
     pub(super) info: TokenInfo,
@@ -217,17 +218,89 @@ pub(super) fn choose(
     Ok(candidates.pop())
 }
 
-pub(super) fn entry(candidate: &Candidate, module: &Path) -> Listed {
+/// Lists what one reader shows, without a PIN.
+pub(super) fn reader(
+    (module, slot): &(Pkcs11, Slot),
+    file: &Path,
+    now: i64,
+) -> (Vec<Listed>, Option<TokenError>) {
+    let info = module.get_slot_info(*slot).ok();
+    let reader = info.as_ref().map_or("", |info| info.slot_description());
+    let empty = Listed {
+        reader: trimmed(reader).to_owned(),
+        module: file.to_owned(),
+        token: None,
+        certificate: None,
+    };
+    if !info.is_some_and(|info| info.token_present()) {
+        return (vec![empty], None);
+    }
+    let mut found = Scan::default();
+    let trouble = scan_slot(module, *slot, &Uri::default(), &mut found).err();
+    let token = module.get_token_info(*slot).ok().map(|info| TokenState {
+        label: trimmed(info.label()).to_owned(),
+        initialised: info.token_initialized(),
+        pin: pin_state(&info),
+    });
+    let with = |certificate| Listed {
+        token: token.clone(),
+        certificate,
+        ..empty.clone()
+    };
+    let certificates = found
+        .candidates
+        .iter()
+        .map(|c| with(Some(shown(c, file, now))));
+    let mut listed: Vec<Listed> = certificates.collect();
+    if listed.is_empty() {
+        listed.push(with(None));
+    }
+    (listed, trouble)
+}
+
+fn pin_state(info: &TokenInfo) -> PinState {
+    if info.user_pin_locked() {
+        PinState::Locked
+    } else if info.user_pin_final_try() {
+        PinState::LastTry
+    } else if info.user_pin_count_low() {
+        PinState::FewTries
+    } else if info.login_required() && !info.user_pin_initialized() {
+        PinState::NotSet
+    } else {
+        PinState::Good
+    }
+}
+
+fn shown(candidate: &Candidate, file: &Path, now: i64) -> ListedCertificate {
     let certificate = &candidate.certificate;
+    let useless = uselessness(certificate, now);
     let usage = certificate.key_usage();
-    Listed {
+    ListedCertificate {
         uri: Uri {
-            module_path: Some(module.to_owned()),
+            module_path: Some(file.to_owned()),
             ..candidate.uri()
         },
+        label: candidate.label.clone(),
         subject: certificate.subject_text().to_owned(),
         not_after: certificate.not_after(),
-        authentication: fits(certificate, Purpose::Authentication),
-        signature: usage.is_some_and(|usage| usage.non_repudiation),
+        enrols: useless.is_none() && fits(certificate, Purpose::Authentication),
+        signs: useless.is_none() && usage.is_some_and(|usage| usage.non_repudiation),
+        useless,
+    }
+}
+
+/// Says why smr can do nothing with a certificate, where that is so.
+fn uselessness(certificate: &Certificate, now: i64) -> Option<&'static str> {
+    let usage = certificate.key_usage();
+    let signs = usage.is_none_or(|usage| usage.digital_signature || usage.non_repudiation);
+    match certificate.key_kind() {
+        _ if certificate.is_ca() => Some("an authority's"),
+        _ if certificate.not_after() < now => Some("expired"),
+        _ if certificate.not_before() > now => Some("not valid yet"),
+        _ if !signs => Some("not for signatures"),
+        KeyKind::Rsa(bits) if bits < 2048 => Some("its key is too weak"),
+        KeyKind::Rsa(2048..=4096) | KeyKind::P256 | KeyKind::P384 => None,
+        _ => Some("its kind of key is not used"),
     }
 }
