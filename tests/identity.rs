@@ -201,6 +201,7 @@ fn a_new_card_of_the_same_person_takes_over_and_no_other() {
 
     // The old card is lost and revoked, the new one is the same person's.
     pki("issue", own.path(), &["carol2", CAROL, "30"]);
+    next_second();
     pki("revoke", own.path(), &["carol"]);
     reload(&mut house);
     house.sh("carol", "smr-login").expect(77);
@@ -216,6 +217,24 @@ fn a_new_card_of_the_same_person_takes_over_and_no_other() {
     assert_eq!(said.text(), "by the old card");
     let again = send(&mut house, "carol", "bob", "by the new card");
     assert_eq!(read(&mut house, "bob", &again, 0).text(), "by the new card");
+}
+
+#[test]
+fn a_new_card_takes_over_where_the_last_record_came_after_the_revocation() {
+    let own = pki_of_its_own();
+    let mut house = House::with_pki(own.path(), "");
+    move_in_with_backup(&mut house, "carol");
+    pki("revoke", own.path(), &["carol"]);
+    next_second();
+    // Nobody has the list yet: the device, perhaps a thief's, publishes.
+    house.sh("carol", "smr-login --new-key").expect(0);
+    pki("issue", own.path(), &["carol2", CAROL, "30"]);
+    reload(&mut house);
+    house.sh("carol", "smr-login").expect(77);
+    house
+        .sh("carol", "smr-register --renew --token file:$PKI/carol2.pem")
+        .expect(0);
+    house.sh("carol", "smr-login").expect(0);
 }
 
 #[test]

@@ -7,7 +7,7 @@ carol.notes@repo.example [FP]
 
 $ stat -c %a notes.key; grep -c '^AGE-SECRET-KEY-PQ-1' notes.key
 600
-1
+2
 
 $ unset CREDENTIALS_DIRECTORY; smr-login --no-input --as carol.notes --passphrase-fd 3 3<phrase
 

@@ -151,7 +151,11 @@ fn certify_anew(
         Some(_) => card,
         None => &device.signer,
     };
-    let left = publish_renewal(own, &mine.ring, device, signer, person, now)?;
+    let left = publish_renewal(own, &mine.ring, device, signer, person, now);
+    let left = left.inspect_err(|_| {
+        // A backup that no record names is of use to nobody.
+        let _ = backup.map(std::fs::remove_file);
+    })?;
     mine.ring.device_key = device.key.clone();
     mine.ring.chain = device.chain_der();
     mine.save()?;

@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, btree_map::Entry};
 use std::rc::Rc;
 
-use smr_evidence::account::{self, Account};
+use smr_evidence::account::{self, Account, Lapse, Stale};
 use smr_evidence::trust::{Rules, TrustStore};
 use smr_name::{Address, Class, MailboxName, RepositoryName};
 
@@ -118,6 +118,29 @@ impl Directory {
         let account = Rc::new(self.accept(name, account.map_err(Failure::from), &record)?);
         self.then.insert(name.clone(), account.clone());
         Ok(account)
+    }
+
+    /// Returns an account whose record nobody can hold any more, for its
+    /// person, who is here with his card, to make the next one: a thief's
+    /// device may have signed the last. No device in it counts as usable.
+    pub fn past(
+        &mut self,
+        session: &mut Session,
+        name: &MailboxName,
+    ) -> Result<Rc<Account>, Failure> {
+        let record = self.ask(session, name)?;
+        let account = succession::reopen(&record, &self.trust, &self.rules());
+        let account = account
+            .ok_or_else(|| Failure::new(Class::Forged, "the account record does not verify"));
+        let mut account = self.accept(name, account, &record)?;
+        let devices = std::mem::take(&mut account.devices);
+        account
+            .stale
+            .extend(devices.into_iter().map(|device| Stale {
+                device,
+                lapse: Lapse::Revoked,
+            }));
+        Ok(Rc::new(account))
     }
 
     /// Returns the very record that was verified.

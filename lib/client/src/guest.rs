@@ -84,9 +84,14 @@ impl Own {
     /// Returns the account's record as it was signed; with `person`, it must be
     /// that person's (76).
     pub(crate) fn account(&mut self, person: Option<&Person>) -> Result<Rc<Account>, Failure> {
-        let account = self
-            .directory
-            .then(&mut self.session, &self.address.mailbox)?;
+        let name = &self.address.mailbox;
+        let account = match self.directory.then(&mut self.session, name) {
+            // With the card at hand: the card that stood behind it is revoked.
+            Err(failure) if person.is_some() && failure.class == Class::Denied => {
+                self.directory.past(&mut self.session, name)?
+            }
+            account => account?,
+        };
         match person {
             Some(person) if *person != account.person => Err(Failure::new(
                 Class::Untrusted,
