@@ -173,7 +173,7 @@ fn what_is_in_the_reader_is_listed() {
     let _card = desk.insert();
     let said = desk.sh("rui", "smr-register --tokens").expect(0);
     assert_eq!(
-        said.text().matches("RUI REIS").count(),
+        said.text().matches("CN=RUI REIS").count(),
         2,
         "{}",
         said.text()
@@ -185,7 +185,7 @@ fn what_is_in_the_reader_is_listed() {
         .stdout
         .split(|b| b.is_ascii_whitespace())
         .filter_map(|word| std::str::from_utf8(word).ok())
-        .filter(|word| word.starts_with("pkcs11:"))
+        .filter(|word| word.starts_with("pkcs11:token=RUI"))
         .collect();
     assert_eq!(uris.len(), 2, "{}", said.text());
     desk.register("rui", uris[0], "pin").expect(0);

@@ -325,3 +325,39 @@ fn revoked_later_differs_from_revoked_before() {
     let told = said.expect(0).text();
     assert!(told.contains("revoked later"), "{told}");
 }
+
+#[test]
+fn the_doctor_says_what_is_wrong_and_what_to_do() {
+    let own = pki_of_its_own();
+    let mut house = House::with_pki(own.path(), "");
+    let check = "smr-login --check";
+    let said = house.sh("carol", check).expect(0);
+    assert!(said.text().contains("warn\taccount\t"), "{said:?}");
+    assert!(said.stderr.contains("hint: smr-register NAME"), "{said:?}");
+
+    house.move_in("carol");
+    let said = house.sh("carol", check).expect(0);
+    for line in ["ok\tserver\t", "ok\tchain\t", "ok\tagent\t", "ok\trecord\t"] {
+        assert!(said.text().contains(line), "{line}: {said:?}");
+    }
+    let json = house.sh(
+        "carol",
+        "smr-login --check --json | jq -r 'select(.what == \"server\").state'",
+    );
+    assert_eq!(json.expect(0).text(), "ok");
+
+    // No agent, no repository, no believable card: each in its turn.
+    house.sh("carol", "smr-login --logout").expect(0);
+    let said = house.sh("carol", check).expect(0);
+    assert!(said.text().contains("warn\tagent\t"), "{said:?}");
+    house.sh("carol", "smr-login").expect(0);
+    pki("revoke", own.path(), &["carol"]);
+    reload(&mut house);
+    let said = house.sh("carol", check);
+    assert_eq!(said.code, 77, "{said:?}");
+    assert!(said.text().contains("fail\trecord\t"), "{said:?}");
+    house.stop();
+    let said = house.sh("carol", check).expect(75);
+    assert!(said.text().contains("fail\tserver\t"), "{said:?}");
+    assert!(said.stderr.contains("is smrd running"), "{said:?}");
+}

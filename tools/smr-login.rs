@@ -10,8 +10,11 @@ use smr_cli::args::{Common, SecretArgs};
 use smr_cli::json::Line;
 use smr_cli::out::Out;
 use smr_cli::prompt::{Asker, Kind, Question, Sources};
+use smr_cli::report::Outcome;
 use smr_cli::time;
+use smr_client::doctor::{self, State};
 use smr_client::login::{self, NewKey};
+use smr_client::token::profile;
 
 const TOOL: &str = "smr-login";
 
@@ -34,6 +37,9 @@ struct Args {
     /// Wipe everything and close the session
     #[arg(long, conflicts_with = "lifetime")]
     logout: bool,
+    /// Say what stands in the way: reader, token, chain, server, agent
+    #[arg(long, conflicts_with_all = ["status", "lock", "unlock", "logout", "lifetime", "new_key"])]
+    check: bool,
     /// Renew the encryption key now, not when its epoch ends
     #[arg(long, conflicts_with_all = ["status", "lock", "logout"])]
     new_key: bool,
@@ -50,6 +56,9 @@ fn main() -> ExitCode {
 fn run(edge: &Edge, args: Args) -> Result<u8, Stop> {
     if args.status {
         return status(edge);
+    }
+    if args.check {
+        return check(edge);
     }
     let account = login::account(&edge.home, &edge.settings)?;
     if args.lock {
@@ -116,4 +125,38 @@ fn status(edge: &Edge) -> Result<u8, Stop> {
     out.finish().map_err(Stop::Out)?;
     let open = accounts.iter().any(|loaded| !loaded.locked);
     Ok(if open { 0 } else { 1 })
+}
+
+/// One line for each thing, and below it what would help; the exit code is that
+/// of the first that does not work.
+fn check(edge: &Edge) -> Result<u8, Stop> {
+    profile::load(&edge.home.token_dirs())?;
+    let findings = doctor::examine(&edge.home, &edge.settings, edge.now);
+    let (mut out, mut outcome) = (Out::stdout(), Outcome::default());
+    for finding in &findings {
+        let word = match finding.state {
+            State::Good => "ok",
+            State::Doubtful => "warn",
+            State::Bad(class) => {
+                outcome.note(class.code());
+                "fail"
+            }
+        };
+        let told = match edge.common.json {
+            true => out.json(
+                Line::new("finding")
+                    .with("what", finding.what)
+                    .with("state", word)
+                    .with("text", finding.text.as_str())
+                    .with("hint", finding.hint.as_deref()),
+            ),
+            false => out.columns(&[word, finding.what, &finding.text]),
+        };
+        told.map_err(Stop::Out)?;
+        if let Some(hint) = finding.hint.as_ref().filter(|_| !edge.common.json) {
+            edge.report.hint(hint);
+        }
+    }
+    out.finish().map_err(Stop::Out)?;
+    Ok(outcome.code())
 }

@@ -13,11 +13,14 @@ use person::Person;
 use smr_cli::args::{Common, SecretArgs};
 use smr_cli::json::Line;
 use smr_cli::out::Out;
+use smr_cli::report::Outcome;
+use smr_cli::table::{Table, terminal_width};
+use smr_cli::time;
 use smr_client::devices::{self, Named};
 use smr_client::enrol::{self, Kind, Wish};
 use smr_client::failure::Failure;
 use smr_client::login;
-use smr_client::token::Token;
+use smr_client::token::{self, Listed, ListedCertificate, Token, profile};
 use smr_name::{Class, Fingerprint, MailboxName};
 
 const TOOL: &str = "smr-register";
@@ -64,8 +67,11 @@ struct Args {
     /// Take the old encryption keys out of this backup
     #[arg(long, value_name = "FILE", group = "errand")]
     restore: Option<PathBuf>,
+    /// List readers, tokens and certificates, and what each is good for
+    #[arg(long, group = "errand")]
+    tokens: bool,
     /// The name of the mailbox
-    #[arg(required_unless_present_any = ["renew", "revoke", "restore"])]
+    #[arg(required_unless_present_any = ["renew", "revoke", "restore", "tokens"])]
     name: Option<MailboxName>,
     #[command(flatten)]
     secrets: SecretArgs,
@@ -78,6 +84,10 @@ fn main() -> ExitCode {
 }
 
 fn run(edge: &Edge, args: Args) -> Result<u8, Stop> {
+    profile::load(&edge.home.token_dirs())?;
+    if args.tokens {
+        return tokens(edge);
+    }
     if args.renew {
         return renew(edge, &args);
     }
@@ -105,7 +115,7 @@ fn register(edge: &Edge, args: Args) -> Result<u8, Stop> {
         name,
         server,
         server_key: args.server_key.or(settings.server_key),
-        token: token(edge, &args)?,
+        token: chosen(edge, &args)?,
         token_text: lasting(token_text(edge, &args))?,
         anchors: args.anchors.map(absolute).transpose()?,
         kind,
@@ -136,7 +146,7 @@ fn renew(edge: &Edge, args: &Args) -> Result<u8, Stop> {
     let renewed = devices::renew(
         &edge.home,
         &edge.settings,
-        &token(edge, args)?,
+        &chosen(edge, args)?,
         args.backup.as_deref(),
         &mut answers,
         edge.now,
@@ -159,7 +169,7 @@ fn revoke(edge: &Edge, args: &Args, device: &str) -> Result<u8, Stop> {
     let (address, fingerprint) = match (&args.token, &args.name) {
         (None, _) => devices::revoke(&edge.home, &edge.settings, &named, edge.now)?,
         (Some(_), name) => {
-            let token = token(edge, args)?;
+            let token = chosen(edge, args)?;
             let (server, address) = match name {
                 None => (String::new(), login::account(&edge.home, &edge.settings)?),
                 Some(name) => {
@@ -241,9 +251,74 @@ fn token_text(edge: &Edge, args: &Args) -> String {
     text.unwrap_or_else(|| "auto".to_owned())
 }
 
-fn token(edge: &Edge, args: &Args) -> Result<Token, Stop> {
+fn chosen(edge: &Edge, args: &Args) -> Result<Token, Stop> {
     let token = token_text(edge, args).parse::<Token>()?;
-    Ok(token.with_module(edge.settings.module.as_deref()))
+    Ok(token
+        .with_module(edge.settings.module.as_deref())
+        .with_wait(edge.settings.wait))
+}
+
+/// Lists what there is, without a PIN; trouble with one module hides no other.
+fn tokens(edge: &Edge) -> Result<u8, Stop> {
+    let (listed, troubles) = token::list(edge.settings.module.as_deref(), edge.now)?;
+    let mut out = Out::stdout();
+    let mut table = Table::new(&[]);
+    for line in &listed {
+        if edge.common.json {
+            out.json(token_json(line)).map_err(Stop::Out)?;
+        } else {
+            table.row(token_row(line, edge.now));
+        }
+    }
+    table
+        .write(&mut out, terminal_width())
+        .and_then(|()| out.finish())
+        .map_err(Stop::Out)?;
+    let mut outcome = Outcome::default();
+    for trouble in troubles {
+        outcome.note(Stop::from(trouble).tell(&edge.report));
+    }
+    Ok(outcome.code())
+}
+
+fn good_for(certificate: &ListedCertificate) -> String {
+    match (certificate.useless, certificate.enrols, certificate.signs) {
+        (Some(why), _, _) => format!("nothing: {why}"),
+        (None, true, true) => "enrol, sign".to_owned(),
+        (None, true, false) => "enrol".to_owned(),
+        (None, false, _) => "sign".to_owned(),
+    }
+}
+
+fn token_row(line: &Listed, now: i64) -> Vec<String> {
+    let token = line.token.as_ref().map_or("-", |t| t.label.as_str());
+    let mut row = vec![line.reader.clone(), token.to_owned()];
+    if let Some(certificate) = &line.certificate {
+        row.extend([
+            good_for(certificate),
+            time::short(certificate.not_after, now),
+            certificate.subject.clone(),
+            certificate.uri.to_string(),
+        ]);
+    }
+    row
+}
+
+fn token_json(line: &Listed) -> Line {
+    let json = Line::new("token")
+        .with("reader", line.reader.as_str())
+        .with("module", line.module.display().to_string())
+        .with("token", line.token.as_ref().map(|t| t.label.clone()));
+    let Some(certificate) = &line.certificate else {
+        return json;
+    };
+    json.with("uri", certificate.uri.to_string())
+        .with("label", certificate.label.as_str())
+        .with("subject", certificate.subject.as_str())
+        .time("not_after", certificate.not_after)
+        .with("enrols", certificate.enrols)
+        .with("signs", certificate.signs)
+        .with("useless", certificate.useless)
 }
 
 /// Returns a path that means the same from any folder.

@@ -118,6 +118,7 @@ explain!(
     smr_evidence::receipt::ReceiptError,
     smr_evidence::trust::TrustError,
     crate::spool::SpoolError,
+    crate::token::profile::ProfileError,
 );
 explain!(hint:
     crate::agent::AgentError,

@@ -14,6 +14,8 @@ use crate::private::{self, PrivateError};
 pub const SYSTEM_CONFIG: &str = "/etc/smr/client.toml";
 /// The anchors that hold for all users of the machine.
 pub const SYSTEM_TRUST: &str = "/etc/smr/trust.d";
+/// Tables of tokens for every user of the machine.
+const SYSTEM_TOKENS: &str = "/etc/smr/tokens.d";
 
 // sun_path is 108 bytes and ends in a zero byte (unix(7)).
 const SOCKET_PATH_MAX: usize = 107;
@@ -150,6 +152,14 @@ impl Home {
     /// Returns `trust.d` beside client.toml.
     pub fn trust_dir(&self) -> PathBuf {
         self.config_file.with_file_name("trust.d")
+    }
+
+    /// Returns the folders of tables of tokens: beside client.toml, then /etc.
+    pub fn token_dirs(&self) -> Vec<PathBuf> {
+        vec![
+            self.config_file.with_file_name("tokens.d"),
+            SYSTEM_TOKENS.into(),
+        ]
     }
 
     /// Returns the key ring of one account: `keys/NAME@REPOSITORY.age`.

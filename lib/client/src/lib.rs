@@ -10,6 +10,7 @@ pub mod config;
 pub mod deposit;
 pub mod devices;
 pub mod directory;
+pub mod doctor;
 pub mod enrol;
 pub mod failure;
 pub mod fetch;

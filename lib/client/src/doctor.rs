@@ -1,0 +1,298 @@
+//! The doctor: what stands between this user and his mail, looked at without
+//! asking for a PIN or a passphrase.
+//!
+//! Changes nothing, and mends nothing: each finding says what would.
+
+use smr_evidence::trust::{Certificate, Revocation, TrustError, verify_card};
+use smr_name::{Address, Class};
+
+use crate::config::Settings;
+use crate::failure::{Explain, Failure};
+use crate::grounds;
+use crate::guest;
+use crate::home::Home;
+use crate::login;
+use crate::meet::ask_identity;
+use crate::token::pcscd::{self, Pcscd};
+use crate::token::{self, Listed, PinState};
+use crate::user::User;
+
+/// A device certificate that ends within this time is worth a word, seconds.
+const SOON: i64 = 30 * 86_400;
+
+/// How something stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum State {
+    /// In order.
+    Good,
+    /// It works, but not for long, or not known to.
+    Doubtful,
+    /// It does not work, with the class a command would fail with.
+    Bad(Class),
+}
+
+/// One thing that was looked at.
+#[derive(Clone, Debug)]
+pub struct Finding {
+    /// What: reader, token, pin, chain, revocation, clock, server, agent.
+    pub what: &'static str,
+    /// How it stands.
+    pub state: State,
+    /// What was found.
+    pub text: String,
+    /// What would help.
+    pub hint: Option<String>,
+}
+
+impl Finding {
+    fn new(what: &'static str, state: State, text: impl Into<String>) -> Finding {
+        Finding {
+            what,
+            state,
+            text: text.into(),
+            hint: None,
+        }
+    }
+
+    fn hint(mut self, hint: impl Into<String>) -> Finding {
+        self.hint = Some(hint.into());
+        self
+    }
+
+    fn failed(what: &'static str, failure: Failure) -> Finding {
+        Finding {
+            hint: failure.hint,
+            ..Finding::new(what, State::Bad(failure.class), failure.text)
+        }
+    }
+}
+
+/// Looks at everything, in the order in which it is needed. `now` is unix
+/// seconds.
+pub fn examine(home: &Home, settings: &Settings, now: i64) -> Vec<Finding> {
+    let mut findings = tokens(settings, now);
+    let account = login::account(home, settings);
+    findings.push(match &account {
+        Ok(address) => Finding::new("account", State::Good, address.to_string()),
+        Err(failure) => Finding {
+            hint: failure.hint.clone(),
+            ..Finding::new("account", State::Doubtful, failure.text.clone())
+        },
+    });
+    findings.push(server(home, settings, account.as_ref().ok()));
+    let Ok(address) = account else {
+        return findings;
+    };
+    findings.extend(chain(home, settings, &address, now));
+    findings.extend(agent(home, settings, &address, now));
+    findings
+}
+
+/// Reader, token and PIN; a key file is enough for who has one.
+fn tokens(settings: &Settings, now: i64) -> Vec<Finding> {
+    let named = settings.token.as_deref().unwrap_or("auto");
+    if named.starts_with("file:") {
+        let text = format!("a key file, {named}");
+        return vec![Finding::new("token", State::Good, text)];
+    }
+    let (listed, troubles) = match token::list(settings.module.as_deref(), now) {
+        Ok(found) => found,
+        Err(error) => return vec![doubtful("reader", error)],
+    };
+    let mut findings = vec![reader(&listed)];
+    findings.extend(troubles.into_iter().map(|e| doubtful("reader", e)));
+    let usable = |l: &&Listed| l.certificate.as_ref().is_some_and(|c| c.enrols);
+    match listed.iter().find(usable) {
+        None => findings.push(
+            Finding::new("token", State::Doubtful, "none with a key that can enrol")
+                .hint("smr-register --tokens"),
+        ),
+        Some(found) => findings.extend(token_and_pin(found)),
+    }
+    findings
+}
+
+/// A card that is not there is missed only when it is needed.
+fn doubtful(what: &'static str, error: impl Explain) -> Finding {
+    Finding {
+        hint: error.hint_of(),
+        ..Finding::new(what, State::Doubtful, error.to_string())
+    }
+}
+
+fn reader(listed: &[Listed]) -> Finding {
+    let mut names: Vec<&str> = listed.iter().map(|l| l.reader.as_str()).collect();
+    names.dedup();
+    match (names.is_empty(), pcscd::look()) {
+        (false, _) => Finding::new("reader", State::Good, names.join(", ")),
+        (true, Pcscd::Listens) => Finding::new("reader", State::Doubtful, "none").hint(
+            "is it plugged in? polkit may keep pcscd from sessions that are not at the machine",
+        ),
+        (true, Pcscd::Absent) => Finding::new("reader", State::Doubtful, "pcscd is not running")
+            .hint("smartcards need it: systemctl start pcscd.socket"),
+        (true, Pcscd::Denied) => {
+            Finding::new("reader", State::Doubtful, "pcscd does not let this user in")
+                .hint("is polkit asking for a session at the machine?")
+        }
+    }
+}
+
+fn token_and_pin(found: &Listed) -> Vec<Finding> {
+    let (Some(token), Some(certificate)) = (&found.token, &found.certificate) else {
+        return Vec::new();
+    };
+    let text = format!("\"{}\", {}", token.label, certificate.subject);
+    let (state, text_of_pin, hint) = match token.pin {
+        PinState::Good => (State::Good, "in order, as far as the token tells", None),
+        PinState::NotSet => (
+            State::Doubtful,
+            "not set yet",
+            Some("set it with its maker's software"),
+        ),
+        PinState::FewTries => (
+            State::Doubtful,
+            "a wrong one was given: few tries are left",
+            None,
+        ),
+        PinState::LastTry => (
+            State::Doubtful,
+            "one try is left",
+            Some("type it yourself in a terminal; no script will take this try"),
+        ),
+        PinState::Locked => (
+            State::Bad(Class::Denied),
+            "locked",
+            Some("unlock it with its PUK and its maker's software"),
+        ),
+    };
+    let pin = Finding {
+        hint: hint.map(str::to_owned),
+        ..Finding::new("pin", state, text_of_pin)
+    };
+    vec![Finding::new("token", State::Good, text), pin]
+}
+
+/// Whether the repository answers, and is the one that was pinned.
+fn server(home: &Home, settings: &Settings, address: Option<&Address>) -> Finding {
+    let repository = address.and_then(|a| a.repository.as_ref());
+    let pinned = repository.map(|repository| guest::pinned(home, settings, repository));
+    let (identity, server) = match (pinned, &settings.server) {
+        (Some(Ok((identity, server))), _) => (Some(identity), server),
+        (Some(Err(failure)), _) => return Finding::failed("server", failure),
+        (None, Some(server)) => (None, server.clone()),
+        (None, None) => {
+            return Finding::new("server", State::Doubtful, "none is configured")
+                .hint("smr-register --server HOST:PORT NAME");
+        }
+    };
+    match (ask_identity(&server), identity) {
+        (Err(error), _) => Finding::failed("server", error.into()),
+        (Ok(seen), Some(known)) if seen != known => Finding::new(
+            "server",
+            State::Bad(Class::Untrusted),
+            format!("\"{server}\" shows another key: {}", seen.fingerprint()),
+        )
+        .hint("ask its operator for `smrd --fingerprint`"),
+        (Ok(seen), _) => Finding::new("server", State::Good, format!("{} at {server}", seen.name)),
+    }
+}
+
+/// The chain of this device: until when, and whether the anchors bear it out.
+fn chain(home: &Home, settings: &Settings, address: &Address, now: i64) -> Vec<Finding> {
+    let chain = match login::chain(home, address) {
+        Ok(chain) => chain,
+        Err(failure) => return vec![Finding::failed("chain", failure)],
+    };
+    let [device, card, extra @ ..] = chain.as_slice() else {
+        let text = "the chain of this device is incomplete";
+        return vec![Finding::new("chain", State::Bad(Class::Io), text).hint("smr-login")];
+    };
+    vec![
+        ends(device, card, now),
+        believed(home, settings, card, extra, now),
+    ]
+}
+
+fn ends(device: &Certificate, card: &Certificate, now: i64) -> Finding {
+    let end = device.not_after().min(card.not_after());
+    let days = end.saturating_sub(now) / 86_400;
+    match end {
+        end if end < now => Finding::new("chain", State::Bad(Class::Denied), "it has expired")
+            .hint("smr-register --renew, with a valid card"),
+        end if end < now.saturating_add(SOON) => {
+            Finding::new("chain", State::Doubtful, format!("it ends in {days} days"))
+                .hint("smr-register --renew")
+        }
+        _ => Finding::new("chain", State::Good, format!("it ends in {days} days")),
+    }
+}
+
+/// Revocation by the lists at hand here; smrd has its own.
+fn believed(
+    home: &Home,
+    settings: &Settings,
+    card: &Certificate,
+    extra: &[Certificate],
+    now: i64,
+) -> Finding {
+    let what = "revocation";
+    let store = match grounds::load(home, settings, None) {
+        Ok(store) => store,
+        Err(error) => return Finding::failed(what, error.into()),
+    };
+    let mut rules = grounds::rules(settings, now);
+    if rules.revocation == Revocation::Require {
+        rules.revocation = Revocation::Prefer;
+    }
+    match verify_card(card, extra, &store, &rules) {
+        Ok(vouched) if vouched.verdict.revocation_checked => {
+            Finding::new(what, State::Good, "the card is not revoked")
+        }
+        Ok(_) => Finding::new(
+            what,
+            State::Doubtful,
+            "no list is at hand without a session",
+        )
+        .hint("smr-login, then smr-login --check"),
+        Err(error) => {
+            let hint = match &error {
+                TrustError::Path(_) => "is its authority in trust.d, and the card still good?",
+                TrustError::NotACard { .. } => "smr-register --renew, with a person's card",
+            };
+            Finding::new(what, State::Bad(Class::Denied), error.to_string()).hint(hint)
+        }
+    }
+}
+
+/// The agent and its session; with one, what smrd's lists say of one's own
+/// account, and whether the clocks agree.
+fn agent(home: &Home, settings: &Settings, address: &Address, now: i64) -> Vec<Finding> {
+    let loaded = match login::status(home) {
+        Ok(all) => all.into_iter().find(|l| l.account == *address),
+        Err(failure) => {
+            return vec![Finding {
+                hint: failure.hint,
+                ..Finding::new("agent", State::Doubtful, failure.text)
+            }];
+        }
+    };
+    let Some(loaded) = loaded.filter(|l| !l.locked) else {
+        let text = format!("it does not hold {address}");
+        return vec![Finding::new("agent", State::Doubtful, text).hint("smr-login")];
+    };
+    let text = format!("it holds {address}, at {}", loaded.server);
+    let mut findings = vec![Finding::new("agent", State::Good, text)];
+    let own = User::open(home, settings, now).and_then(|mut user| {
+        user.session.ping()?;
+        user.account(&address.mailbox)
+    });
+    findings.push(match own {
+        Ok(account) => {
+            let devices = account.devices.len();
+            let text = format!("record {} verifies, {devices} devices", account.number);
+            Finding::new("record", State::Good, text)
+        }
+        Err(failure) => Finding::failed("record", failure),
+    });
+    findings
+}
