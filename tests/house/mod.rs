@@ -100,6 +100,26 @@ fn person_of(machine: &str) -> &str {
         .map_or(machine, |(person, _)| person)
 }
 
+/// Copies the tokens of a PKI: several processes that log in to one token of
+/// SoftHSM2 at once make each other fail, as happens to no card in a reader.
+fn own_tokens(pki: &Path, house: &Path) {
+    let copied = Command::new("cp")
+        .arg("-r")
+        .args([pki.join("tokens"), house.join("tokens")])
+        .status();
+    assert!(copied.expect("cp runs").success());
+    let config = fs::read_to_string(pki.join("softhsm2.conf")).unwrap();
+    let line = |line: &str| match line.starts_with("directories.tokendir") {
+        true => format!(
+            "directories.tokendir = {}\n",
+            house.join("tokens").display()
+        ),
+        false => format!("{line}\n"),
+    };
+    let config: String = config.lines().map(line).collect();
+    fs::write(house.join("softhsm2.conf"), config).unwrap();
+}
+
 impl House {
     /// Builds a house with a running smrd and nobody registered.
     pub(crate) fn build() -> House {
@@ -115,6 +135,7 @@ impl House {
         let at = |name: &str| dir.path().join(name);
         fs::write(at("passphrase"), PASSPHRASE).unwrap();
         std::os::unix::fs::symlink(pki, at("pki")).unwrap();
+        own_tokens(pki, dir.path());
         let toml = format!(
             "name = \"repo.example\"\n[listen]\naddress = [\"127.0.0.1:0\"]\n[store]\npath = \"{}\"\n\
              [trust]\nanchors = [\"{2}/trust.d\"]\ncrls = [\"{2}/crls\"]\n{1}\n",
@@ -286,7 +307,7 @@ impl House {
             .env("LC_ALL", "C.UTF-8")
             .env("HOME", self.path("home").join(who).join("home"))
             .env("SMR_HOME", self.path("home").join(who))
-            .env("SOFTHSM2_CONF", pki.join("softhsm2.conf"))
+            .env("SOFTHSM2_CONF", self.path("softhsm2.conf"))
             .env("CREDENTIALS_DIRECTORY", self.credentials())
             .env("WHO", person_of(who))
             .env("PKI", &pki)
