@@ -8,11 +8,11 @@ use der::asn1::{Any, BmpString, GeneralizedTime, UtcTime};
 use der::{DateTime, Decode, Encode, Header, Reader, SliceReader, Tag, Tagged};
 use x509_cert::time::Time;
 
-/// Splits the content of a constructed element into its elements, each with
-/// its header.
+/// Splits a SEQUENCE into its elements, each with its header.
 pub(crate) fn children(tlv: &[u8]) -> der::Result<Vec<&[u8]>> {
     let mut outer = SliceReader::new(tlv)?;
     let header = Header::decode(&mut outer)?;
+    header.tag().assert_eq(Tag::Sequence)?;
     let body = outer.read_slice(header.length())?;
     outer.finish()?;
     let mut reader = SliceReader::new(body)?;
@@ -117,6 +117,7 @@ mod tests {
             children(&tlv).unwrap(),
             [&[0x02, 0x01, 0x07][..], &[0x05, 0x00][..]]
         );
+        assert!(children(&[0x31, 0x02, 0x05, 0x00]).is_err());
         assert!(children(&[0x30, 0x05, 0x02, 0x01]).is_err());
         assert!(children(&[0x30, 0x02, 0x05, 0x00, 0x00]).is_err());
         assert!(children(&[0x30, 0x80, 0x05, 0x00, 0x00, 0x00]).is_err());

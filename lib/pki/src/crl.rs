@@ -161,7 +161,10 @@ impl Crl {
             is_foreign: extensions.iter().any(foreign),
             tbs: place(der, tbs),
             algorithm: place(der, algorithm),
-            signature: signature.raw_bytes().to_vec(),
+            signature: signature
+                .as_bytes()
+                .ok_or_else(|| damaged("a signature of odd length"))?
+                .to_vec(),
             entries: entries.map_or(0..0, |inner| place(der, inner)),
         })
     }

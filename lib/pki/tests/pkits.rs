@@ -97,10 +97,15 @@ impl Suite {
             .into_iter()
             .filter(|path| !name(path).ends_with("EE.crt"))
             .partition(|path| name(path) == anchor);
-        // One authority's certificate cannot be read, and is meant to be bad.
+        // One certificate and one list cannot be read, and are meant to be bad.
         let read = |path: &PathBuf| {
             let read = certificate(path).ok();
             assert!(read.is_some() || name(path) == "BadSignedCACert.crt");
+            read
+        };
+        let list = |path: &PathBuf| {
+            let read = Crl::from_der(&fs::read(path).unwrap()).ok();
+            assert!(read.is_some() || name(path) == "BadCRLSignatureCACRL.crl");
             read
         };
         let lists = files(&folder.join("crls"));
@@ -110,10 +115,7 @@ impl Suite {
                 anchors: anchors.iter().filter_map(read).collect(),
             }],
             intermediates: rest.iter().filter_map(read).collect(),
-            crls: lists
-                .iter()
-                .map(|path| Crl::from_der(&fs::read(path).unwrap()).unwrap())
-                .collect(),
+            crls: lists.iter().filter_map(list).collect(),
             ocsp: Vec::new(),
         };
         Suite { folder, store }

@@ -198,6 +198,53 @@ impl Authority {
         self.openssl(&format!("ca -config {config} -revoke {name}.pem"));
     }
 
+    /// Revokes as of a time of our choice.
+    pub(crate) fn revoke_at(&self, ca: &str, name: &str, when: i64) {
+        self.revoke(ca, name);
+        let date = Command::new("date")
+            .args(["-u", "-d", &format!("@{when}"), "+%y%m%d%H%M%SZ"])
+            .output()
+            .expect("date runs");
+        let date = String::from_utf8(date.stdout).unwrap();
+        let index = String::from_utf8(self.read(&format!("{ca}.index"))).unwrap();
+        let mut fields: Vec<&str> = index.trim_end().split('\t').collect();
+        assert_eq!((fields.len(), fields[0]), (6, "R"), "one entry, revoked");
+        fields[2] = date.trim();
+        self.write(
+            &format!("{ca}.index"),
+            (fields.join("\t") + "\n").as_bytes(),
+        );
+    }
+
+    /// Enters a certificate in what `ca` knows, for its responders to answer.
+    pub(crate) fn known(&self, ca: &str, name: &str) {
+        let config = self.database(ca, "");
+        self.openssl(&format!("ca -config {config} -valid {name}.pem"));
+    }
+
+    /// Writes `answer.ocsp`: what the database of `ca` says of `name`, signed
+    /// by `responder`, good for `days`.
+    pub(crate) fn answer(&self, ca: &str, responder: &str, name: &str, answer: &str, days: u32) {
+        self.answer_with(ca, responder, name, answer, &format!("-ndays {days}"));
+    }
+
+    pub(crate) fn answer_with(
+        &self,
+        ca: &str,
+        responder: &str,
+        name: &str,
+        answer: &str,
+        options: &str,
+    ) {
+        self.openssl(&format!(
+            "ocsp -issuer {ca}.pem -cert {name}.pem -no_nonce -reqout {answer}.req"
+        ));
+        self.openssl(&format!(
+            "ocsp -index {ca}.index -CA {ca}.pem -rsigner {responder}.pem \
+             -rkey {responder}.key -reqin {answer}.req -respout {answer}.ocsp {options}"
+        ));
+    }
+
     /// Writes `name.crl` with what `ca` has revoked, good for `days`.
     pub(crate) fn crl(&self, ca: &str, name: &str, days: u32) {
         self.crl_with(ca, name, days, "");

@@ -3,10 +3,13 @@
 //!
 //! Every PKI is made by the openssl program in a folder of its own.
 
+mod answers;
 mod authority;
+
 mod devices;
 mod keys;
 mod messages;
 mod paths;
 mod receipts;
 mod revocation;
+mod sources;

@@ -168,3 +168,31 @@ fn a_promised_delta_is_waited_for() {
     let alone = ours(&a, &["root", "ca1", "delta"], Revocation::Require, 0);
     assert!(is_revoked(&alone, "MARIA"), "{alone:?}");
 }
+
+#[test]
+fn each_altered_byte_of_a_list_is_noticed() {
+    let a = Authority::citizens();
+    a.revoke("ca2", "maria");
+    a.crl("ca2", "ca2", 30);
+    let pem = a.read("ca2.crl");
+    let good = smr_pki::crl::parse_bundle(&pem).unwrap().remove(0).der;
+    let mut store = a.store(&["root"], &OTHERS, &["root", "ca1"]);
+    let mut unread = 0;
+    for at in 0..good.len() {
+        let mut bad = good.to_vec();
+        bad[at] ^= 1;
+        let Ok(list) = smr_pki::crl::Crl::from_der(&bad) else {
+            unread += 1;
+            continue;
+        };
+        store.crls.truncate(2);
+        store.crls.push(list);
+        let rules = a.rules(Revocation::Require);
+        let outcome = verify(&a.certificate("maria"), &[], &store, &rules);
+        assert!(
+            matches!(outcome, Err(PathError::NoRevocationData { .. })),
+            "byte {at}: {outcome:?}"
+        );
+    }
+    assert!((1..good.len()).contains(&unread));
+}
