@@ -29,6 +29,8 @@ pub struct Directory {
     trust: TrustStore,
     now: i64,
     records: BTreeMap<MailboxName, Vec<u8>>,
+    // What was known of each when its record was asked for.
+    before: BTreeMap<MailboxName, Contact>,
     // Verified for now, and verified for the record's own day.
     current: BTreeMap<MailboxName, Rc<Account>>,
     then: BTreeMap<MailboxName, Rc<Account>>,
@@ -51,6 +53,7 @@ impl Directory {
             trust,
             now,
             records: BTreeMap::new(),
+            before: BTreeMap::new(),
             current: BTreeMap::new(),
             then: BTreeMap::new(),
         }
@@ -166,7 +169,14 @@ impl Directory {
             Some(contact) => self.known.record(name, &self.repository, contact)?,
             None => None,
         };
-        let digest = contact.filter(|_| kept.is_some()).map(|c| c.digest);
+        let digest = contact
+            .as_ref()
+            .filter(|_| kept.is_some())
+            .map(|c| c.digest);
+        match contact {
+            Some(contact) => self.before.insert(name.clone(), contact),
+            None => self.before.remove(name),
+        };
         let published = session.account(name, digest)?;
         self.lists
             .take(session, &published.lists, &mut self.trust)?;
@@ -204,21 +214,23 @@ impl Directory {
         account: &Account,
         record: &[u8],
     ) -> Result<(), Failure> {
-        if let Some(known) = self.known.contact(name, &self.repository)?
+        let before = self.before.get(name);
+        if let Some(known) = before
             && known.person == account.person
             && known.number < account.number
         {
-            let record = self.known.record(name, &self.repository, &known)?;
+            let record = self.known.record(name, &self.repository, known)?;
             let old = record.and_then(|der| succession::reopen(&der, &self.trust, &self.rules()));
-            succession::check(&known, old.as_ref(), account)?;
+            succession::check(known, old.as_ref(), account)?;
         }
         let seen = Contact {
             person: account.person.clone(),
             number: account.number,
             digest: account.digest,
         };
+        let asked = before.map(|known| known.number);
         self.known
-            .see_contact(name, &self.repository, &seen, record)?;
+            .see_contact(name, &self.repository, asked, &seen, record)?;
         Ok(())
     }
 }

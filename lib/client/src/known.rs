@@ -114,6 +114,8 @@ pub enum Sighting {
     Same,
     /// Further on, and kept.
     Newer,
+    /// Older than what another tool has seen since this was asked for.
+    Overtaken,
 }
 
 /// A pinned repository.
@@ -251,13 +253,15 @@ impl Known {
     }
 
     /// Keeps an account at first sight and whenever its record moves on;
-    /// refuses another person, a lower number, or another record of the same
-    /// number. A renewed card of the same person passes. That the new record
-    /// follows the old one is the caller's to check, who can open both.
+    /// refuses another person, a number lower than the one known when it was
+    /// `asked` for, or another record of the same number. A renewed card of
+    /// the same person passes. That the new record follows the old one is the
+    /// caller's to check, who can open both.
     pub fn see_contact(
         &self,
         mailbox: &MailboxName,
         repository: &RepositoryName,
+        asked: Option<u64>,
         seen: &Contact,
         record: &[u8],
     ) -> Result<Sighting, KnownError> {
@@ -272,13 +276,16 @@ impl Known {
                     file: self.contact_file(mailbox, repository),
                 });
             }
+            Some(known) if seen.number < known.number && asked <= Some(seen.number) => {
+                Sighting::Overtaken
+            }
             Some(known) => compare(
                 || format!("the account record of \"{mailbox}@{repository}\""),
                 (known.number, &known.digest),
                 (seen.number, &seen.digest),
             )?,
         };
-        if sighting != Sighting::Same {
+        if matches!(sighting, Sighting::First | Sighting::Newer) {
             private::replace(&self.record_file(mailbox, repository), record)?;
             let path = self.contact_file(mailbox, repository);
             save(&path, &ContactFile::from(seen))?;
@@ -414,7 +421,7 @@ mod tests {
     #[test]
     fn another_person_is_an_alarm_a_renewed_card_is_not() {
         let (_dir, known) = known();
-        let see = |c: &Contact| known.see_contact(&rui(), &repo(), c, b"record");
+        let see = |c: &Contact| known.see_contact(&rui(), &repo(), None, c, b"record");
         assert_eq!(see(&contact("1", 1, 1)).unwrap(), Sighting::First);
         let mut renewed = contact("1", 2, 2);
         renewed.person.subject = "CN=RUI SILVA,serialNumber=1".into();
@@ -427,7 +434,7 @@ mod tests {
     #[test]
     fn records_and_heads_go_forward_only() {
         let (_dir, known) = known();
-        let see = |c: &Contact| known.see_contact(&rui(), &repo(), c, b"record");
+        let see = |c: &Contact| known.see_contact(&rui(), &repo(), Some(5), c, b"record");
         see(&contact("1", 5, 1)).unwrap();
         assert_eq!(see(&contact("1", 5, 1)).unwrap(), Sighting::Same);
         assert!(matches!(
@@ -456,6 +463,28 @@ mod tests {
         let kept = known.mark(&rui(), &repo(), Folder::Inbox).unwrap();
         assert_eq!(kept, Some(mark(3, 2)));
         assert_eq!(known.mark(&rui(), &repo(), Folder::Sent).unwrap(), None);
+    }
+
+    #[test]
+    fn what_another_tool_has_overtaken_is_no_rollback() {
+        let (_dir, known) = known();
+        let see = |asked, c: &Contact| known.see_contact(&rui(), &repo(), asked, c, b"record");
+        // Both asked when nobody was known; the other was given a later one.
+        see(None, &contact("1", 3, 3)).unwrap();
+        assert_eq!(see(None, &contact("1", 2, 2)).unwrap(), Sighting::Overtaken);
+        // And from the same one.
+        see(Some(3), &contact("1", 5, 5)).unwrap();
+        for (number, digest) in [(3, 3), (4, 4)] {
+            let slow = see(Some(3), &contact("1", number, digest)).unwrap();
+            assert_eq!(slow, Sighting::Overtaken);
+        }
+        let back = see(Some(3), &contact("1", 2, 2)).unwrap_err();
+        assert!(matches!(back, KnownError::RolledBack { seen: 2, .. }));
+        // What is kept stays, and another person is no slower tool.
+        let kept = known.contact(&rui(), &repo()).unwrap();
+        assert_eq!(kept, Some(contact("1", 5, 5)));
+        let other = see(None, &contact("2", 4, 4)).unwrap_err();
+        assert!(matches!(other, KnownError::PersonChanged { .. }));
     }
 
     #[test]
@@ -488,7 +517,7 @@ mod tests {
         seen.digest = *Fingerprint::of(b"record").as_bytes();
         assert_eq!(known.record(&rui(), &repo(), &seen).unwrap(), None);
         known
-            .see_contact(&rui(), &repo(), &seen, b"record")
+            .see_contact(&rui(), &repo(), None, &seen, b"record")
             .unwrap();
         let kept = known.record(&rui(), &repo(), &seen).unwrap();
         assert_eq!(kept.as_deref(), Some(&b"record"[..]));
