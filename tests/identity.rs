@@ -238,6 +238,34 @@ fn a_new_card_takes_over_where_the_last_record_came_after_the_revocation() {
 }
 
 #[test]
+fn another_person_under_a_known_name_is_an_alarm_and_the_hint_helps() {
+    let mut house = House::with(&["alice", "bob"]);
+    send(&mut house, "alice", "bob", "for bob");
+    // The operator gives bob's name to carol.
+    house.stop();
+    std::fs::remove_dir_all(house.path("store/accounts/bob")).unwrap();
+    house.start();
+    let take = "smr-register --server $SERVER --server-key $KEY --token \"$TOKEN\" --no-backup bob";
+    house.sh("carol", take).expect(0);
+    house.sh("carol", "smr-login").expect(0);
+
+    for command in ["echo secret | smr-send bob", "smr-ls users"] {
+        let said = house.sh("alice", command).expect(76);
+        assert!(said.stderr.contains("is now"), "{said:?}");
+        assert!(said.stderr.contains("CAROL"), "{said:?}");
+    }
+    // Nothing was sealed to carol, and nothing reached her.
+    assert_eq!(house.sh("carol", "smr-ls").text(), "");
+
+    let said = house.sh("alice", "echo secret | smr-send bob").expect(76);
+    let hint = said.stderr.lines().find(|l| l.contains("hint: ")).unwrap();
+    let file = hint.split('"').rev().nth(1).unwrap();
+    house.sh("alice", &format!("rm {file:?}")).expect(0);
+    let id = send(&mut house, "alice", "bob", "for carol now");
+    assert_eq!(read(&mut house, "carol", &id, 0).text(), "for carol now");
+}
+
+#[test]
 fn old_mail_stays_readable_over_sixty_epochs() {
     let mut house = House::build();
     move_in_with_backup(&mut house, "carol");
