@@ -11,11 +11,12 @@ use zeroize::Zeroizing;
 
 const MODULE: &str = "/usr/lib/softhsm/libsofthsm2.so";
 
-fn run(dir: &Path, program: &str, args: &[&str]) {
+fn run(dir: &Path, program: &str, args: &[&str]) -> String {
     let output = Command::new(program).args(args).current_dir(dir).output();
     let output = output.unwrap_or_else(|e| panic!("{program} is needed: {e}"));
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{program} {args:?}: {said}");
+    String::from_utf8_lossy(&output.stdout).into_owned()
 }
 
 fn openssl(dir: &Path, line: &str) {
@@ -26,6 +27,9 @@ fn openssl(dir: &Path, line: &str) {
 fn issue(dir: &Path, name: &str, algorithm: &str, usage: &str, issuer: Option<&str>) {
     let key = match algorithm {
         "rsa" => "-algorithm RSA -pkeyopt rsa_keygen_bits:2048".to_owned(),
+        bits if bits.starts_with("rsa:") => {
+            format!("-algorithm RSA -pkeyopt rsa_keygen_bits:{}", &bits[4..])
+        }
         curve => format!("-algorithm EC -pkeyopt ec_paramgen_curve:{curve}"),
     };
     openssl(dir, &format!("genpkey {key} -out {name}.key"));
@@ -172,6 +176,10 @@ fn refusal(result: Result<Box<dyn Signer>, TokenError>) -> TokenError {
 
 /// Signs, and has openssl verify it with NAME.pem.
 fn assert_signs(dir: &Path, name: &str, signer: &dyn Signer) {
+    assert_signs_with(dir, name, signer, "-sha256");
+}
+
+fn assert_signs_with(dir: &Path, name: &str, signer: &dyn Signer, options: &str) {
     fs::write(dir.join("message"), b"to be signed").unwrap();
     fs::write(dir.join("signature"), signer.sign(b"to be signed").unwrap()).unwrap();
     openssl(
@@ -180,7 +188,7 @@ fn assert_signs(dir: &Path, name: &str, signer: &dyn Signer) {
     );
     openssl(
         dir,
-        &format!("dgst -sha256 -verify {name}.pub -signature signature message"),
+        &format!("dgst -sha256 {options} -verify {name}.pub -signature signature message"),
     );
 }
 
@@ -228,6 +236,174 @@ fn keys_on_tokens_sign() {
     assert_eq!(authority.useless, Some("an authority's"));
     let uri = usable[0].uri.to_string();
     assert!(open(&uri, "1234").0.is_ok(), "{uri}");
+}
+
+/// What comes before the point in a SubjectPublicKeyInfo (RFC 5480 2), in hex.
+const EC_SPKI: [(&str, &str); 3] = [
+    (
+        "EC:secp256r1",
+        "3059301306072a8648ce3d020106082a8648ce3d030107034200",
+    ),
+    (
+        "EC:secp384r1",
+        "3076301006072a8648ce3d020106052b81040022036200",
+    ),
+    (
+        "EC:secp521r1",
+        "30819b301006072a8648ce3d020106052b8104002303818600",
+    ),
+];
+
+fn unhex(text: &str) -> Vec<u8> {
+    let pairs = (0..text.len()).step_by(2);
+    pairs
+        .map(|at| u8::from_str_radix(&text[at..at + 2], 16).unwrap())
+        .collect()
+}
+
+/// Makes a key pair on a token, which never leaves it, and a certificate.
+fn generate(dir: &Path, token: &str, name: &str, kind: &str, id: &str, attributes: &str) {
+    let common = format!("--module {MODULE} --token-label {token} --login --pin 1234 --id {id}");
+    let tool = |line: String| {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        run(dir, "pkcs11-tool", &words)
+    };
+    tool(format!(
+        "{common} --keypairgen --key-type {kind} --label key {attributes}"
+    ));
+    match EC_SPKI.iter().find(|(curve, _)| *curve == kind) {
+        // pkcs11-tool cannot write keys of all curves.
+        Some((_, head)) => {
+            let shown = tool(format!("{common} --list-objects --type pubkey"));
+            let point = shown.split("EC_POINT:").nth(1).unwrap();
+            let point = point.split_whitespace().next().unwrap();
+            // An OCTET STRING: its head is two bytes, or three above 127.
+            let point = point
+                .split_at(if point.starts_with("0481") { 6 } else { 4 })
+                .1;
+            fs::write(
+                dir.join(format!("{name}.spki")),
+                unhex(&format!("{head}{point}")),
+            )
+            .unwrap();
+        }
+        None => drop(tool(format!(
+            "{common} --read-object --type pubkey --output-file {name}.spki"
+        ))),
+    }
+    fs::write(
+        dir.join("y.cnf"),
+        "[x]\nbasicConstraints=CA:FALSE\nkeyUsage=critical,digitalSignature\n",
+    )
+    .unwrap();
+    openssl(
+        dir,
+        &format!("pkey -pubin -inform DER -in {name}.spki -out {name}.pub"),
+    );
+    openssl(
+        dir,
+        &format!(
+            "x509 -new -force_pubkey {name}.pub -subj /C=PT/CN={name} -CA sub.pem -CAkey sub.key \
+             -days 9 -extfile y.cnf -extensions x -out {name}.pem"
+        ),
+    );
+    put(dir, token, name, id, "a certificate", true);
+}
+
+#[test]
+fn keys_that_never_left_the_token_sign_as_they_allow() {
+    let Some(dir) = inside("keys_that_never_left_the_token_sign_as_they_allow") else {
+        return;
+    };
+    authorities(&dir);
+    let long = "0123456789abcdef0123456789abcdef01234567";
+    let cases = [
+        ("r2048", "rsa:2048", "01", "--usage-sign"),
+        ("r3072", "rsa:3072", long, "--usage-sign --sensitive"),
+        (
+            "r4096",
+            "rsa:4096",
+            "ff",
+            "--usage-sign --sensitive --private",
+        ),
+        ("p256", "EC:secp256r1", "01", "--usage-sign"),
+        ("p384", "EC:secp384r1", "00", "--usage-sign --sensitive"),
+        (
+            "pss",
+            "rsa:2048",
+            "01",
+            "--usage-sign --allowed-mechanisms RSA-PKCS-PSS,SHA256-RSA-PKCS-PSS",
+        ),
+    ];
+    for (name, kind, id, attributes) in cases {
+        new_token(&dir, name);
+        generate(&dir, name, name, kind, id, attributes);
+    }
+    for (name, ..) in cases {
+        let (signer, asked) = open(&format!("pkcs11:token={name}"), "1234");
+        let signer = signer.unwrap_or_else(|e| panic!("{name}: {e}"));
+        assert_eq!((names(&*signer), asked), (vec![name.to_owned()], 1));
+        match name {
+            // openssl is told of PSS, and signer and openssl agree on the salt.
+            "pss" => assert_signs_with(
+                &dir,
+                name,
+                &*signer,
+                "-sigopt rsa_padding_mode:pss -sigopt rsa_pss_saltlen:32",
+            ),
+            _ => assert_signs(&dir, name, &*signer),
+        }
+    }
+}
+
+#[test]
+fn keys_that_may_not_sign_or_are_of_another_kind_are_refused() {
+    let Some(dir) = inside("keys_that_may_not_sign_or_are_of_another_kind_are_refused") else {
+        return;
+    };
+    authorities(&dir);
+    for (name, kind, attributes) in [
+        ("short", "rsa:1024", "--usage-sign"),
+        ("curve", "EC:secp521r1", "--usage-sign"),
+        (
+            "other",
+            "rsa:2048",
+            "--usage-sign --allowed-mechanisms SHA384-RSA-PKCS",
+        ),
+    ] {
+        new_token(&dir, name);
+        generate(&dir, name, name, kind, "01", attributes);
+    }
+    for (name, asked) in [("short", 0), ("curve", 0)] {
+        let (result, prompts) = open(&format!("pkcs11:token={name}"), "1234");
+        let error = refusal(result);
+        assert!(matches!(error, TokenError::KeyKind { .. }), "{error:?}");
+        assert_eq!(prompts, asked, "{name}");
+    }
+    let signer = open("pkcs11:token=other", "1234").0.unwrap();
+    let error = signer.sign(b"x").unwrap_err().to_string();
+    assert!(error.contains("failed to sign"), "{error}");
+}
+
+#[test]
+fn a_renewed_certificate_stands_for_its_key() {
+    let Some(dir) = inside("a_renewed_certificate_stands_for_its_key") else {
+        return;
+    };
+    authorities(&dir);
+    new_token(&dir, "T");
+    issue(&dir, "old", "P-256", "digitalSignature", Some("sub"));
+    put(&dir, "T", "old", "01", "c", false);
+    openssl(
+        &dir,
+        "x509 -req -in old.csr -CA sub.pem -CAkey sub.key -days 99 -CAcreateserial \
+         -extfile x.cnf -extensions x -out new.pem",
+    );
+    put(&dir, "T", "new", "01", "c", true);
+    let signer = open("pkcs11:token=T", "1234").0.unwrap();
+    let der = fs::read(dir.join("new.der")).unwrap();
+    assert_eq!(signer.certificate().der(), der);
+    assert_signs(&dir, "new", &*signer);
 }
 
 #[test]

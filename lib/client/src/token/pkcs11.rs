@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 
 use cryptoki::context::Pkcs11;
 use cryptoki::error::{Error, RvError};
+use cryptoki::mechanism::MechanismType;
 use cryptoki::object::{Attribute, AttributeType, KeyType, ObjectClass, ObjectHandle};
 use cryptoki::session::{Session, SessionState, UserType};
 use cryptoki::slot::Slot;
@@ -122,14 +123,18 @@ fn log_in(
     if !inside && chosen.info.login_required() {
         pin = present_pin(module, look, &session, &chosen, ask)?;
     }
-    let (key, always) = find_key(&session, &chosen, algorithm, &name)?;
-    let consent = match always {
+    let key = find_key(&session, &chosen, algorithm, &name)?;
+    let algorithm = match key.allows.as_slice() {
+        [] => algorithm,
+        allowed => algorithm_of(&chosen.certificate, allowed, &name)?,
+    };
+    let consent = match key.always_asks {
         true => Consent::Each(pin),
         false => Consent::Token,
     };
     Ok(Box::new(CardKey {
         session,
-        key,
+        key: key.handle,
         algorithm,
         consent,
         module: look.module.clone(),
@@ -216,37 +221,54 @@ fn entered(name: &str, tries: (bool, bool), ask: &mut AskPin) -> Result<AuthPin,
     Ok(AuthPin::from(pin.text.as_str().to_owned()))
 }
 
+/// A private key, and what it says of its use.
+struct Key {
+    handle: ObjectHandle,
+    always_asks: bool,
+    /// The mechanisms it is limited to; none named: those of the token.
+    allows: Vec<MechanismType>,
+}
+
 fn find_key(
     session: &Session,
     chosen: &Candidate,
     algorithm: Algorithm,
     name: &str,
-) -> Result<(ObjectHandle, bool), TokenError> {
+) -> Result<Key, TokenError> {
     let told = |error: Error| failed(name, "show its private key", &error);
     let wanted = [
         Attribute::Class(ObjectClass::PRIVATE_KEY),
         Attribute::Id(chosen.id.clone()),
     ];
     let found = session.find_objects(&wanted).map_err(told)?;
-    let key = *found
+    let handle = *found
         .first()
         .ok_or_else(|| TokenError::NoKey(name.to_owned()))?;
-    let facts = [AttributeType::KeyType, AttributeType::AlwaysAuthenticate];
-    let mut always = false;
     let expected = match algorithm {
         Algorithm::RsaPkcs1Sha256 | Algorithm::RsaPssSha256 => KeyType::RSA,
         Algorithm::EcdsaP256Sha256 | Algorithm::EcdsaP384Sha256 => KeyType::EC,
     };
-    for attribute in session.get_attributes(key, &facts).map_err(told)? {
+    let facts = [
+        AttributeType::KeyType,
+        AttributeType::AlwaysAuthenticate,
+        AttributeType::AllowedMechanisms,
+    ];
+    let mut key = Key {
+        handle,
+        always_asks: false,
+        allows: Vec::new(),
+    };
+    for attribute in session.get_attributes(handle, &facts).map_err(told)? {
         match attribute {
             Attribute::KeyType(kind) if kind != expected => {
                 return Err(TokenError::NoKey(name.to_owned()));
             }
-            Attribute::AlwaysAuthenticate(asks) => always = asks,
+            Attribute::AlwaysAuthenticate(asks) => key.always_asks = asks,
+            Attribute::AllowedMechanisms(allowed) => key.allows = allowed,
             _ => {}
         }
     }
-    Ok((key, always))
+    Ok(key)
 }
 
 /// Says what a module's error means to a person.

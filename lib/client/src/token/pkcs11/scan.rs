@@ -2,6 +2,7 @@
 //!
 //! Logs in nowhere.
 
+use std::collections::HashSet;
 use std::path::Path;
 
 use cryptoki::context::Pkcs11;
@@ -209,8 +210,13 @@ pub(super) fn choose(
     if candidates.iter().any(|c| signs(c) == wanted) {
         candidates.retain(|c| signs(c) == wanted);
     }
-    // OpenSC shows one card as several tokens.
-    candidates.dedup_by(|a, b| a.certificate == b.certificate);
+    // OpenSC shows one card as several tokens; and a token may still have the
+    // certificate that its key had before.
+    candidates.sort_by_key(|c| std::cmp::Reverse(c.certificate.not_after()));
+    let (mut seen, mut keys) = (HashSet::new(), HashSet::new());
+    candidates.retain(|c| {
+        seen.insert(c.certificate.fingerprint()) && keys.insert((c.slot, c.id.clone()))
+    });
     if candidates.len() > 1 {
         let uris = candidates.iter().map(|c| c.uri().to_string());
         return Err(TokenError::Ambiguous(uris.collect()));
