@@ -203,8 +203,8 @@ fn restore(edge: &Edge, args: &Args, file: &std::path::Path) -> Result<u8, Stop>
     let (_, restored) = devices::restore(home, settings, file, &mut answers, edge.now)?;
     if restored.shut > 0 {
         edge.report.warning(&format!(
-            "{} keys are sealed to another backup, and stay shut",
-            restored.shut
+            "{} sealed to another backup: not restored",
+            keys(restored.shut)
         ));
     }
     let mut out = Out::stdout();
@@ -216,10 +216,17 @@ fn restore(edge: &Edge, args: &Args, file: &std::path::Path) -> Result<u8, Stop>
                 .with("kept", restored.kept)
                 .with("shut", restored.shut),
         ),
-        false => out.line(&format!("{account} {} keys", restored.new)),
+        false => out.line(&format!("{account} {}", keys(restored.new))),
     };
     told.and_then(|()| out.finish()).map_err(Stop::Out)?;
     Ok(0)
+}
+
+fn keys(count: usize) -> String {
+    match count {
+        1 => "1 key".to_owned(),
+        count => format!("{count} keys"),
+    }
 }
 
 fn tell(edge: &Edge, account: &str, label: &str, fingerprint: &Fingerprint) -> Result<u8, Stop> {

@@ -3,7 +3,7 @@
 //!
 //! Changes nothing, and mends nothing: each finding says what would.
 
-use smr_evidence::trust::{Certificate, Revocation, TrustError, verify_card};
+use smr_evidence::trust::{Certificate, Revocation, TrustError, TrustStore, verify_card};
 use smr_name::{Address, Class};
 
 use crate::config::Settings;
@@ -83,8 +83,10 @@ pub fn examine(home: &Home, settings: &Settings, now: i64) -> Vec<Finding> {
     let Ok(address) = account else {
         return findings;
     };
-    findings.extend(chain(home, settings, &address, now));
-    findings.extend(agent(home, settings, &address, now));
+    let (agent, user) = agent(home, settings, &address, now);
+    let relayed = user.as_ref().map(User::trust);
+    findings.extend(chain(home, settings, &address, relayed, now));
+    findings.extend(agent);
     findings
 }
 
@@ -198,7 +200,13 @@ fn server(home: &Home, settings: &Settings, address: Option<&Address>) -> Findin
 }
 
 /// The chain of this device: until when, and whether the anchors bear it out.
-fn chain(home: &Home, settings: &Settings, address: &Address, now: i64) -> Vec<Finding> {
+fn chain(
+    home: &Home,
+    settings: &Settings,
+    address: &Address,
+    relayed: Option<&TrustStore>,
+    now: i64,
+) -> Vec<Finding> {
     let chain = match login::chain(home, address) {
         Ok(chain) => chain,
         Err(failure) => return vec![Finding::failed("chain", failure)],
@@ -207,10 +215,15 @@ fn chain(home: &Home, settings: &Settings, address: &Address, now: i64) -> Vec<F
         let text = "the chain of this device is incomplete";
         return vec![Finding::new("chain", State::Bad(Class::Io), text).hint("smr-login")];
     };
-    vec![
-        ends(device, card, now),
-        believed(home, settings, card, extra, now),
-    ]
+    let store = match relayed {
+        Some(store) => Ok(store.clone()),
+        None => grounds::load(home, settings, None),
+    };
+    let believed = match store {
+        Ok(store) => believed(&store, settings, card, extra, now),
+        Err(error) => Finding::failed("revocation", error.into()),
+    };
+    vec![ends(device, card, now), believed]
 }
 
 fn ends(device: &Certificate, card: &Certificate, now: i64) -> Finding {
@@ -227,33 +240,29 @@ fn ends(device: &Certificate, card: &Certificate, now: i64) -> Finding {
     }
 }
 
-/// Revocation by the lists at hand here; smrd has its own.
+/// Revocation by the lists at hand: those here, and with a session smrd's.
 fn believed(
-    home: &Home,
+    store: &TrustStore,
     settings: &Settings,
     card: &Certificate,
     extra: &[Certificate],
     now: i64,
 ) -> Finding {
     let what = "revocation";
-    let store = match grounds::load(home, settings, None) {
-        Ok(store) => store,
-        Err(error) => return Finding::failed(what, error.into()),
-    };
     let mut rules = grounds::rules(settings, now);
     if rules.revocation == Revocation::Require {
         rules.revocation = Revocation::Prefer;
     }
-    match verify_card(card, extra, &store, &rules) {
+    match verify_card(card, extra, store, &rules) {
         Ok(vouched) if vouched.verdict.revocation_checked => {
             Finding::new(what, State::Good, "the card is not revoked")
         }
         Ok(_) => Finding::new(
             what,
             State::Doubtful,
-            "no list is at hand without a session",
+            "no list or answer at hand says whether the card is good",
         )
-        .hint("smr-login, then smr-login --check"),
+        .hint("smr-login, then smr-login --check; or ask the operator of smrd"),
         Err(error) => {
             let hint = match &error {
                 TrustError::Path(_) => "is its authority in trust.d, and the card still good?",
@@ -265,34 +274,44 @@ fn believed(
 }
 
 /// The agent and its session; with one, what smrd's lists say of one's own
-/// account, and whether the clocks agree.
-fn agent(home: &Home, settings: &Settings, address: &Address, now: i64) -> Vec<Finding> {
+/// account.
+fn agent(
+    home: &Home,
+    settings: &Settings,
+    address: &Address,
+    now: i64,
+) -> (Vec<Finding>, Option<User>) {
     let loaded = match login::status(home) {
         Ok(all) => all.into_iter().find(|l| l.account == *address),
         Err(failure) => {
-            return vec![Finding {
-                hint: failure.hint,
-                ..Finding::new("agent", State::Doubtful, failure.text)
-            }];
+            let finding = Finding::new("agent", State::Doubtful, failure.text);
+            let hint = failure.hint;
+            return (vec![Finding { hint, ..finding }], None);
         }
     };
     let Some(loaded) = loaded.filter(|l| !l.locked) else {
         let text = format!("it does not hold {address}");
-        return vec![Finding::new("agent", State::Doubtful, text).hint("smr-login")];
+        let finding = Finding::new("agent", State::Doubtful, text).hint("smr-login");
+        return (vec![finding], None);
     };
     let text = format!("it holds {address}, at {}", loaded.server);
     let mut findings = vec![Finding::new("agent", State::Good, text)];
-    let own = User::open(home, settings, now).and_then(|mut user| {
-        user.session.ping()?;
-        user.account(&address.mailbox)
-    });
-    findings.push(match own {
+    let mut user = match User::open(home, settings, now) {
+        Ok(user) => user,
+        Err(failure) => {
+            findings.push(Finding::failed("record", failure));
+            return (findings, None);
+        }
+    };
+    let own = user.session.ping().map_err(Failure::from);
+    findings.push(match own.and_then(|()| user.account(&address.mailbox)) {
         Ok(account) => {
-            let devices = account.devices.len();
-            let text = format!("record {} verifies, {devices} devices", account.number);
+            let (number, devices) = (account.number, account.devices.len());
+            let s = if devices == 1 { "" } else { "s" };
+            let text = format!("record {number} verifies, {devices} device{s}");
             Finding::new("record", State::Good, text)
         }
         Err(failure) => Finding::failed("record", failure),
     });
-    findings
+    (findings, Some(user))
 }

@@ -217,7 +217,7 @@ pub(super) fn guest(
 /// Refuses whoever is not known, without saying what of it is unknown.
 pub(super) fn stranger() -> Refusal {
     Refusal::new(Class::Denied, "the account has no such device here")
-        .hint("is it registered? smr-register NAME")
+        .hint("was it removed, or never registered? smr-register --add-device LABEL NAME")
 }
 
 /// Says whether smrd would believe this card, whose it is, and by which chain.
