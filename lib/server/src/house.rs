@@ -15,6 +15,7 @@ use smr_store::{OpenError, Store};
 use crate::audit::Log;
 use crate::config::{Config, Level};
 use crate::grounds::{Grounds, GroundsError};
+use crate::holder::Realms;
 use crate::keys::{self, KeysError};
 use crate::online::Online;
 use crate::people::People;
@@ -71,6 +72,7 @@ pub(crate) struct House {
     pub(crate) store: Store,
     pub(crate) online: Arc<Online>,
     pub(crate) people: People,
+    pub(crate) realms: Realms,
     pub(crate) queue: Queue,
     pub(crate) seats: Arc<Seats>,
     pub(crate) underway: Underway,
@@ -119,6 +121,7 @@ impl House {
             identity: keys.identity().to_string(),
             online: Arc::default(),
             people: People::default(),
+            realms: Realms::default(),
             queue: Queue::open(&cache(&config)),
             seats: Seats::new(config.listen.connections, config.listen.per_peer),
             underway: Underway::default(),
@@ -179,6 +182,7 @@ impl House {
         let _renewing = self.renewing.lock().unwrap_or_else(PoisonError::into_inner);
         self.put(grounds_of(config)?);
         self.people.forget();
+        self.realms.forget();
         Ok(())
     }
 

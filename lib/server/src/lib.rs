@@ -10,6 +10,7 @@ pub mod config;
 mod conn;
 mod grounds;
 mod handle;
+mod holder;
 mod house;
 mod keys;
 mod limits;

@@ -11,6 +11,7 @@ use smr_name::{Class, Fingerprint, MailboxName};
 
 use super::{Answer, Body, Intake, Visit, introduce, judge};
 use crate::grounds::Grounds;
+use crate::holder;
 use crate::house::House;
 use crate::refusal::Refusal;
 
@@ -176,5 +177,5 @@ pub(super) fn users<'a>(
 /// Says whose account it is by the record on file.
 pub(super) fn person(house: &House, name: &MailboxName) -> Option<Person> {
     let record = house.store.record(name).ok().flatten()?;
-    Some(judge::open_stored(house, &record).ok()?.person)
+    holder::of(&record, &house.grounds().trust, &house.realms)
 }
