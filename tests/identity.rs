@@ -237,6 +237,45 @@ fn a_new_card_takes_over_where_the_last_record_came_after_the_revocation() {
     house.sh("carol", "smr-login").expect(0);
 }
 
+/// A card of another realm bears the very name and number of carol's: it is
+/// somebody else's.
+#[test]
+fn one_number_in_two_realms_is_two_persons() {
+    let (own, other) = (pki_of_its_own(), pki_of_its_own());
+    let from = |path: &str| other.path().join(path);
+    let to = |path: &str| own.path().join(path);
+    std::fs::rename(from("trust.d/playground"), to("trust.d/club")).unwrap();
+    for list in ["root.pem", "sub.pem"] {
+        let name = format!("crls/club-{list}");
+        std::fs::copy(from("crls").join(list), to(&name)).unwrap();
+    }
+    let mut house = House::with_pki(own.path(), "");
+    house.move_in("carol");
+    house.move_in("bob");
+
+    let with = |rest: &str| {
+        let token = from("carol.p12");
+        format!(
+            "smr-register --server $SERVER --server-key $KEY --token file:{} {rest}",
+            token.display()
+        )
+    };
+    for attempt in ["--no-backup carol", "--add-device phone carol"] {
+        let said = house.sh("carol+thief", &with(attempt)).expect(77);
+        assert_eq!(said.text(), "", "{attempt}");
+        assert_eq!(house.sh("carol+thief", "ls $SMR_HOME/keys").text(), "");
+    }
+    let renew = with("--renew").replace("--server $SERVER --server-key $KEY", "");
+    house.sh("carol", &renew).expect(77);
+    // Under a name of her own she is welcome, and is not carol.
+    house.sh("carol+club", &with("--no-backup carla")).expect(0);
+    let id = send(&mut house, "bob", "carol", "for carol of the playground");
+    assert_eq!(
+        read(&mut house, "carol", &id, 0).text(),
+        "for carol of the playground"
+    );
+}
+
 #[test]
 fn another_person_under_a_known_name_is_an_alarm_and_the_hint_helps() {
     let mut house = House::with(&["alice", "bob"]);
