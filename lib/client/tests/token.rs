@@ -407,6 +407,26 @@ fn a_renewed_certificate_stands_for_its_key() {
 }
 
 #[test]
+fn a_key_of_another_certificate_is_refused() {
+    let Some(dir) = inside("a_key_of_another_certificate_is_refused") else {
+        return;
+    };
+    authorities(&dir);
+    new_token(&dir, "T");
+    for name in ["rui", "ana"] {
+        issue(&dir, name, "P-256", "digitalSignature", Some("sub"));
+    }
+    // Rui's certificate stands by the number of ana's key.
+    put(&dir, "T", "rui", "01", "c", true);
+    let key = ["--import", "ana.key", "--token", "T", "--pin", "1234"];
+    let place = ["--id", "01", "--label", "key"];
+    run(&dir, "softhsm2-util", &[&key[..], &place].concat());
+    let signer = open("pkcs11:token=T", "1234").0.unwrap();
+    let error = signer.sign(b"in rui's name").unwrap_err();
+    assert!(error.to_string().contains("not its private key"), "{error}");
+}
+
+#[test]
 fn wrong_pins_are_tried_once() {
     let Some(dir) = inside("wrong_pins_are_tried_once") else {
         return;
