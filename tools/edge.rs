@@ -15,9 +15,11 @@ use smr_cli::args::{self, Common};
 use smr_cli::out::OutError;
 use smr_cli::prompt::PromptError;
 use smr_cli::report::Report;
+use smr_cli::terminal;
 use smr_client::config::{Config, Settings};
 use smr_client::failure::Failure;
 use smr_client::home::Home;
+use smr_client::numbers;
 use smr_client::user::User;
 use smr_name::{Class, IdPrefix, MessageId};
 
@@ -168,7 +170,8 @@ pub(crate) fn wrong_call(edge: &Edge, text: &str) -> Stop {
 }
 
 /// Returns the ids a person named; `-` stands for those on stdin, the first
-/// word of each line, or with `zero` each NUL-ended.
+/// word of each line, or with `zero` each NUL-ended. A number stands for what
+/// the last listing in this terminal had there.
 pub(crate) fn ids(edge: &Edge, named: &[String], zero: bool) -> Result<Vec<IdPrefix>, Stop> {
     let mut found = Vec::new();
     for text in named {
@@ -185,8 +188,23 @@ pub(crate) fn ids(edge: &Edge, named: &[String], zero: bool) -> Result<Vec<IdPre
 }
 
 fn id(edge: &Edge, text: &str) -> Result<IdPrefix, Stop> {
+    if let Some(listed) = number(edge, text)? {
+        return Ok(listed.into());
+    }
     text.parse()
         .map_err(|error| wrong_call(edge, &format!("\"{text}\": {error}")))
+}
+
+/// Returns what a person means by a number of the last listing: fewer digits
+/// than an id needs, typed at a terminal.
+fn number(edge: &Edge, text: &str) -> Result<Option<MessageId>, Stop> {
+    let digits = (1..8).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_digit());
+    match (digits.then(|| text.parse()), terminal::typed_at()) {
+        (Some(Ok(number)), Some(terminal)) => {
+            Ok(Some(numbers::find(&edge.home, &terminal, number)?))
+        }
+        _ => Ok(None),
+    }
 }
 
 fn words(zero: bool) -> Result<Vec<String>, Stop> {

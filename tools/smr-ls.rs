@@ -4,28 +4,27 @@ mod edge;
 
 use std::process::ExitCode;
 
-use clap::{Parser, ValueEnum};
+use clap::Parser;
 use edge::{Edge, Stop};
 use smr_cli::args::Common;
 use smr_cli::json::Line as Json;
 use smr_cli::out::Out;
 use smr_cli::report::Outcome;
-use smr_cli::table::{Table, terminal_width};
-use smr_cli::{size, time};
+use smr_cli::table::{Table, Weight, terminal_width};
+use smr_cli::{size, terminal, time};
+use smr_client::filter::{Filter, is_unread};
 use smr_client::listing::{self, Folder, Line, Progress, State, UserLine};
+use smr_client::numbers;
 use smr_client::user::User;
-use smr_name::Class;
+use smr_name::{Address, Class, MailboxName, MessageId};
 
 const TOOL: &str = "smr-ls";
 
 /// What is listed.
-#[derive(Clone, Copy, ValueEnum)]
+#[derive(Clone, Copy, PartialEq)]
 enum What {
-    /// Messages that came in
     Inbox,
-    /// Messages sent
     Sent,
-    /// The users of the repository
     Users,
 }
 
@@ -33,20 +32,39 @@ enum What {
 #[derive(Parser)]
 #[command(name = TOOL, version)]
 struct Args {
-    /// What to list
-    #[arg(value_name = "WHAT", default_value = "inbox")]
-    what: What,
-    /// Unread messages only
-    #[arg(short = 'u')]
+    /// inbox (unless given), sent or users; then a text or a pattern with *
+    /// and ? for ids, names and subjects
+    #[arg(value_names = ["WHAT", "PATTERN"], num_args = 0..=2)]
+    words: Vec<String>,
+    /// Unread messages only; of sent ones, those not read by all
+    #[arg(short = 'u', long)]
     unread: bool,
+    /// Messages from this mailbox only
+    #[arg(long, value_name = "MAILBOX")]
+    from: Option<Address>,
+    /// Messages to this mailbox only
+    #[arg(long, value_name = "MAILBOX")]
+    to: Option<Address>,
+    /// Messages with TEXT, or a pattern with * and ?, in the subject only
+    #[arg(long, value_name = "TEXT")]
+    subject: Option<String>,
+    /// Messages deposited at TIME or later only
+    #[arg(long, value_name = "TIME")]
+    since: Option<String>,
+    /// Messages deposited before TIME only
+    #[arg(long, value_name = "TIME")]
+    before: Option<String>,
     /// The newest N only
     #[arg(short = 'n', value_name = "N")]
     newest: Option<usize>,
+    /// In reverse order
+    #[arg(short = 'r', long)]
+    reverse: bool,
     /// Ids or names only, one a line
-    #[arg(short = '1', conflicts_with = "zero")]
+    #[arg(short = '1', conflicts_with_all = ["zero", "json"])]
     one: bool,
     /// Ids or names only, each followed by a NUL byte
-    #[arg(short = '0')]
+    #[arg(short = '0', conflicts_with = "json")]
     zero: bool,
     #[command(flatten)]
     common: Common,
@@ -57,47 +75,125 @@ fn main() -> ExitCode {
 }
 
 fn run(edge: &Edge, args: Args) -> Result<u8, Stop> {
+    let (what, pattern) = words(edge, &args.words)?;
+    let filter = Filter {
+        from: args.from.clone(),
+        to: args.to.clone(),
+        subject: args.subject.clone(),
+        since: moment(edge, args.since.as_deref())?,
+        before: moment(edge, args.before.as_deref())?,
+        pattern,
+    };
+    if what == What::Users && (args.unread || filter != of_users(&filter)) {
+        return Err(edge::wrong_call(edge, "users are listed by PATTERN only"));
+    }
     let mut user = edge.user()?;
-    match args.what {
-        What::Users => users(edge, &args, &mut user),
-        What::Inbox => messages(edge, &args, &mut user, Folder::Inbox),
-        What::Sent => messages(edge, &args, &mut user, Folder::Sent),
+    match what {
+        What::Users => users(edge, &args, &filter, &mut user),
+        What::Inbox => messages(edge, &args, &filter, &mut user, Folder::Inbox),
+        What::Sent => messages(edge, &args, &filter, &mut user, Folder::Sent),
     }
 }
 
-fn users(edge: &Edge, args: &Args, user: &mut User) -> Result<u8, Stop> {
-    let users = listing::users(user)?;
+/// Returns what is listed, and the pattern; one word may be either.
+fn words(edge: &Edge, words: &[String]) -> Result<(What, Option<String>), Stop> {
+    let what = |word: &str| match word {
+        "inbox" => Some(What::Inbox),
+        "sent" => Some(What::Sent),
+        "users" => Some(What::Users),
+        _ => None,
+    };
+    match words {
+        [] => Ok((What::Inbox, None)),
+        [word] => Ok(match what(word) {
+            Some(what) => (what, None),
+            None => (What::Inbox, Some(word.clone())),
+        }),
+        [word, pattern, ..] => match what(word) {
+            Some(what) => Ok((what, Some(pattern.clone()))),
+            None => Err(edge::wrong_call(
+                edge,
+                &format!("\"{word}\": expected inbox, sent or users before a pattern"),
+            )),
+        },
+    }
+}
+
+fn moment(edge: &Edge, text: Option<&str>) -> Result<Option<i64>, Stop> {
+    text.map(|text| time::parse(text, edge.now))
+        .transpose()
+        .map_err(|e| edge::wrong_call(edge, &format!("\"{}\": {e}", text.unwrap_or_default())))
+}
+
+fn of_users(filter: &Filter) -> Filter {
+    Filter {
+        pattern: filter.pattern.clone(),
+        ..Filter::default()
+    }
+}
+
+fn users(edge: &Edge, args: &Args, filter: &Filter, user: &mut User) -> Result<u8, Stop> {
+    let (mut shown, mut outcome) = (Vec::new(), Outcome::default());
+    let bare_names = args.common.quiet || args.one || args.zero;
+    for line in listing::users(user)? {
+        let proven = match bare_names && filter.pattern.is_none() {
+            true => None,
+            false => person(edge, user, &line, &mut outcome),
+        };
+        if filter.keeps_user(&line.name, proven.as_deref()) {
+            shown.push((line, proven));
+        }
+    }
+    shown.drain(..shown.len() - args.newest.unwrap_or(usize::MAX).min(shown.len()));
+    if args.reverse {
+        shown.reverse();
+    }
     if args.common.quiet {
-        return Ok(u8::from(users.is_empty()));
+        return Ok(u8::from(shown.is_empty()));
     }
     let mut out = Out::stdout();
-    let state = |u: &UserLine| if u.online { "online" } else { "offline" };
-    if args.one || args.zero {
-        let names: Vec<String> = users.iter().map(|u| u.name.to_string()).collect();
-        return bare(&mut out, &names, args.zero);
+    if bare_names {
+        let names: Vec<String> = shown.iter().map(|(u, _)| u.name.to_string()).collect();
+        bare(&mut out, &names, args.zero)?;
+        return Ok(outcome.code());
     }
-    let (mut table, mut outcome) = (Table::new(&[]), Outcome::default());
-    for u in &users {
-        let person = person(edge, user, u, &mut outcome);
-        if edge.common.json {
-            let line = Json::new("user")
-                .with("name", u.name.to_string())
-                .with("person", person)
-                .with("online", u.online);
-            out.json(line).map_err(Stop::Out)?;
-        } else {
-            table.row(vec![
-                u.name.to_string(),
-                person.unwrap_or_else(|| "?".to_owned()),
-                state(u).to_owned(),
-            ]);
+    let mut table = Table::new(&[]);
+    for (line, person) in &shown {
+        match edge.common.json {
+            true => out.json(user_json(line, person.as_deref())),
+            false => {
+                let weight = if line.online {
+                    Weight::Bold
+                } else {
+                    Weight::Plain
+                };
+                table.weighed(user_row(line, person.as_deref()), weight);
+                Ok(())
+            }
         }
+        .map_err(Stop::Out)?;
     }
     table
         .write(&mut out, terminal_width())
         .and_then(|()| out.finish())
         .map_err(Stop::Out)?;
     Ok(outcome.code())
+}
+
+fn user_json(line: &UserLine, person: Option<&str>) -> Json {
+    Json::new("user")
+        .with("name", line.name.to_string())
+        .with("person", person)
+        .with("online", line.online)
+}
+
+fn user_row(line: &UserLine, person: Option<&str>) -> Vec<String> {
+    let state = if line.online { "online" } else { "offline" };
+    vec![
+        line.name.to_string(),
+        person.unwrap_or("?").to_owned(),
+        state.to_owned(),
+    ]
 }
 
 /// Returns the name in a user's certificate; not as smrd says, but as his
@@ -125,47 +221,79 @@ fn bare(out: &mut Out, names: &[String], zero: bool) -> Result<u8, Stop> {
     Ok(0)
 }
 
-fn messages(edge: &Edge, args: &Args, user: &mut User, folder: Folder) -> Result<u8, Stop> {
+fn messages(
+    edge: &Edge,
+    args: &Args,
+    filter: &Filter,
+    user: &mut User,
+    folder: Folder,
+) -> Result<u8, Stop> {
     let short = args.common.quiet || args.one || args.zero;
-    // Subjects cost a look into each message: not where nobody sees them.
-    let mut lines = match short {
-        true => listing::entries(user, folder)?
-            .into_iter()
-            .map(|entry| Line {
+    // Subjects cost a look into each message: not where nobody asks for them.
+    let open = !short || filter.needs_headers() || (args.unread && folder == Folder::Sent);
+    let mut lines = match open {
+        true => listing::lines(user, folder)?,
+        false => {
+            let entries = listing::entries(user, folder)?.into_iter();
+            let bare = |entry| Line {
                 entry,
                 headers: None,
-            })
-            .collect(),
-        false => listing::lines(user, folder)?,
+            };
+            entries.map(bare).collect()
+        }
     };
-    if args.unread {
-        lines.retain(|line| line.entry.state != State::Read);
+    lines.retain(|line| filter.keeps(line));
+    let mut found = Vec::with_capacity(lines.len());
+    for line in lines {
+        let states = match folder {
+            // How far a sent message has come is asked for where it is shown or counts.
+            Folder::Sent if args.unread || !short => Some(listing::progress(user, &line)?),
+            _ => None,
+        };
+        if !args.unread || is_unread(line.entry.state, states.as_deref()) {
+            found.push((line, states));
+        }
     }
-    if let Some(newest) = args.newest {
-        lines.drain(..lines.len().saturating_sub(newest));
-    }
+    found.drain(..found.len() - args.newest.unwrap_or(usize::MAX).min(found.len()));
     if folder == Folder::Inbox {
         // Stable: within each half by arrival.
-        lines.sort_by_key(|line| line.entry.state == State::Read);
+        found.sort_by_key(|(line, _)| line.entry.state == State::Read);
     }
+    if args.reverse {
+        found.reverse();
+    }
+    show(edge, args, user, folder, &found)
+}
+
+/// A message, and how far it has come where it was sent.
+type Found = (Line, Option<Vec<(MailboxName, Progress)>>);
+
+fn show(
+    edge: &Edge,
+    args: &Args,
+    user: &User,
+    folder: Folder,
+    found: &[Found],
+) -> Result<u8, Stop> {
     if args.common.quiet {
-        return Ok(u8::from(lines.is_empty()));
+        return Ok(u8::from(found.is_empty()));
     }
     let mut out = Out::stdout();
-    if short {
-        let ids: Vec<String> = lines.iter().map(|l| l.entry.name.id.to_string()).collect();
+    let ids: Vec<MessageId> = found.iter().map(|(l, _)| l.entry.name.id).collect();
+    if args.one || args.zero {
+        let ids: Vec<String> = ids.iter().map(ToString::to_string).collect();
         return bare(&mut out, &ids, args.zero);
     }
-    let mut rows = Vec::with_capacity(lines.len());
-    for line in &lines {
-        rows.push(Row::of(user, folder, line)?);
-    }
+    let rows: Vec<Row> = found.iter().map(|f| Row::of(user, folder, f)).collect();
     match edge.common.json {
         true => rows.iter().try_for_each(|row| out.json(row.json(folder))),
         false => table(edge, folder, &rows, out.is_terminal()).write(&mut out, terminal_width()),
     }
     .and_then(|()| out.finish())
     .map_err(Stop::Out)?;
+    if let (false, Some(terminal)) = (edge.common.json, terminal::shown_on()) {
+        numbers::keep(&edge.home, &terminal, &ids)?;
+    }
     Ok(0)
 }
 
@@ -179,10 +307,10 @@ struct Row<'a> {
 }
 
 impl<'a> Row<'a> {
-    fn of(user: &mut User, folder: Folder, line: &'a Line) -> Result<Row<'a>, Stop> {
+    fn of(user: &User, folder: Folder, (line, states): &'a Found) -> Row<'a> {
         let headers = line.headers.as_ref();
         let state = match folder {
-            Folder::Sent => progress(&listing::progress(user, line)?),
+            Folder::Sent => progress(states.as_deref().unwrap_or_default()),
             _ => match line.entry.state {
                 State::New => "new",
                 State::Fetched => "fetched",
@@ -193,7 +321,7 @@ impl<'a> Row<'a> {
             Some(repository) if *repository == user.repository => address.mailbox.to_string(),
             _ => address.to_string(),
         };
-        Ok(Row {
+        Row {
             line,
             state,
             // The sender that smrd authenticated, not the one the message claims.
@@ -202,7 +330,7 @@ impl<'a> Row<'a> {
                 .map(|h| h.addressees().map(name).collect())
                 .unwrap_or_default(),
             subject: headers.map(|h| h.subject.as_str()),
-        })
+        }
     }
 
     fn json(&self, folder: Folder) -> Json {
@@ -238,7 +366,7 @@ impl<'a> Row<'a> {
 }
 
 /// Returns what the last of the addressees has done.
-fn progress(states: &[(smr_name::MailboxName, Progress)]) -> &'static str {
+fn progress(states: &[(MailboxName, Progress)]) -> &'static str {
     match states.iter().map(|(_, progress)| *progress as u8).min() {
         Some(3) => "read",
         Some(2) => "fetched",
@@ -247,17 +375,20 @@ fn progress(states: &[(smr_name::MailboxName, Progress)]) -> &'static str {
     }
 }
 
+/// Makes the table; a person's has numbers in front, which the other tools
+/// take in the same terminal.
 fn table(edge: &Edge, folder: Folder, rows: &[Row<'_>], terminal: bool) -> Table {
     let ids: Vec<_> = rows.iter().map(|row| row.line.entry.name.id).collect();
     let digits = if terminal { edge::short_ids(&ids) } else { 32 };
-    let mut table = Table::new(if terminal { &[5] } else { &[] });
-    for row in rows {
+    let mut table = Table::new(if terminal { &[0, 6] } else { &[] });
+    for (at, row) in rows.iter().enumerate() {
         let entry = &row.line.entry.name;
         let (date, bytes) = match terminal {
             true => (time::short(entry.time, edge.now), size::short(entry.size)),
             false => (time::rfc3339(entry.time), entry.size.to_string()),
         };
-        table.row(vec![
+        let number = terminal.then(|| (at + 1).to_string());
+        let cells = number.into_iter().chain([
             entry.id.to_string()[..digits].to_owned(),
             row.flags(folder).to_owned(),
             date,
@@ -266,6 +397,12 @@ fn table(edge: &Edge, folder: Folder, rows: &[Row<'_>], terminal: bool) -> Table
             bytes,
             row.subject.unwrap_or("(cannot be opened)").to_owned(),
         ]);
+        let weight = match (folder, row.line.entry.state) {
+            (Folder::Inbox, State::Read) => Weight::Plain,
+            (Folder::Inbox, _) => Weight::Bold,
+            _ => Weight::Plain,
+        };
+        table.weighed(cells.collect(), weight);
     }
     table
 }

@@ -17,7 +17,7 @@ use smr_client::deposit::{self, Letter, Part, ReceiptWanted};
 use smr_client::failure::Failure;
 use smr_client::fetch;
 use smr_client::user::User;
-use smr_name::{Address, Class, IdPrefix};
+use smr_name::{Address, Class};
 
 const TOOL: &str = "smr-send";
 
@@ -48,7 +48,7 @@ struct Args {
     receipt: Option<Wanted>,
     /// The message this one answers
     #[arg(long, value_name = "ID")]
-    reply: Option<IdPrefix>,
+    reply: Option<String>,
     /// The addressees
     #[arg(value_name = "MAILBOX", required = true)]
     to: Vec<Address>,
@@ -64,8 +64,9 @@ fn run(edge: &Edge, args: Args) -> Result<u8, Stop> {
     refuse_card(edge)?;
     let receipt = wanted(edge, args.receipt)?;
     let parts = parts(edge, &args.attach)?;
+    let answered = edge::ids(edge, args.reply.as_slice(), false)?;
     let mut user = edge.user()?;
-    let reply = match &args.reply {
+    let reply = match answered.first() {
         Some(prefix) => Some(fetch::find(&mut user, prefix)?.1),
         None => None,
     };

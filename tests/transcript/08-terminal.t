@@ -6,8 +6,8 @@ $ printf 'red \033[31m alert\nand \342\200\256 hidden\n' | smr-send -s 'Colours'
 [ID]
 
 as bob
-$ TERM=xterm script -qec 'smr-ls' /dev/null | tr -d '\r' | sed 's/  */ /g' | cut -d' ' -f2,4-
-N? alice bob [..] KiB Colours
+$ TERM=dumb script -qec 'smr-ls' /dev/null | tr -d '\r' | sed 's/  */ /g' | cut -d' ' -f1,3,5-
+1 N? alice bob [..] KiB Colours
 
 $ TERM=xterm script -qec 'smr-recv --no-input' /dev/null | tr -d '\r'
 From: ALICE MARTINS <alice@repo.example>

@@ -12,5 +12,6 @@ pub mod prompt;
 pub mod report;
 pub mod size;
 pub mod table;
+pub mod terminal;
 pub mod text;
 pub mod time;

@@ -50,6 +50,7 @@ impl From<io::Error> for OutError {
 pub struct Out<W = Stdout> {
     to: W,
     terminal: bool,
+    colour: bool,
 }
 
 impl Out<Stdout> {
@@ -57,19 +58,44 @@ impl Out<Stdout> {
     pub fn stdout() -> Self {
         let to = io::stdout();
         let terminal = to.is_terminal();
-        Out { to, terminal }
+        let colour = crate::terminal::wants_colour(terminal);
+        Out {
+            to,
+            terminal,
+            colour,
+        }
     }
 }
 
 impl<W: Write> Out<W> {
-    /// Takes another writer, as if it were a terminal or a pipe.
+    /// Takes another writer, as if it were a terminal or a pipe; no colour.
     pub fn to(to: W, terminal: bool) -> Self {
-        Out { to, terminal }
+        Out {
+            to,
+            terminal,
+            colour: false,
+        }
+    }
+
+    /// Shows colours, or none.
+    #[must_use]
+    pub fn with_colour(self, colour: bool) -> Self {
+        Out { colour, ..self }
+    }
+
+    /// Returns the writer.
+    pub fn into_inner(self) -> W {
+        self.to
     }
 
     /// Tells whether a person reads.
     pub fn is_terminal(&self) -> bool {
         self.terminal
+    }
+
+    /// Tells whether colours are shown.
+    pub fn shows_colour(&self) -> bool {
+        self.colour
     }
 
     /// Writes a line; `text` is safe to show or the caller's to answer for.

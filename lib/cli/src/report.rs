@@ -8,6 +8,7 @@ use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
 
 use crate::out::OutError;
+use crate::terminal;
 use crate::text::visible;
 
 /// Tells the user, in the tool's name.
@@ -22,13 +23,11 @@ pub struct Report {
 impl Report {
     /// Speaks as `tool`; `quiet` and `verbose` as the flags say.
     pub fn new(tool: &str, quiet: bool, verbose: bool) -> Report {
-        let plain = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty())
-            || std::env::var_os("TERM").is_some_and(|value| value == "dumb");
         Report {
             tool: tool.to_owned(),
             quiet,
             verbose,
-            colour: !plain && io::stderr().is_terminal(),
+            colour: terminal::wants_colour(io::stderr().is_terminal()),
         }
     }
 

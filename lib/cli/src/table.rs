@@ -12,10 +12,29 @@ use crate::text::visible;
 const GAP: usize = 2;
 const MORE: char = '…';
 
+/// How much a row stands out, where a terminal shows colours.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Weight {
+    /// As it is.
+    #[default]
+    Plain,
+    /// What waits for its reader.
+    Bold,
+}
+
+impl Weight {
+    fn of(self, line: String) -> String {
+        match self {
+            Weight::Plain => line,
+            Weight::Bold => format!("\x1b[1m{line}\x1b[0m"),
+        }
+    }
+}
+
 /// Rows of cells; aligned on a terminal, TAB-separated in a pipe.
 #[derive(Debug, Default)]
 pub struct Table {
-    rows: Vec<Vec<String>>,
+    rows: Vec<(Vec<String>, Weight)>,
     right: Vec<usize>,
 }
 
@@ -30,13 +49,18 @@ impl Table {
 
     /// Adds a row of raw cells; they are made safe when written.
     pub fn row(&mut self, cells: Vec<String>) {
-        self.rows.push(cells);
+        self.weighed(cells, Weight::Plain);
+    }
+
+    /// Adds a row of raw cells that stands out, or does not.
+    pub fn weighed(&mut self, cells: Vec<String>, weight: Weight) {
+        self.rows.push((cells, weight));
     }
 
     /// Writes the table; on a terminal the last column is cut at `width`.
     pub fn write<W: Write>(&self, out: &mut Out<W>, width: Option<usize>) -> Result<(), OutError> {
         if !out.is_terminal() {
-            return self.rows.iter().try_for_each(|row| {
+            return self.rows.iter().try_for_each(|(row, _)| {
                 let cells: Vec<&str> = row.iter().map(String::as_str).collect();
                 out.columns(&cells)
             });
@@ -44,12 +68,17 @@ impl Table {
         let rows: Vec<Vec<String>> = self
             .rows
             .iter()
-            .map(|row| row.iter().map(|cell| visible(cell).into_owned()).collect())
+            .map(|(row, _)| row.iter().map(|cell| visible(cell).into_owned()).collect())
             .collect();
         let widths = widths(&rows);
-        rows.iter().try_for_each(|row| {
+        let weights = self.rows.iter().map(|(_, weight)| *weight);
+        rows.iter().zip(weights).try_for_each(|(row, weight)| {
             let line = self.aligned(row, &widths);
-            out.line(&cut(line.trim_end(), width.unwrap_or(usize::MAX)))
+            let line = cut(line.trim_end(), width.unwrap_or(usize::MAX));
+            match out.shows_colour() {
+                true => out.line(&weight.of(line)),
+                false => out.line(&line),
+            }
         })
     }
 
@@ -104,7 +133,7 @@ pub fn terminal_width() -> Option<usize> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Table, cut};
+    use super::{Table, Weight, cut};
     use crate::out::Out;
 
     fn written(terminal: bool, width: Option<usize>) -> String {
@@ -133,6 +162,22 @@ mod tests {
     }
 
     #[test]
+    fn rows_stand_out_in_colour_only() {
+        let mut table = Table::new(&[]);
+        table.weighed(vec!["new".into()], Weight::Bold);
+        table.weighed(vec!["old".into()], Weight::Plain);
+        let written = |out: &mut Out<Vec<u8>>| {
+            table.write(out, Some(3)).unwrap();
+        };
+        let mut colour = Out::to(Vec::new(), true).with_colour(true);
+        written(&mut colour);
+        assert_eq!(colour.into_inner(), b"\x1b[1mnew\x1b[0m\nold\n");
+        let mut plain = Out::to(Vec::new(), true);
+        written(&mut plain);
+        assert_eq!(plain.into_inner(), b"new\nold\n");
+    }
+
+    #[test]
     fn pipes_get_tabs() {
         assert_eq!(
             written(false, Some(5)),
@@ -145,5 +190,8 @@ mod tests {
         assert_eq!(cut("漢字漢字", 8), "漢字漢字");
         assert_eq!(cut("漢字漢字", 7), "漢字漢…");
         assert_eq!(cut("漢字漢字", 6), "漢字…");
+        // A mark that combines stays with its letter, and takes no column.
+        assert_eq!(cut("ac\u{327}a\u{303}o", 4), "ac\u{327}a\u{303}o");
+        assert_eq!(cut("ac\u{327}a\u{303}os", 3), "ac\u{327}…");
     }
 }

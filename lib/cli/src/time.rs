@@ -12,7 +12,9 @@ const DURATIONS: [(&str, i64); 4] = [("s", 1), ("m", 60), ("h", 3600), ("d", 86_
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 pub enum TimeError {
     /// Not a time.
-    #[error("not a time, expected 2026-01-31, 2026-01-31T18:04:00Z, or 7d for seven days ago")]
+    #[error(
+        "not a time, expected 2026-01-31, yesterday, 2026-01-31T18:04:00Z, or 7d for seven days ago"
+    )]
     Time,
     /// Not a duration.
     #[error("not a duration, expected a number and s, m, h or d, such as 90s, 10m, 8h or 7d")]
@@ -45,8 +47,9 @@ fn short_in(seconds: i64, now: i64, zone: &TimeZone) -> String {
     then.strftime(form).to_string().trim_start().to_owned()
 }
 
-/// Reads a time: RFC 3339, a local date or date and time, `@UNIXSECONDS`, or a
-/// duration before `now`. Returns unix seconds.
+/// Reads a time: RFC 3339, a local date or date and time, `today` or
+/// `yesterday` (their first moment), `now`, `@UNIXSECONDS`, or a duration
+/// before `now`. Returns unix seconds.
 pub fn parse(text: &str, now: i64) -> Result<i64, TimeError> {
     parse_in(text, now, &TimeZone::system())
 }
@@ -61,11 +64,19 @@ fn parse_in(text: &str, now: i64, zone: &TimeZone) -> Result<i64, TimeError> {
     if let Ok(time) = text.parse::<Timestamp>() {
         return Ok(time.as_second());
     }
-    // A date alone is its first moment; jiff would take a bare time for today.
-    let civil = match text.parse::<Date>() {
-        Ok(date) if text.len() == 10 => date.to_datetime(jiff::civil::Time::midnight()),
-        _ => text.parse::<DateTime>().map_err(|_| TimeError::Time)?,
+    let today = || Timestamp::from_second(now).map(|t| t.to_zoned(zone.clone()).date());
+    let midnight = |date: Date| date.to_datetime(jiff::civil::Time::midnight());
+    let civil = match text {
+        "now" => return Ok(now),
+        "today" => today().map(midnight),
+        "yesterday" => today().and_then(|day| day.yesterday()).map(midnight),
+        // A date alone is its first moment; jiff would take a bare time for today.
+        text => match text.parse::<Date>() {
+            Ok(date) if text.len() == 10 => Ok(midnight(date)),
+            _ => text.parse::<DateTime>(),
+        },
     };
+    let civil = civil.map_err(|_| TimeError::Time)?;
     let zoned = civil.to_zoned(zone.clone()).map_err(|_| TimeError::Time)?;
     Ok(zoned.timestamp().as_second())
 }
@@ -116,6 +127,9 @@ mod tests {
         assert_eq!(parse("2026-06-30"), Ok(NOW - 68_640));
         assert_eq!(parse("@1782842640"), Ok(NOW));
         assert_eq!(parse("1d"), Ok(NOW - 86_400));
+        assert_eq!(parse("now"), Ok(NOW));
+        assert_eq!(parse("today"), Ok(NOW - 68_640));
+        assert_eq!(parse("yesterday"), Ok(NOW - 68_640 - 86_400));
     }
 
     #[test]
@@ -124,7 +138,8 @@ mod tests {
             "",
             "@",
             "@x",
-            "yesterday",
+            "tomorrow",
+            "Yesterday",
             "2026-13-01",
             "18:04",
             "30/06/2026",

@@ -75,6 +75,12 @@ impl IdPrefix {
     }
 }
 
+impl From<MessageId> for IdPrefix {
+    fn from(id: MessageId) -> Self {
+        IdPrefix(id.to_string())
+    }
+}
+
 impl fmt::Display for IdPrefix {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
