@@ -168,7 +168,9 @@ fn every_kind_of_key_on_a_card_enrols() {
 #[test]
 fn what_is_in_the_reader_is_listed() {
     let mut desk = Desk::new(&[(0x9a, "rsa"), (0x9c, "P-256")]);
-    let none = desk.sh("rui", "smr-register --tokens");
+    let list = "smr-register --tokens --token piv";
+    let none = desk.sh("rui", list).expect(0);
+    assert!(none.text().starts_with("Virtual PCD"), "{none:?}");
     assert!(!none.text().contains("RUI REIS"), "{none:?}");
     let _card = desk.insert();
     let said = desk.sh("rui", "smr-register --tokens").expect(0);
@@ -180,6 +182,8 @@ fn what_is_in_the_reader_is_listed() {
     );
     assert!(said.text().contains("Virtual PCD"), "{}", said.text());
     assert_eq!(desk.applet().presented, 0);
+    let only = desk.sh("rui", list).expect(0).text();
+    assert!(!only.contains("SoftHSM"), "{only}");
     // Each can be taken from the list as it stands there.
     let uris: Vec<&str> = said
         .stdout
@@ -233,10 +237,58 @@ fn a_card_pulled_out_is_said_and_works_when_it_is_back() {
     assert_eq!(desk.applet().signed, 1);
 }
 
+/// Another program may hold the card for itself alone.
+#[test]
+fn a_card_that_another_program_holds_is_said_to_be_busy() {
+    let mut desk = Desk::new(&[(0x9a, "rsa")]);
+    let _card = desk.insert();
+    let holder = desk.reader.hold();
+    let busy = " does not answer: another program may hold it";
+    let hint = "hint: is another program using the card? close it and try again";
+    desk.assert_unavailable(&[busy, hint]);
+    let said = desk
+        .sh("rui", "smr-register --tokens --token piv")
+        .expect(69);
+    assert!(
+        said.stderr.contains(busy),
+        "{} {}",
+        said.text(),
+        said.stderr
+    );
+    drop(holder);
+    desk.register("rui", "piv", "pin").expect(0);
+}
+
 #[test]
 fn without_pcscd_one_is_told_of_it() {
     let mut desk = Desk::new(&[(0x9a, "rsa")]);
     let _card = desk.insert();
     desk.reader.stop();
-    desk.assert_unavailable(&["hint: ", "pcscd"]);
+    desk.assert_unavailable(&[
+        "error: no reader is seen for \"piv\": pcscd is not running\n",
+        "hint: smartcards need it: systemctl start pcscd.socket\n",
+    ]);
+    let check = "mkdir -p $SMR_HOME && printf '[token]\\nprofile = \"piv\"\\n' > $SMR_HOME/client.toml && \
+                 smr-login --check";
+    let said = desk.sh("rui", check).expect(0);
+    let line = "warn\treader\tpcscd is not running\n";
+    assert!((said.text() + "\n").contains(line), "{said:?}");
+}
+
+/// pcscd with polkit takes the call of a user who may not, and hangs up.
+#[test]
+fn whom_polkit_turns_away_is_told_so() {
+    let mut desk = Desk::new(&[(0x9a, "rsa")]);
+    let _card = desk.insert();
+    desk.reader.turn_away();
+    desk.assert_unavailable(&[
+        "error: no reader is seen for \"piv\": pcscd turns this user away\n",
+        "hint: polkit lets in who sits at the machine",
+    ]);
+    let check = "mkdir -p $SMR_HOME && printf '[token]\\nprofile = \"piv\"\\n' > $SMR_HOME/client.toml && \
+                 smr-login --check";
+    let said = desk.sh("rui", check).expect(0);
+    let line = "warn\treader\tpcscd turns this user away\n";
+    assert!((said.text() + "\n").contains(line), "{said:?}");
+    assert!(said.stderr.contains("org.debian.pcsc-lite.access_pcsc"));
 }

@@ -404,7 +404,13 @@ fn the_doctor_says_what_is_wrong_and_what_to_do() {
 
     house.move_in("carol");
     let said = house.sh("carol", check).expect(0);
-    for line in ["ok\tserver\t", "ok\tchain\t", "ok\tagent\t", "ok\trecord\t"] {
+    for line in [
+        "ok\tserver\t",
+        "ok\tchain\t",
+        "ok\tclock\t",
+        "ok\tagent\t",
+        "ok\trecord\t",
+    ] {
         assert!(said.text().contains(line), "{line}: {said:?}");
     }
     let json = house.sh(

@@ -279,7 +279,7 @@ fn a_certificate_without_a_key_costs_no_try() {
     let readers = "[[slot]]\nreader = \"Empty\"\n";
     let blank = one_card("rsa", "blank = true");
     for (who, script, text) in [
-        ("no-reader", "", "no token found"),
+        ("no-reader", "", "no reader is seen"),
         ("no-card", readers, "no token found"),
         ("blank", &blank, "no token found"),
         (

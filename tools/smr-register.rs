@@ -20,7 +20,7 @@ use smr_client::devices::{self, Named};
 use smr_client::enrol::{self, Kind, Wish};
 use smr_client::failure::Failure;
 use smr_client::login;
-use smr_client::token::{self, Listed, ListedCertificate, Token, profile};
+use smr_client::token::{self, Listed, ListedCertificate, PinState, Token, TokenError, profile};
 use smr_name::{Class, Fingerprint, MailboxName};
 
 const TOOL: &str = "smr-register";
@@ -86,7 +86,7 @@ fn main() -> ExitCode {
 fn run(edge: &Edge, args: Args) -> Result<u8, Stop> {
     profile::load(&edge.home.token_dirs())?;
     if args.tokens {
-        return tokens(edge);
+        return tokens(edge, &args);
     }
     if args.renew {
         return renew(edge, &args);
@@ -266,8 +266,13 @@ fn chosen(edge: &Edge, args: &Args) -> Result<Token, Stop> {
 }
 
 /// Lists what there is, without a PIN; trouble with one module hides no other.
-fn tokens(edge: &Edge) -> Result<u8, Stop> {
-    let (listed, troubles) = token::list(edge.settings.module.as_deref(), edge.now)?;
+fn tokens(edge: &Edge, args: &Args) -> Result<u8, Stop> {
+    let token = match &args.token {
+        Some(text) => text.parse::<Token>()?,
+        None => Token::anything(),
+    };
+    let token = token.with_module(edge.settings.module.as_deref());
+    let (listed, troubles) = token::list(&token, edge.now)?;
     let mut out = Out::stdout();
     let mut table = Table::new(&[]);
     for line in &listed {
@@ -283,17 +288,46 @@ fn tokens(edge: &Edge) -> Result<u8, Stop> {
         .map_err(Stop::Out)?;
     let mut outcome = Outcome::default();
     for trouble in troubles {
+        // Who has an HSM may well have no smartcards.
+        if !listed.is_empty() && matches!(trouble, TokenError::NoReader { .. }) {
+            edge.report.warning(&trouble);
+            trouble
+                .hint()
+                .iter()
+                .for_each(|hint| edge.report.hint(hint));
+            continue;
+        }
         outcome.note(Stop::from(trouble).tell(&edge.report));
     }
     Ok(outcome.code())
 }
 
-fn good_for(certificate: &ListedCertificate) -> String {
-    match (certificate.useless, certificate.enrols, certificate.signs) {
-        (Some(why), _, _) => format!("nothing: {why}"),
-        (None, true, true) => "enrol, sign".to_owned(),
-        (None, true, false) => "enrol".to_owned(),
-        (None, false, _) => "sign".to_owned(),
+fn good_for(certificate: &ListedCertificate, pin: Option<PinState>) -> String {
+    if let Some(why) = certificate.useless {
+        return format!("nothing: {why}");
+    }
+    let does = match (certificate.enrols, certificate.signs) {
+        (true, true) => "enrol, sign",
+        (true, false) => "enrol",
+        (false, _) => "sign",
+    };
+    match pin {
+        Some(PinState::Locked) => "nothing: its PIN is locked".to_owned(),
+        Some(PinState::NotSet) => "nothing: its PIN is not set".to_owned(),
+        Some(PinState::LastTry) => format!("{does}, one PIN try left"),
+        Some(PinState::FewTries) => format!("{does}, few PIN tries left"),
+        Some(PinState::Good) | None => does.to_owned(),
+    }
+}
+
+/// Names a state of a PIN for programs.
+fn pin_word(pin: PinState) -> &'static str {
+    match pin {
+        PinState::Good => "good",
+        PinState::NotSet => "not_set",
+        PinState::FewTries => "few_tries",
+        PinState::LastTry => "last_try",
+        PinState::Locked => "locked",
     }
 }
 
@@ -302,7 +336,7 @@ fn token_row(line: &Listed, now: i64) -> Vec<String> {
     let mut row = vec![line.reader.clone(), token.to_owned()];
     if let Some(certificate) = &line.certificate {
         row.extend([
-            good_for(certificate),
+            good_for(certificate, line.token.as_ref().map(|t| t.pin)),
             time::short(certificate.not_after, now),
             certificate.subject.clone(),
             certificate.uri.to_string(),
@@ -315,7 +349,8 @@ fn token_json(line: &Listed) -> Line {
     let json = Line::new("token")
         .with("reader", line.reader.as_str())
         .with("module", line.module.display().to_string())
-        .with("token", line.token.as_ref().map(|t| t.label.clone()));
+        .with("token", line.token.as_ref().map(|t| t.label.clone()))
+        .with("pin", line.token.as_ref().map(|t| pin_word(t.pin)));
     let Some(certificate) = &line.certificate else {
         return json;
     };

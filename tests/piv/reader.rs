@@ -127,6 +127,50 @@ impl Reader {
         let _ = self.pcscd.wait();
         let _ = fs::remove_file(self.socket());
     }
+
+    /// Has another program hold the card, for itself alone, until dropped.
+    pub(crate) fn hold(&self) -> Holder {
+        let config = self.dir.path().join("opensc.conf");
+        let exclusive = "app default {\n reader_driver pcsc {\n connect_exclusive = true;\n }\n}\n";
+        fs::write(&config, exclusive).unwrap();
+        let mut explorer = Command::new("opensc-explorer")
+            .args(["--mf", ""])
+            .env("PCSCLITE_CSOCK_NAME", self.socket())
+            .env("OPENSC_CONF", config)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("opensc-explorer is installed");
+        // It complains of this when it has the card and takes commands.
+        let stdin = explorer.stdin.as_mut().expect("stdin is a pipe");
+        stdin.write_all(b"nonsense\n").unwrap();
+        let said = explorer.stderr.as_mut().expect("stderr is a pipe");
+        let mut lines = BufReader::new(said).lines().map_while(Result::ok);
+        assert!(
+            lines.any(|line| line.contains("nonsense")),
+            "it holds the card"
+        );
+        Holder(explorer)
+    }
+
+    /// Ends pcscd, and has somebody at its socket who hangs up on every caller,
+    /// as pcscd does on those whom polkit does not allow.
+    pub(crate) fn turn_away(&mut self) {
+        self.stop();
+        let gate = UnixListener::bind(self.socket()).unwrap();
+        thread::spawn(move || gate.incoming().flatten().for_each(drop));
+    }
+}
+
+/// A program that holds a card.
+pub(crate) struct Holder(Child);
+
+impl Drop for Holder {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
 }
 
 impl Drop for Reader {

@@ -50,6 +50,7 @@ ok	account	carol@repo.example
 ok	server	repo.example at [..]
 ok	chain	it ends in [N] days
 ok	revocation	the card is not revoked
+ok	clock	it agrees with the repository's
 ok	agent	it holds carol@repo.example, at [..]
 ok	record	record 3 verifies, 1 device
 

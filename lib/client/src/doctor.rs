@@ -13,8 +13,8 @@ use crate::guest;
 use crate::home::Home;
 use crate::login;
 use crate::meet::ask_identity;
-use crate::token::pcscd::{self, Pcscd};
-use crate::token::{self, Listed, PinState};
+use crate::token::pcscd;
+use crate::token::{self, Listed, PinState, Token, TokenError};
 use crate::user::User;
 
 /// A device certificate that ends within this time is worth a word, seconds.
@@ -83,9 +83,10 @@ pub fn examine(home: &Home, settings: &Settings, now: i64) -> Vec<Finding> {
     let Ok(address) = account else {
         return findings;
     };
-    let (agent, user) = agent(home, settings, &address, now);
+    let (agent, mut user) = agent(home, settings, &address, now);
     let relayed = user.as_ref().map(User::trust);
     findings.extend(chain(home, settings, &address, relayed, now));
+    findings.push(clock(user.as_mut(), settings, now));
     findings.extend(agent);
     findings
 }
@@ -97,14 +98,19 @@ fn tokens(settings: &Settings, now: i64) -> Vec<Finding> {
         let text = format!("a key file, {named}");
         return vec![Finding::new("token", State::Good, text)];
     }
-    let (listed, troubles) = match token::list(settings.module.as_deref(), now) {
+    let token = named.parse::<Token>();
+    let token = token.map(|token| token.with_module(settings.module.as_deref()));
+    let (listed, mut troubles) = match token.and_then(|token| token::list(&token, now)) {
         Ok(found) => found,
         Err(error) => return vec![doubtful("reader", error)],
     };
-    let mut findings = vec![reader(&listed)];
-    findings.extend(troubles.into_iter().map(|e| doubtful("reader", e)));
     let usable = |l: &&Listed| l.certificate.as_ref().is_some_and(|c| c.enrols);
-    match listed.iter().find(usable) {
+    let found = listed.iter().find(usable);
+    let mut findings = vec![reader(&listed, found.is_some())];
+    // The line before says it already.
+    troubles.retain(|trouble| !matches!(trouble, TokenError::NoReader { .. }));
+    findings.extend(troubles.into_iter().map(|e| doubtful("reader", e)));
+    match found {
         None => findings.push(
             Finding::new("token", State::Doubtful, "none with a key that can enrol")
                 .hint("smr-register --tokens"),
@@ -122,20 +128,18 @@ fn doubtful(what: &'static str, error: impl Explain) -> Finding {
     }
 }
 
-fn reader(listed: &[Listed]) -> Finding {
+// Without pcscd an HSM may do: its reader is no reason for silence unless its
+// token is.
+fn reader(listed: &[Listed], enough: bool) -> Finding {
     let mut names: Vec<&str> = listed.iter().map(|l| l.reader.as_str()).collect();
     names.dedup();
-    match (names.is_empty(), pcscd::look()) {
-        (false, _) => Finding::new("reader", State::Good, names.join(", ")),
-        (true, Pcscd::Listens) => Finding::new("reader", State::Doubtful, "none").hint(
-            "is it plugged in? polkit may keep pcscd from sessions that are not at the machine",
-        ),
-        (true, Pcscd::Absent) => Finding::new("reader", State::Doubtful, "pcscd is not running")
-            .hint("smartcards need it: systemctl start pcscd.socket"),
-        (true, Pcscd::Denied) => {
-            Finding::new("reader", State::Doubtful, "pcscd does not let this user in")
-                .hint("is polkit asking for a session at the machine?")
+    let pcscd = pcscd::look();
+    match (pcscd.fault(), names.is_empty()) {
+        (Some(fault), _) if !enough => {
+            Finding::new("reader", State::Doubtful, fault).hint(pcscd.hint())
         }
+        (_, true) => Finding::new("reader", State::Doubtful, "none").hint("is it plugged in?"),
+        (_, false) => Finding::new("reader", State::Good, names.join(", ")),
     }
 }
 
@@ -273,6 +277,33 @@ fn believed(
     }
 }
 
+/// Our clock beside smrd's, as its warrant tells: certificates and lists are
+/// judged by ours.
+fn clock(user: Option<&mut User>, settings: &Settings, now: i64) -> Finding {
+    match user.map(|user| user.session.clock()) {
+        Some(Ok(theirs)) => compared(theirs, now, settings.clock_skew),
+        Some(Err(error)) => Finding::failed("clock", error.into()),
+        None => Finding::new("clock", State::Doubtful, "not compared without a session")
+            .hint("smr-login"),
+    }
+}
+
+fn compared(theirs: i64, ours: i64, skew: u64) -> Finding {
+    let (off, side) = (
+        ours.abs_diff(theirs),
+        if ours < theirs { "behind" } else { "ahead of" },
+    );
+    match off <= skew {
+        true => Finding::new("clock", State::Good, "it agrees with the repository's"),
+        false => Finding::new(
+            "clock",
+            State::Bad(Class::Denied),
+            format!("it is {off} s {side} the repository's"),
+        )
+        .hint("which of the two is right? timedatectl"),
+    }
+}
+
 /// The agent and its session; with one, what smrd's lists say of one's own
 /// account.
 fn agent(
@@ -314,4 +345,26 @@ fn agent(
         Err(failure) => Finding::failed("record", failure),
     });
     (findings, Some(user))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn clocks_may_differ_by_the_skew_and_no_more() {
+        for (ours, state, text) in [
+            (1000, State::Good, "agrees"),
+            (1300, State::Good, "agrees"),
+            (700, State::Good, "agrees"),
+            (1301, State::Bad(Class::Denied), "301 s ahead"),
+            (0, State::Bad(Class::Denied), "1000 s behind"),
+            (i64::MIN, State::Bad(Class::Denied), "behind"),
+        ] {
+            let found = compared(1000, ours, 300);
+            assert_eq!(found.state, state, "{ours}");
+            assert!(found.text.contains(text), "{}", found.text);
+            assert_eq!(found.hint.is_some(), state != State::Good);
+        }
+    }
 }

@@ -125,6 +125,14 @@ impl Session {
         self.done(&Request::Ping, None)
     }
 
+    /// Asks what smrd's clock says, unix seconds: the time in its warrant.
+    pub fn clock(&mut self) -> Result<i64, SessionError> {
+        let asked = self
+            .connection
+            .carry(&self.account, &Request::Ping, None, &mut io::sink())?;
+        Ok(asked.1.time)
+    }
+
     /// Asks for all users of the repository, by name.
     pub fn users(&mut self) -> Result<Vec<UserLine>, SessionError> {
         let mut all: Vec<UserLine> = Vec::new();
@@ -397,6 +405,14 @@ mod tests {
 
     fn name(text: &str) -> MailboxName {
         text.parse().unwrap()
+    }
+
+    #[test]
+    fn the_clock_is_that_of_the_warrant() {
+        let (fake, mut session) = session(vec![says(Reply::Done, b"")]);
+        assert_eq!(session.clock().unwrap(), 5);
+        drop(session);
+        fake.ended();
     }
 
     fn id() -> MessageId {

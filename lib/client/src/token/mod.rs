@@ -19,6 +19,7 @@ use smr_evidence::trust::{Certificate, CertificateError, Signer};
 use smr_name::Class;
 use zeroize::Zeroizing;
 
+use self::pcscd::Pcscd;
 use self::profile::Profile;
 use self::uri::{Uri, UriError};
 use crate::private::PrivateError;
@@ -120,6 +121,14 @@ pub enum TokenError {
     /// No token that meets the description.
     #[error("no token found for {0}")]
     NoToken(String),
+    /// No reader is seen, and here is why.
+    #[error("no reader is seen for {of}: {}", pcscd.fault().unwrap_or("there is none"))]
+    NoReader {
+        /// What was wanted.
+        of: String,
+        /// What became of the service that readers need.
+        pcscd: Pcscd,
+    },
     /// The token or file has no certificate for this use.
     #[error("{0} has no certificate that may sign")]
     NoCertificate(String),
@@ -211,6 +220,7 @@ impl TokenError {
             TokenError::NoModule(_)
             | TokenError::ModuleBroken { .. }
             | TokenError::NoToken(_)
+            | TokenError::NoReader { .. }
             | TokenError::NoCertificate(_)
             | TokenError::NoKey(_)
             | TokenError::Removed(_)
@@ -241,7 +251,8 @@ impl TokenError {
             TokenError::NoModule(_) => {
                 "install the card's software, or name its file in module-path="
             }
-            TokenError::NoToken(_) => return Some(pcscd::question()),
+            TokenError::NoToken(_) => return Some(pcscd::look().question()),
+            TokenError::NoReader { pcscd, .. } => pcscd.hint(),
             TokenError::Removed(_) => "is the card in the reader? try again",
             TokenError::Silent { .. } => {
                 "is another program using the card? close it and try again"
@@ -322,6 +333,15 @@ fn profile_names() -> String {
 }
 
 impl Token {
+    /// Means whatever there is.
+    pub fn anything() -> Token {
+        Token {
+            place: Place::Auto,
+            module: None,
+            wait: Duration::ZERO,
+        }
+    }
+
     /// Loads this PKCS#11 module instead of the profile's; `module-path=` in
     /// a URI still wins.
     #[must_use]
@@ -421,10 +441,11 @@ pub struct ListedCertificate {
     pub useless: Option<&'static str>,
 }
 
-/// Lists every reader, token and certificate there is, without a PIN, and what
-/// kept us from some; `now` is unix seconds.
-pub fn list(module: Option<&Path>, now: i64) -> Result<(Vec<Listed>, Vec<TokenError>), TokenError> {
-    pkcs11::list(module, now)
+/// Lists the readers, tokens and certificates that `token` may mean (all there
+/// are for [`Token::anything`] and for a key file), without a PIN, and what kept
+/// us from some; `now` is unix seconds.
+pub fn list(token: &Token, now: i64) -> Result<(Vec<Listed>, Vec<TokenError>), TokenError> {
+    pkcs11::list(token, now)
 }
 
 /// Tells whether a certificate's key may be used for `purpose`; a certificate

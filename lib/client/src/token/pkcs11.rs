@@ -7,7 +7,6 @@ mod module;
 mod raw;
 mod scan;
 
-use std::path::Path;
 use std::time::{Duration, Instant};
 
 use cryptoki::context::Pkcs11;
@@ -24,7 +23,7 @@ use self::key::{CardKey, Consent, algorithm_of};
 use self::module::{Look, asks_itself, load, looks};
 use self::scan::{Candidate, choose, scan, token_name};
 use super::uri::Uri;
-use super::{AskPin, Listed, NoPin, PinPrompt, Place, Purpose, Token, TokenError, chain_of};
+use super::{AskPin, Listed, NoPin, PinPrompt, Place, Purpose, Token, TokenError, chain_of, pcscd};
 
 /// How long to wait before looking for a card again.
 const PAUSE: Duration = Duration::from_millis(500);
@@ -43,7 +42,9 @@ pub(super) fn open(
     let deadline = Instant::now() + token.wait;
     loop {
         match look_through(token, uri, purpose, ask) {
-            Err(TokenError::NoToken(_) | TokenError::Removed(_)) if Instant::now() < deadline => {
+            Err(TokenError::NoToken(_) | TokenError::NoReader { .. } | TokenError::Removed(_))
+                if Instant::now() < deadline =>
+            {
                 std::thread::sleep(PAUSE);
             }
             opened => return opened,
@@ -59,7 +60,7 @@ fn look_through(
     purpose: Purpose,
     ask: &mut AskPin,
 ) -> Result<Box<dyn Signer>, TokenError> {
-    let (mut tokens, mut trouble) = (0, None);
+    let (mut readers, mut tokens, mut trouble) = (0, 0, None);
     for look in looks(token)? {
         let found = load(&look.module).and_then(|module| Ok((scan(&module, uri)?, module)));
         let (scan, module) = match found {
@@ -69,16 +70,23 @@ fn look_through(
                 continue;
             }
         };
+        readers += scan.readers;
         tokens += scan.tokens;
         trouble = trouble.or(scan.trouble);
         if let Some(chosen) = choose_by(&look, scan.candidates, purpose)? {
             return log_in(&module, &look, chosen, &scan.all, ask);
         }
     }
-    Err(match (trouble, tokens) {
-        (Some(error), _) => error,
-        (None, 0) => TokenError::NoToken(format!("\"{token}\"")),
-        (None, _) => TokenError::NoCertificate(format!("\"{token}\"")),
+    let of = format!("\"{token}\"");
+    Err(match (trouble, readers, tokens) {
+        (Some(error), ..) => error,
+        // Modules that need no pcscd have a reader of their own.
+        (None, 0, _) => TokenError::NoReader {
+            of,
+            pcscd: pcscd::look(),
+        },
+        (None, _, 0) => TokenError::NoToken(of),
+        (None, ..) => TokenError::NoCertificate(of),
     })
 }
 
@@ -297,21 +305,16 @@ fn failed(of: &str, operation: &'static str, error: &Error) -> TokenError {
     }
 }
 
-/// Lists the readers, tokens and certificates of every installed module, or of
-/// `module` alone, and what kept us from some.
-pub(super) fn list(
-    module: Option<&Path>,
-    now: i64,
-) -> Result<(Vec<Listed>, Vec<TokenError>), TokenError> {
-    let token = Token {
-        place: Place::Auto,
-        module: module.map(Path::to_owned),
-        wait: Duration::ZERO,
-    };
-    let (mut listed, mut troubles) = (Vec::new(), Vec::new());
-    for look in looks(&token)? {
+/// Lists the readers, tokens and certificates of the modules that `token` may
+/// mean, and what kept us from some.
+pub(super) fn list(token: &Token, now: i64) -> Result<(Vec<Listed>, Vec<TokenError>), TokenError> {
+    let (mut listed, mut troubles, mut bare) = (Vec::new(), Vec::new(), None);
+    for look in looks(token)? {
         match load(&look.module).and_then(|module| readers(&module)) {
             Ok(readers) => {
+                if readers.is_empty() {
+                    bare = bare.or(Some(look.module.clone()));
+                }
                 for reader in readers {
                     let (found, trouble) = scan::reader(&reader, &look.module, now);
                     listed.extend(found);
@@ -321,6 +324,15 @@ pub(super) fn list(
             Err(error) => troubles.push(error),
         }
     }
+    // Another module's readers do not explain why this one has none.
+    let pcscd = pcscd::look();
+    troubles.extend(
+        bare.filter(|_| pcscd.fault().is_some() || listed.is_empty())
+            .map(|module| TokenError::NoReader {
+                of: format!("\"{}\"", module.display()),
+                pcscd,
+            }),
+    );
     Ok((listed, troubles))
 }
 

@@ -6,7 +6,7 @@ use std::collections::HashSet;
 use std::path::Path;
 
 use cryptoki::context::Pkcs11;
-use cryptoki::error::Error;
+use cryptoki::error::{Error, RvError};
 use cryptoki::object::{Attribute, AttributeType, CertificateType, ObjectClass, ObjectHandle};
 use cryptoki::session::Session;
 use cryptoki::slot::{Slot, TokenInfo};
@@ -56,6 +56,7 @@ impl Candidate {
 /// What a module shows without a PIN.
 #[derive(Default)]
 pub(super) struct Scan {
+    pub(super) readers: usize,
     pub(super) tokens: usize,
     pub(super) candidates: Vec<Candidate>,
     pub(super) all: Vec<Certificate>,
@@ -77,18 +78,48 @@ pub(super) fn is_meant(uri: &Uri, slot: Slot, info: &TokenInfo) -> bool {
 }
 
 pub(super) fn scan(module: &Pkcs11, uri: &Uri) -> Result<Scan, TokenError> {
-    let mut found = Scan::default();
-    let slots = module
+    let told = |operation| move |e: Error| failed("the module", operation, &e);
+    let all = module.get_all_slots().map_err(told("list its readers"))?;
+    let full = module
         .get_slots_with_token()
-        .map_err(|e| failed("the module", "list its tokens", &e))?;
-    for slot in slots {
+        .map_err(told("list its tokens"))?;
+    let mut found = Scan {
+        readers: all.len(),
+        ..Scan::default()
+    };
+    for &slot in &full {
         // A card that is pulled out, or that another program holds, is no
         // reason to give up: another may have what is wanted.
         if let Err(error) = scan_slot(module, slot, uri, &mut found) {
             found.trouble = found.trouble.or(Some(error));
         }
     }
+    let empty = all.into_iter().filter(|slot| !full.contains(slot));
+    let held = empty.filter_map(|slot| held_card(module, slot)).next();
+    found.trouble = found.trouble.or(held);
     Ok(found)
+}
+
+/// Says what is wrong with a reader that shows no token though it has a card:
+/// OpenSC shows none while another program has the card for itself.
+fn held_card(module: &Pkcs11, slot: Slot) -> Option<TokenError> {
+    match module.get_token_info(slot) {
+        Err(Error::Pkcs11(RvError::DeviceError, _)) => Some(TokenError::Silent {
+            // OpenSC keeps the reader's name to itself meanwhile, too.
+            of: match reader_name(module, slot).as_str() {
+                "" => "the card in a reader".to_owned(),
+                name => format!("the card in \"{name}\""),
+            },
+            why: "another program may hold it".to_owned(),
+        }),
+        _ => None,
+    }
+}
+
+fn reader_name(module: &Pkcs11, slot: Slot) -> String {
+    let info = module.get_slot_info(slot).ok();
+    let name = info.as_ref().map_or("", |info| info.slot_description());
+    trimmed(name).to_owned()
 }
 
 fn scan_slot(module: &Pkcs11, slot: Slot, uri: &Uri, found: &mut Scan) -> Result<(), TokenError> {
@@ -231,15 +262,14 @@ pub(super) fn reader(
     now: i64,
 ) -> (Vec<Listed>, Option<TokenError>) {
     let info = module.get_slot_info(*slot).ok();
-    let reader = info.as_ref().map_or("", |info| info.slot_description());
     let empty = Listed {
-        reader: trimmed(reader).to_owned(),
+        reader: reader_name(module, *slot),
         module: file.to_owned(),
         token: None,
         certificate: None,
     };
     if !info.is_some_and(|info| info.token_present()) {
-        return (vec![empty], None);
+        return (vec![empty], held_card(module, *slot));
     }
     let mut found = Scan::default();
     let trouble = scan_slot(module, *slot, &Uri::default(), &mut found).err();
