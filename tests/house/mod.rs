@@ -184,6 +184,11 @@ impl House {
         &self.server
     }
 
+    /// Returns the fingerprint of the repository, as people compare it.
+    pub(crate) fn fingerprint(&self) -> &str {
+        &self.fingerprint
+    }
+
     /// Runs smrd with more arguments, to its end.
     pub(crate) fn smrd_says(&self, args: &[&str]) -> Said {
         let mut smrd = Command::new(env!("CARGO_BIN_EXE_smrd"));

@@ -87,6 +87,11 @@ impl Ratchet {
         *self = Ratchet::new(label::expand(&root, label::RENEW, transcript), now);
     }
 
+    /// Returns N, after how many messages a renewal is due.
+    pub(crate) fn limit(&self) -> u64 {
+        self.limit
+    }
+
     /// Tells whether the client must renew before it asks anything else.
     pub(crate) fn is_due(&self, now: i64) -> bool {
         self.used >= self.limit || now.saturating_sub(self.since) >= RENEW_AFTER

@@ -103,6 +103,12 @@ impl Session {
         &self.id
     }
 
+    /// Returns N, how many messages the present chain serves, 64 to 1024; none
+    /// once the session is over.
+    pub fn limit(&self) -> Option<u64> {
+        self.live.as_ref().map(|live| live.ratchet().limit())
+    }
+
     /// Does one step; the session outlives it only if it succeeds.
     fn step<T>(
         &mut self,
