@@ -6,6 +6,7 @@
 mod answers;
 mod authority;
 
+mod crossed;
 mod devices;
 mod keys;
 mod messages;
