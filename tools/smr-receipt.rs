@@ -23,8 +23,6 @@ use smr_client::user::User;
 use smr_name::{Class, MessageId};
 
 const TOOL: &str = "smr-receipt";
-const FIRST_PAUSE: Duration = Duration::from_millis(200);
-const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
 /// Give receipts for messages that were read, or check and export evidence.
 #[derive(Parser)]
@@ -137,11 +135,15 @@ fn one(edge: &Edge, args: &Args) -> Result<u8, Stop> {
 }
 
 fn wait(user: &mut User, id: MessageId, limit: Duration) -> Result<u8, Failure> {
-    let (began, mut pause) = (Instant::now(), FIRST_PAUSE);
+    let (began, mut told) = (Instant::now(), 0);
     loop {
         // A receipt signed after the call is not from the future.
         user.go_on(edge::now());
         let given = receipts::given(user)?;
+        if given.last().map_or(0, |entry| entry.name.number) < told {
+            let text = "smrd has told of a receipt that it does not list";
+            return Err(Failure::new(Class::Untrusted, text));
+        }
         if receipts::standing(user, id, &given)?
             .iter()
             .all(Standing::is_good)
@@ -152,8 +154,7 @@ fn wait(user: &mut User, id: MessageId, limit: Duration) -> Result<u8, Failure> 
         if left.is_zero() {
             return Ok(1);
         }
-        std::thread::sleep(pause.min(left));
-        pause = (pause * 2).min(LONGEST_PAUSE);
+        told = receipts::await_more(user, &given, left)?;
     }
 }
 

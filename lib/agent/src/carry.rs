@@ -4,8 +4,11 @@
 //! its warrant have verified; never sends a request twice once smrd may have
 //! begun to act on a part of its body.
 
+use std::io::ErrorKind;
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use smr_channel::local::{Answer, Frame};
 use smr_channel::request::Request;
@@ -17,6 +20,9 @@ use crate::failure::Failure;
 use crate::link::{Link, LinkError};
 use crate::pool::Lease;
 use crate::wire::{self, WireError};
+
+// Seconds that smrd's answer to a watch may be late.
+const SLACK: i64 = 60;
 
 /// Says how a request ended short of a whole reply.
 #[derive(Debug, thiserror::Error)]
@@ -54,6 +60,8 @@ struct Progress {
     ended: bool,
     // The tool has seen a part of the reply.
     replied: bool,
+    // It is a watch: waiting is no use of the account.
+    watch: bool,
 }
 
 /// Carries the request whose head is `head`; its body and end are read from
@@ -66,7 +74,9 @@ pub(crate) fn carry(
 ) -> Result<(), WireError> {
     let mut progress = Progress::default();
     let outcome = attempt(tool, hold, &account, head, &mut progress);
-    account.touch();
+    if !progress.watch {
+        account.touch();
+    }
     let failure = match outcome {
         Ok(()) => return Ok(()),
         Err(Stop::Tool(error)) => return Err(error),
@@ -94,12 +104,16 @@ fn attempt(
     if matches!(request, Request::Renew { .. } | Request::Bye) {
         return Err(Failure::new(Class::Usage, "the agent itself renews and ends sessions").into());
     }
+    progress.watch = matches!(request, Request::Watch { .. });
     hold.prepare(account, &request)?;
     loop {
         let reused = hold.reused();
         match hold.run(|link| {
             link.begin(head)?;
             send(tool, link, account, progress)?;
+            if let Request::Watch { wait, .. } = request {
+                await_news(tool, link, wait)?;
+            }
             receive(tool, link, account, progress)
         }) {
             // An idle session that smrd had already given up: nothing was done.
@@ -186,6 +200,27 @@ fn send(
     Ok(link.close()?)
 }
 
+// Waits as long as smrd may. A tool that leaves meanwhile takes the session with
+// it: nobody would take the answer.
+fn await_news(tool: &UnixStream, link: &Link, wait: u16) -> Result<(), Stop> {
+    let mut polled = [
+        PollFd::new(link.socket(), PollFlags::IN),
+        PollFd::new(tool, PollFlags::IN),
+    ];
+    let time = Timespec {
+        tv_sec: i64::from(wait) + SLACK,
+        tv_nsec: 0,
+    };
+    let broken = |error: std::io::Error| Stop::Link(LinkError::Cut(error));
+    match poll(&mut polled, Some(&time)) {
+        Ok(0) => Err(broken(ErrorKind::TimedOut.into())),
+        Ok(_) if polled[0].revents().is_empty() => Err(WireError::Left.into()),
+        Ok(_) => Ok(()),
+        Err(rustix::io::Errno::INTR) => await_news(tool, link, wait),
+        Err(error) => Err(broken(error.into())),
+    }
+}
+
 fn receive(
     tool: &mut UnixStream,
     link: &mut Link,
@@ -193,7 +228,9 @@ fn receive(
     progress: &mut Progress,
 ) -> Result<(), Stop> {
     loop {
-        account.touch();
+        if !progress.watch {
+            account.touch();
+        }
         match link.next()? {
             Event::Head(head) => {
                 progress.replied = true;

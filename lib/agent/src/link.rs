@@ -163,6 +163,11 @@ impl Link {
         clone(self.writer.get_ref())
     }
 
+    /// Returns the connection, to wait for it.
+    pub(crate) fn socket(&self) -> &TcpStream {
+        self.reader.get_ref()
+    }
+
     /// Tells whether an idle session can take a request: smrd speaks only when
     /// asked, so anything to read, even an end, means that it is over.
     pub(crate) fn is_fresh(&self) -> bool {

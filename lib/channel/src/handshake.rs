@@ -73,6 +73,10 @@ const FIRST_NOISE: usize = 32 + kem::PUBLIC + 16;
 /// The most suites that may be offered.
 const MAX_OFFERS: u8 = 8;
 
+/// The longest first frame, in bytes: a count, codes, a ciphertext and a Noise
+/// message for each suite.
+pub const MAX_FIRST: usize = 1 + kem::CIPHERTEXT + MAX_OFFERS as usize * (1 + FIRST_NOISE);
+
 fn forged<E>(_: E) -> HandshakeError {
     HandshakeError::Forged
 }

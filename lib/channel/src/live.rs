@@ -41,9 +41,10 @@ pub(crate) struct Live {
     request: [u8; 32],
     /// Hash of the last reply.
     reply: [u8; 32],
-    message: Option<Message>,
+    // Boxed, as is the next: an idle session has neither, and there are many.
+    message: Option<Box<Message>>,
     asked: Option<Box<Asked>>,
-    answered: Option<Answered>,
+    answered: Option<Box<Answered>>,
 }
 
 /// The message under way.
@@ -130,11 +131,11 @@ impl Live {
         let (key, mut chunks) = self.keys();
         let frame = chunks.seal(Kind::Head, head)?;
         let digest = self.digest(head);
-        self.message = Some(Message {
+        self.message = Some(Box::new(Message {
             key,
             chunks,
             digest,
-        });
+        }));
         Ok(frame)
     }
 
@@ -146,13 +147,13 @@ impl Live {
 
     fn sending(&mut self) -> Result<&mut Message, SessionError> {
         match self.is_my_turn() {
-            true => self.message.as_mut().ok_or(SessionError::Misused),
+            true => self.message.as_deref_mut().ok_or(SessionError::Misused),
             false => Err(SessionError::Misused),
         }
     }
 
     /// Takes the message under way, ours to end in this direction.
-    fn ending(&mut self, direction: Direction) -> Result<Message, SessionError> {
+    fn ending(&mut self, direction: Direction) -> Result<Box<Message>, SessionError> {
         match self.is_my_turn() && self.speaks() == direction {
             true => self.message.take().ok_or(SessionError::Misused),
             false => Err(SessionError::Misused),

@@ -102,6 +102,12 @@ pub enum Reply {
         /// Mailbox and progress, in the order asked.
         states: Vec<(MailboxName, Progress)>,
     },
+    /// What a watch has seen.
+    News {
+        /// How many entries the folder has had, which is the number of the
+        /// last; no more than the client knew where the wait was over.
+        count: u64,
+    },
     /// The other half of a renewal; made by [`crate::session::Session`].
     Renewed {
         /// smrd's fresh X25519 public key.
@@ -237,6 +243,7 @@ mod tests {
                 x25519: [5; 32],
                 mlkem: vec![6; 1088],
             },
+            Reply::News { count: u64::MAX },
         ]
     }
 
@@ -272,7 +279,7 @@ mod tests {
         list[10] = 3;
         assert!(Reply::decode(&list).is_err());
         assert!(Reply::decode(&[0x80]).is_err());
-        assert!(Reply::decode(&[0x8f]).is_err());
+        assert!(Reply::decode(&[0x90]).is_err());
         assert!(Reply::decode(&[1]).is_err());
     }
 

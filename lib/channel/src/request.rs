@@ -19,6 +19,9 @@ pub const MAX_LISTS: usize = 64;
 /// The longest sealed identity that smrd keeps, in bytes.
 pub const MAX_SEALED_KEY: u32 = 16 * 1024;
 
+/// The longest that one watch may wait, in seconds.
+pub const MAX_WATCH: u16 = 900;
+
 /// A request; bodies follow as body chunks.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Request {
@@ -128,6 +131,16 @@ pub enum Request {
         sha256: [u8; 32],
         /// SHA-256 of the CMS SignedData inside.
         cms: [u8; 32],
+    },
+    /// Waits for news in a folder: answered as soon as it has an entry above
+    /// `after`, or when the wait is over.
+    Watch {
+        /// Which folder.
+        folder: Folder,
+        /// The number of the last entry that the client knows.
+        after: u64,
+        /// At most so many seconds, 1 to [`MAX_WATCH`].
+        wait: u16,
     },
     /// Renews the session key; made and answered by [`crate::session::Session`].
     Renew {
@@ -243,6 +256,11 @@ mod tests {
                 x25519: [5; 32],
                 mlkem: vec![6; 1184],
             },
+            Request::Watch {
+                folder: Folder::Receipts,
+                after: u64::MAX,
+                wait: 900,
+            },
         ]
     }
 
@@ -272,7 +290,10 @@ mod tests {
         assert!(Request::decode(&[9, 0, 1, b'a']).is_err());
         assert!(Request::decode(&[8, 4, 0, 0]).is_err());
         assert!(Request::decode(&[0]).is_err());
-        assert!(Request::decode(&[18]).is_err());
+        assert!(Request::decode(&[20]).is_err());
+        // a watch of no folder
+        let watch = [&[18, 4][..], &[0; 10]].concat();
+        assert!(Request::decode(&watch).is_err());
     }
 
     #[test]

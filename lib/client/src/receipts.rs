@@ -5,12 +5,13 @@
 
 use std::io::{Cursor, Read, Seek};
 use std::path::Path;
+use std::time::Duration;
 
 use sha2::{Digest, Sha256};
 pub use smr_channel::reply::Entry;
 pub use smr_channel::reply::Progress;
 use smr_channel::reply::State;
-use smr_channel::request::Folder;
+use smr_channel::request::{Folder, MAX_WATCH};
 pub use smr_evidence::bundle::Report;
 use smr_evidence::bundle::{self, Bundle, BundleError, Content, Given};
 use smr_evidence::envelope::{Emit, Opened, ReceiptWanted};
@@ -138,6 +139,16 @@ pub fn sent(user: &mut User) -> Result<Vec<MessageId>, Failure> {
 /// Returns what lies in the folder of receipts.
 pub fn given(user: &mut User) -> Result<Vec<Entry>, Failure> {
     listing::entries(user, Folder::Receipts)
+}
+
+/// Waits until there are more receipts than these, which [`given`] has
+/// returned, or for `time`, 15 minutes at most; returns how many there are.
+pub fn await_more(user: &mut User, receipts: &[Entry], time: Duration) -> Result<u64, Failure> {
+    let known = receipts.last().map_or(0, |entry| entry.name.number);
+    // Rounded up: a watch has whole seconds.
+    let wait = u16::try_from(time.as_secs().saturating_add(1)).unwrap_or(MAX_WATCH);
+    let wait = wait.min(MAX_WATCH);
+    Ok(user.session.watch(Folder::Receipts, known, wait)?)
 }
 
 /// Says how a sent message stands with each of its addressees; `receipts` are

@@ -277,6 +277,21 @@ impl Session {
         }
     }
 
+    /// Waits until a folder has an entry above number `after`, for 1 to 900
+    /// seconds; returns the number of its last entry, no more than `after`
+    /// where nothing came.
+    pub fn watch(&mut self, folder: Folder, after: u64, wait: u16) -> Result<u64, SessionError> {
+        let request = Request::Watch {
+            folder,
+            after,
+            wait,
+        };
+        match self.small(&request, 0)?.0 {
+            Reply::News { count } if count >= after => Ok(count),
+            _ => Err(SessionError::Unexpected),
+        }
+    }
+
     /// Tells smrd that a message was read.
     pub fn mark_read(&mut self, id: MessageId) -> Result<(), SessionError> {
         self.done(&Request::MarkRead { id }, None)

@@ -3,8 +3,9 @@
 //! Never carries a subject, a body, a key or a signature; texts of others are
 //! quoted, and their control characters escaped.
 
+use std::collections::HashMap;
 use std::fmt::Write;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use jiff::Timestamp;
 
@@ -14,23 +15,137 @@ use crate::house::now;
 /// Where finished lines go; they carry no line end.
 pub type Sink = Arc<dyn Fn(&str) + Send + Sync>;
 
+/// What has changed the store, which has bounds of its own: always written.
+const JOURNAL: [&str; 7] = [
+    "deposit",
+    "device-added",
+    "device-removed",
+    "enrolled",
+    "keys-renewed",
+    "receipt",
+    "record",
+];
+
+/// Lines of one kind that may come at once; then one a second.
+const BURST: i64 = 100;
+
+/// Seconds after which it is told how many lines were left out, though no more
+/// of their kind come.
+const TELL: i64 = 60;
+
 /// The log of one smrd; clones write to the same sink.
 #[derive(Clone)]
 pub struct Log {
     sink: Sink,
     level: Level,
+    kinds: Arc<Mutex<HashMap<&'static str, Kind>>>,
+}
+
+/// How often one kind of line has come.
+struct Kind {
+    /// Lines that may be written now.
+    left: i64,
+    /// When that was reckoned, unix seconds.
+    at: i64,
+    /// Lines left out since that was last told.
+    suppressed: u64,
+    /// When the first of them was, unix seconds.
+    since: i64,
+}
+
+impl Kind {
+    fn new(now: i64) -> Kind {
+        Kind {
+            left: BURST,
+            at: now,
+            suppressed: 0,
+            since: now,
+        }
+    }
+
+    /// Takes leave to write one line.
+    fn take(&mut self, now: i64) -> bool {
+        let more = now.saturating_sub(self.at).max(0);
+        (self.left, self.at) = (self.left.saturating_add(more).min(BURST), now);
+        if self.left > 0 {
+            self.left -= 1;
+            return true;
+        }
+        if self.suppressed == 0 {
+            self.since = now;
+        }
+        self.suppressed += 1;
+        false
+    }
 }
 
 impl Log {
     /// Makes a log that drops what is below `level`.
     pub fn new(level: Level, sink: Sink) -> Self {
-        Log { sink, level }
+        Log {
+            sink,
+            level,
+            kinds: Arc::default(),
+        }
     }
 
-    /// Begins a line; nothing is written before `send`.
-    pub(crate) fn line(&self, level: Level, event: &str) -> Line<'_> {
-        let text = (level <= self.level).then(|| format!("level={} event={event}", level.as_str()));
+    /// Begins a line; nothing is written before `send`. Of a kind that comes
+    /// too often most are left out, and counted; at the level debug none is.
+    pub(crate) fn line(&self, level: Level, event: &'static str) -> Line<'_> {
+        let written = level <= self.level && self.is_due(level, event);
+        let text = written.then(|| format!("level={} event={event}", level.as_str()));
         Line { log: self, text }
+    }
+
+    // A count changes in one step, so a poisoned map is still right.
+    fn kinds(&self) -> MutexGuard<'_, HashMap<&'static str, Kind>> {
+        self.kinds.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn is_due(&self, level: Level, event: &'static str) -> bool {
+        if level == Level::Debug || JOURNAL.contains(&event) {
+            return true;
+        }
+        let now = now();
+        let mut kinds = self.kinds();
+        let kind = kinds.entry(event).or_insert_with(|| Kind::new(now));
+        if !kind.take(now) {
+            return false;
+        }
+        let suppressed = std::mem::take(&mut kind.suppressed);
+        drop(kinds);
+        self.tell(event, suppressed);
+        true
+    }
+
+    /// Tells how many lines were left out, where that is due.
+    pub(crate) fn settle(&self) {
+        let before = now().saturating_sub(TELL);
+        self.settle_those(|kind| kind.since <= before);
+    }
+
+    /// Tells how many lines were left out until now.
+    pub(crate) fn settle_all(&self) {
+        self.settle_those(|_| true);
+    }
+
+    fn settle_those(&self, which: impl Fn(&Kind) -> bool) {
+        let mut kinds = self.kinds();
+        let due = kinds.iter_mut().filter(|(_, kind)| which(kind));
+        let due = due.map(|(event, kind)| (*event, std::mem::take(&mut kind.suppressed)));
+        let due: Vec<_> = due.filter(|(_, suppressed)| *suppressed > 0).collect();
+        drop(kinds);
+        for (event, suppressed) in due {
+            self.tell(event, suppressed);
+        }
+    }
+
+    fn tell(&self, event: &str, suppressed: u64) {
+        if suppressed > 0 {
+            let text = Some("level=warn event=suppressed".to_owned());
+            let line = Line { log: self, text };
+            line.with("kind", event).with("lines", suppressed).send();
+        }
     }
 }
 
@@ -118,6 +233,51 @@ mod tests {
             lines,
             ["level=warn event=x who=\"a\\nlevel=info b=\\\"\\u{1b}[2J\" none=\"\""]
         );
+    }
+
+    #[test]
+    fn repeats_of_a_kind_are_counted_and_left_out() {
+        let lines = logged(Level::Debug, |log| {
+            for _ in 0..super::BURST + 1000 {
+                log.line(Level::Warn, "full").send();
+                log.line(Level::Info, "deposit").send();
+                log.line(Level::Debug, "request").send();
+            }
+            log.settle();
+            log.line(Level::Warn, "refused").send();
+            log.settle_all();
+        });
+        let count = |event: &str| lines.iter().filter(|line| line.contains(event)).count();
+        assert_eq!(count("event=deposit"), 1100, "what is in the store is told");
+        assert_eq!(
+            count("event=request"),
+            1100,
+            "debug is for whoever wants all"
+        );
+        assert_eq!(count("event=refused"), 1, "another kind is not touched");
+        let full = count("event=full");
+        assert!((100..130).contains(&full), "{full}");
+        let told = lines.iter().filter_map(|line| {
+            let count = line.strip_prefix("level=warn event=suppressed kind=full lines=")?;
+            count.parse::<usize>().ok()
+        });
+        assert_eq!(full + told.sum::<usize>(), 1100, "none goes untold");
+    }
+
+    #[test]
+    fn leave_to_write_comes_back_with_time() {
+        let mut kind = super::Kind::new(0);
+        for _ in 0..super::BURST {
+            assert!(kind.take(0));
+        }
+        assert!(!kind.take(0));
+        assert!(kind.take(1), "one a second");
+        assert!(!kind.take(1));
+        // A clock set back takes nothing away, and gives nothing.
+        assert!(!kind.take(-100));
+        assert!(kind.take(1000));
+        assert_eq!(kind.left, super::BURST - 1);
+        assert_eq!((kind.suppressed, kind.since), (3, 0));
     }
 
     #[test]

@@ -1,28 +1,37 @@
-//! One connection, from its greeting to its end.
+//! One connection, step by step: what smrd waits for, and what it does once
+//! that has come whole.
 //!
-//! Acts on no request before its close has verified, and says nothing outside
-//! a session but the identity document.
+//! Costs no thread while it waits: the door holds it then, and whoever reads
+//! for it never waits for its peer.
 
+use std::net::{SocketAddr, TcpStream};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rand_core::OsRng;
-use smr_channel::frame::{ASK_IDENTITY, ASK_SESSION, MAGIC};
-use smr_channel::handshake::{HandshakeError, Introduction, Responder, Suite};
-use smr_channel::request::Request;
-use smr_channel::session::{Event, MAX_CHUNK, Session, SessionError};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use smr_channel::frame::{ASK_IDENTITY, ASK_SESSION, MAGIC, MAX_FRAME};
+use smr_channel::handshake::{HandshakeError, MAX_FIRST, Responder, Suite};
+use smr_channel::session::{Session, SessionError};
 
 use crate::config::Level;
-use crate::handle::{self, After, Answer, Body, Broken, Intake, Visit};
+use crate::gather::Gather;
+use crate::handle::{Broken, Visit};
 use crate::house::{House, now};
-use crate::permit::{self, Phase};
-use crate::refusal::Refusal;
+use crate::pool::Lane;
 use crate::seats::Seat;
+use crate::talk::{STEP, Talk, Turn, Watch};
 use crate::wire::{Patience, Wire, WireError};
 
 /// Time for all of the handshake.
 const HANDSHAKE: Duration = Duration::from_secs(10);
-/// Time for each read or write within a message.
-const STEP: Patience = Patience::Each(Duration::from_secs(60));
+
+/// How long a worker waits for the next of several requests, so that they need
+/// not go by way of the door.
+const LINGER: Timespec = Timespec {
+    tv_sec: 0,
+    tv_nsec: 2_000_000,
+};
 
 /// Says why a connection ended before its time.
 #[derive(Debug, thiserror::Error)]
@@ -55,238 +64,251 @@ impl ConnError {
     }
 }
 
-/// Serves a connection to its end.
-pub(crate) fn serve(
-    house: &House,
-    mut wire: Wire,
-    seat: &Seat,
-    peer: &str,
-) -> Result<(), ConnError> {
-    let deadline = Patience::Until(Instant::now() + HANDSHAKE);
-    let mut greeting = [0; MAGIC.len() + 1];
-    wire.fill(&mut greeting, deadline)?;
-    match greeting.strip_prefix(MAGIC) {
-        Some([ASK_IDENTITY]) => {
-            wire.put(house.identity.as_bytes(), deadline)?;
-            Ok(wire.flush(deadline)?)
-        }
-        Some([ASK_SESSION]) => session(house, wire, seat, peer, deadline),
-        _ => Err(ConnError::Greeting),
-    }
+/// A connection that nobody is working for.
+pub(crate) struct Conn {
+    seat: Seat,
+    peer: SocketAddr,
+    gather: Gather,
+    stage: Stage,
+    deadline: Instant,
 }
 
-fn session(
-    house: &House,
-    mut wire: Wire,
-    seat: &Seat,
-    peer: &str,
-    deadline: Patience,
-) -> Result<(), ConnError> {
-    let (introduction, hash, session) = handshake(house, &mut wire, deadline)?;
-    let mut conn = Conn {
-        house,
-        wire,
-        session,
-        peer,
-    };
-    let Some(mut visit) = conn.introduce(introduction, &hash)? else {
-        return Ok(());
-    };
-    while seat.rest() {
-        let left = visit.until.saturating_sub(now());
-        let patience = Duration::from_secs(u64::try_from(left).unwrap_or(0));
-        let frame = conn
-            .wire
-            .frame(Patience::Until(Instant::now() + patience), STEP)?;
-        seat.work();
-        if conn.request(&frame, &mut visit)? == Turn::Last {
-            break;
-        }
-    }
-    Ok(())
+/// What smrd waits for.
+enum Stage {
+    Greeting,
+    /// Frame 1 of the handshake.
+    First,
+    /// Frame 3 of the handshake.
+    Third(Box<Responder>),
+    /// A request.
+    Idle(Box<Stay>),
+    /// News, or the end of the wait.
+    Watching(Box<Stay>, Box<Watch>),
 }
 
-fn handshake(
-    house: &House,
-    wire: &mut Wire,
-    deadline: Patience,
-) -> Result<(Introduction, [u8; 32], Session), ConnError> {
-    let first = wire.frame(deadline, deadline)?;
-    let (responder, second) = Responder::accept(&house.keys, &Suite::ALL, &first, &mut OsRng)?;
-    wire.put(&second, deadline)?;
-    wire.flush(deadline)?;
-    let hash = responder.hash();
-    let third = wire.frame(deadline, deadline)?;
-    let (introduction, session) = responder.finish(&third, now())?;
-    Ok((introduction, hash, session))
-}
-
-/// Whether the session goes on.
-#[derive(PartialEq)]
-enum Turn {
-    Next,
-    Last,
-}
-
-struct Conn<'a> {
-    house: &'a House,
-    wire: Wire,
+/// A session and whose it is.
+struct Stay {
     session: Session,
-    peer: &'a str,
+    visit: Visit,
 }
 
-impl<'a> Conn<'a> {
-    /// Judges an introduction and answers it; none where it was refused.
-    fn introduce(
-        &mut self,
-        introduction: Introduction,
-        hash: &[u8; 32],
-    ) -> Result<Option<Visit>, ConnError> {
-        let word = match introduction {
-            Introduction::Login { .. } => "login",
-            Introduction::Enrol { .. } => "enrol",
-            Introduction::Join { .. } => "join",
-        };
-        match handle::introduce(self.house, introduction, hash, now()) {
-            Ok((visit, answer)) => {
-                self.log(Level::Info, word)
-                    .with("account", &visit.who)
-                    .send();
-                self.answer(answer, STEP)?;
-                Ok(Some(visit))
-            }
-            Err(refusal) => {
-                self.log_refusal(word, None, &refusal);
-                self.answer(Answer::plain(refusal.reply()), STEP)?;
-                Ok(None)
-            }
+/// What is to be done for a connection.
+#[derive(Debug, PartialEq)]
+pub(crate) enum Due {
+    /// The identity document was asked for.
+    Identity,
+    /// A frame has come whole.
+    Frame(Vec<u8>),
+    /// There may be news, or the wait is over.
+    News,
+}
+
+/// Which strangers are alike; see `Conn::standing`.
+pub(crate) const STANDINGS: usize = 3;
+
+impl Conn {
+    pub(crate) fn new(seat: Seat, peer: SocketAddr) -> Box<Conn> {
+        Box::new(Conn {
+            seat,
+            peer,
+            gather: Gather::default(),
+            stage: Stage::Greeting,
+            deadline: Instant::now() + HANDSHAKE,
+        })
+    }
+
+    pub(crate) fn number(&self) -> u64 {
+        self.seat.number()
+    }
+
+    pub(crate) fn stream(&self) -> &Arc<TcpStream> {
+        self.seat.stream()
+    }
+
+    pub(crate) fn peer(&self) -> SocketAddr {
+        self.peer
+    }
+
+    /// Returns when the wait ends.
+    pub(crate) fn deadline(&self) -> Instant {
+        self.deadline
+    }
+
+    /// Returns how far a stranger has come, from 0; none once introduced.
+    pub(crate) fn standing(&self) -> Option<usize> {
+        match self.stage {
+            Stage::Greeting => Some(0),
+            Stage::First => Some(1),
+            Stage::Third(_) => Some(2),
+            Stage::Idle(_) | Stage::Watching(..) => None,
         }
     }
 
-    /// Takes the request whose first frame has come, and answers it.
-    fn request(&mut self, frame: &[u8], visit: &mut Visit) -> Result<Turn, ConnError> {
-        let Event::Head(head) = self.session.receive(frame)? else {
-            return Err(SessionError::OutOfTurn.into());
-        };
-        let request = Request::decode(&head)?;
-        let kind = permit::kind(&request);
-        let intake = self.admit(&request, kind, visit);
-        let intake = self.body(intake)?;
-        let answer = match intake {
-            Intake::Refused(refusal) => Err(refusal),
-            intake => self.act(&request, intake, visit),
-        };
-        let turn = match (&answer, &request) {
-            (Ok(_), Request::Bye) => Turn::Last,
-            _ if now() >= visit.until => Turn::Last,
-            _ => Turn::Next,
-        };
-        let answer = answer.unwrap_or_else(|refusal| {
-            self.log_refusal(kind, Some(visit), &refusal);
-            Answer::plain(refusal.reply())
-        });
-        let line = self.log(Level::Debug, "request").with("kind", kind);
-        line.with("account", &visit.who).send();
-        let fetched = match &answer.after {
-            After::Fetched(_, id) => Some(*id),
-            After::Nothing => visit.fetched,
-        };
-        self.answer(answer, STEP)?;
-        visit.fetched = fetched;
-        Ok(turn)
-    }
-
-    /// Says what becomes of the request's body.
-    fn admit(&self, request: &Request, kind: &str, visit: &mut Visit) -> Intake {
-        // First: a record that lists a guest makes him a full member.
-        if let Err(refusal) = handle::rejudge(self.house, visit, now()) {
-            return Intake::Refused(refusal);
+    /// Returns the line in which it waits to be served.
+    pub(crate) fn lane(&self) -> Lane {
+        match self.standing() {
+            Some(_) => Lane::Stranger,
+            None => Lane::Member,
         }
-        let phase = match () {
-            () if now() >= visit.until => Phase::Over,
-            () if self.session.overdue(now()) => Phase::Overdue,
-            () if visit.guest => Phase::Guest,
-            () if visit.offered.is_some() => Phase::Offered,
-            () => Phase::Open,
-        };
-        permit::permit(kind, phase)
-            .and_then(|()| handle::intake(self.house, visit, request))
-            .unwrap_or_else(Intake::Refused)
     }
 
-    /// Takes the body, to the close that proves the request.
-    fn body(&mut self, mut intake: Intake) -> Result<Intake, ConnError> {
-        let mut left = self.house.flood_limit();
+    /// Tells whether it watches and was rung.
+    pub(crate) fn is_rung(&self) -> bool {
+        matches!(&self.stage, Stage::Watching(_, watch) if watch.watcher.is_rung())
+    }
+
+    /// Takes what has come, without waiting, and says what is due.
+    pub(crate) fn arrived(&mut self) -> Result<Option<Due>, ConnError> {
+        let stream = self.seat.stream();
+        let most = match &self.stage {
+            Stage::Greeting => {
+                let greeting = self.gather.exactly(stream, MAGIC.len() + 1)?;
+                return greeting.map_or(Ok(None), |bytes| self.greeted(&bytes));
+            }
+            // Nothing may be said while smrd is to answer: an end, or a fault.
+            Stage::Watching(..) => {
+                return match self.gather.exactly(stream, 1)? {
+                    None => Ok(None),
+                    Some(_) => Err(SessionError::OutOfTurn.into()),
+                };
+            }
+            Stage::First => MAX_FIRST,
+            Stage::Third(_) | Stage::Idle(_) => MAX_FRAME,
+        };
+        let frame = self.gather.frame(stream, most)?;
+        if matches!(self.stage, Stage::Idle(_)) && self.gather.has_begun() {
+            self.deadline = Instant::now() + STEP;
+        }
+        Ok(frame.map(Due::Frame))
+    }
+
+    fn greeted(&mut self, greeting: &[u8]) -> Result<Option<Due>, ConnError> {
+        match greeting.strip_prefix(MAGIC) {
+            Some([ASK_IDENTITY]) => Ok(Some(Due::Identity)),
+            Some([ASK_SESSION]) => {
+                self.stage = Stage::First;
+                self.arrived()
+            }
+            _ => Err(ConnError::Greeting),
+        }
+    }
+
+    /// Says what is due at the deadline.
+    pub(crate) fn timed_out(&self) -> Result<Due, ConnError> {
+        match self.stage {
+            Stage::Watching(..) => Ok(Due::News),
+            _ => Err(WireError::TimedOut.into()),
+        }
+    }
+
+    /// Does what is due, and what comes right after it; returns the connection
+    /// where it goes on.
+    pub(crate) fn serve(
+        mut self: Box<Self>,
+        house: &House,
+        mut due: Due,
+    ) -> Result<Option<Box<Self>>, ConnError> {
         loop {
-            let frame = self.wire.frame(STEP, STEP)?;
-            match self.session.receive(&frame)? {
-                Event::Close(_) => return Ok(intake),
-                Event::Head(_) => return Err(SessionError::OutOfTurn.into()),
-                Event::Body(part) => {
-                    // A refused body is taken and dropped: the refusal can
-                    // only be signed for a request that came whole.
-                    left = left
-                        .checked_sub(part.len() as u64)
-                        .ok_or(ConnError::Flood)?;
-                    intake = intake.take(&part).unwrap_or_else(Intake::Refused);
-                }
+            let Some((stage, deadline)) = self.step(house, due)? else {
+                return Ok(None);
+            };
+            (self.stage, self.deadline) = (stage, deadline);
+            match self.linger(house)? {
+                None => return Ok(Some(self)),
+                Some(next) => due = next,
             }
         }
     }
 
-    fn act(
-        &mut self,
-        request: &Request,
-        intake: Intake,
-        visit: &mut Visit,
-    ) -> Result<Answer<'a>, Refusal> {
-        // Again: a body may come so slowly that its device was removed since.
-        handle::rejudge(self.house, visit, now())?;
-        if matches!(request, Request::Renew { .. }) {
-            // A renewal that does not verify ends the session at the next send.
-            let renewed = self.session.answer_renewal(request, &mut OsRng);
-            return renewed
-                .map(Answer::plain)
-                .map_err(|e| Refusal::new(smr_name::Class::Forged, e.to_string()));
+    fn step(&mut self, house: &House, due: Due) -> Result<Option<(Stage, Instant)>, ConnError> {
+        // It may have waited long in its line.
+        if self.standing().is_some() && Instant::now() >= self.deadline {
+            return Err(WireError::TimedOut.into());
         }
-        handle::act(self.house, visit, request, intake, now())
-    }
-
-    /// Sends an answer; what is to be done once its body was sent is done
-    /// before its close: whoever has the whole answer can rely on it.
-    fn answer(&mut self, answer: Answer<'_>, patience: Patience) -> Result<(), ConnError> {
-        let head = answer.reply.encode()?;
-        let frame = self.session.send_head(&head)?;
-        self.wire.put(&frame, patience)?;
-        self.send_body(answer.body, patience)?;
-        if let After::Fetched(who, id) = answer.after {
-            self.wire.flush(patience)?;
-            handle::fetched(self.house, &who, id);
+        match (std::mem::replace(&mut self.stage, Stage::Greeting), due) {
+            (Stage::Greeting, Due::Identity) => self
+                .put(house.identity.as_bytes())
+                .map(|()| None)
+                .map_err(Into::into),
+            (Stage::First, Due::Frame(frame)) => {
+                let accepted = Responder::accept(&house.keys, &Suite::ALL, &frame, &mut OsRng);
+                let (responder, second) = accepted?;
+                self.put(&second)?;
+                Ok(Some((Stage::Third(Box::new(responder)), self.deadline)))
+            }
+            (Stage::Third(responder), Due::Frame(frame)) => {
+                let hash = responder.hash();
+                let (introduction, mut session) = responder.finish(&frame, now())?;
+                let visit = self
+                    .talk(house, &mut session)
+                    .introduce(introduction, &hash)?;
+                Ok(visit.map(|visit| idle(Box::new(Stay { session, visit }))))
+            }
+            (Stage::Idle(mut stay), Due::Frame(frame)) => {
+                let Stay { session, visit } = &mut *stay;
+                let turn = self.talk(house, session).request(&frame, visit)?;
+                Ok(after(stay, turn))
+            }
+            (Stage::Watching(mut stay, watch), Due::News) => {
+                let Stay { session, visit } = &mut *stay;
+                let turn = self.talk(house, session).news(watch, visit)?;
+                Ok(after(stay, turn))
+            }
+            // Whatever else is due is not due here.
+            _ => Err(SessionError::OutOfTurn.into()),
         }
-        let frame = self.session.close_reply(&self.house.keys, now())?;
-        self.wire.put(&frame, patience)?;
-        Ok(self.wire.flush(patience)?)
     }
 
-    fn send_body(&mut self, mut body: Body<'_>, patience: Patience) -> Result<(), ConnError> {
-        while let Some(part) = body.next(MAX_CHUNK)? {
-            let frame = self.session.send_body(&part)?;
-            self.wire.put(&frame, patience)?;
+    fn talk<'a>(&self, house: &'a House, session: &'a mut Session) -> Talk<'a> {
+        Talk {
+            house,
+            wire: Wire::new(self.stream().clone()),
+            session,
+            peer: self.peer,
+            number: self.number(),
         }
-        Ok(())
     }
 
-    fn log(&self, level: Level, event: &str) -> crate::audit::Line<'_> {
-        self.house.log.line(level, event).with("peer", self.peer)
+    /// Sends a frame to a stranger.
+    fn put(&self, frame: &[u8]) -> Result<(), WireError> {
+        let patience = Patience::Until(self.deadline);
+        let mut wire = Wire::new(self.stream().clone());
+        wire.put(frame, patience)?;
+        wire.flush(patience)
     }
 
-    fn log_refusal(&self, kind: &str, visit: Option<&Visit>, refusal: &Refusal) {
-        let who = visit.map_or("-", |v| v.who.as_str());
-        self.log(Level::Warn, "refused")
-            .with("kind", kind)
-            .with("account", who)
-            .with("class", refusal.class.code())
-            .with("why", &refusal.text)
-            .send();
+    /// Waits a moment for a member's next request.
+    fn linger(&mut self, house: &House) -> Result<Option<Due>, ConnError> {
+        if !matches!(self.stage, Stage::Idle(_)) || house.seats.stopping() {
+            return Ok(None);
+        }
+        let mut polled = [PollFd::new(&**self.seat.stream(), PollFlags::IN)];
+        match poll(&mut polled, Some(&LINGER)) {
+            Ok(1..) => self.arrived(),
+            _ => Ok(None),
+        }
     }
+}
+
+fn idle(stay: Box<Stay>) -> (Stage, Instant) {
+    let deadline = end(&stay.visit);
+    (Stage::Idle(stay), deadline)
+}
+
+fn after(stay: Box<Stay>, turn: Turn) -> Option<(Stage, Instant)> {
+    match turn {
+        Turn::Next => Some(idle(stay)),
+        Turn::Last => None,
+        Turn::Watch(watch) => {
+            // The end of the session is answered at once.
+            let deadline = watch.until.min(end(&stay.visit));
+            Some((Stage::Watching(stay, watch), deadline))
+        }
+    }
+}
+
+/// Returns when a session ends.
+fn end(visit: &Visit) -> Instant {
+    let left = visit.until.saturating_sub(now());
+    Instant::now() + Duration::from_secs(u64::try_from(left).unwrap_or(0))
 }

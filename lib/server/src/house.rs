@@ -17,6 +17,7 @@ use crate::config::{Config, Level};
 use crate::grounds::{Grounds, GroundsError};
 use crate::holder::Realms;
 use crate::keys::{self, KeysError};
+use crate::news::News;
 use crate::online::Online;
 use crate::people::People;
 use crate::queue::Queue;
@@ -76,6 +77,7 @@ pub(crate) struct House {
     pub(crate) queue: Queue,
     pub(crate) seats: Arc<Seats>,
     pub(crate) underway: Underway,
+    pub(crate) news: Arc<News>,
     pub(crate) log: Log,
     grounds: RwLock<Arc<Grounds>>,
     /// Held while grounds are read, so that each file is read once.
@@ -125,6 +127,7 @@ impl House {
             queue: Queue::open(&cache(&config)),
             seats: Seats::new(config.listen.connections, config.listen.per_peer),
             underway: Underway::default(),
+            news: Arc::default(),
             grounds: RwLock::new(Arc::new(grounds)),
             renewing: Mutex::new(()),
             looked: AtomicI64::new(0),
@@ -190,6 +193,8 @@ impl House {
     pub(crate) fn changed(&self, name: &MailboxName, account: &Account) {
         self.people.set(name, account.person.clone());
         self.online.changed(name);
+        // Whoever waits is judged again: his device may be gone.
+        self.news.ring_all(name);
     }
 
     /// Returns how many bytes of a body are taken before the connection is

@@ -4,6 +4,9 @@
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
+/// Requests, of those who were let in, that are served at a time.
+pub(crate) const MEMBERS: usize = 1024;
+
 /// Forbids core files, which would hold the repository's keys, and raises the
 /// number of descriptors to what the system allows. Tells which measures were
 /// refused, and whether the descriptors will not do for so many connections.
@@ -30,10 +33,10 @@ pub(crate) fn set(connections: usize) -> Vec<String> {
     all.into_iter().filter_map(Result::err).collect()
 }
 
-/// A connection needs its socket, a spool or message, and a folder to sync;
-/// the house needs some too.
+/// A connection needs its socket, and a request a spool or message, and a folder
+/// to sync; the house needs some too.
 fn needed(connections: usize) -> u64 {
-    (connections as u64).saturating_mul(3).saturating_add(64)
+    (connections + 2 * connections.min(MEMBERS) + 64) as u64
 }
 
 #[cfg(test)]
@@ -47,7 +50,7 @@ mod tests {
         assert_eq!(getrlimit(Resource::Core).current, Some(0));
         let files = getrlimit(Resource::Nofile);
         assert_eq!(files.current, files.maximum);
-        let too_many = usize::try_from(files.current.unwrap_or(0) / 3).unwrap();
+        let too_many = usize::try_from(files.current.unwrap_or(0)).unwrap();
         assert_eq!(set(too_many).len(), usize::from(files.current.is_some()));
     }
 }

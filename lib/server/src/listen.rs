@@ -1,26 +1,16 @@
-//! The door: sockets, and a thread for each connection.
+//! The sockets that smrd listens on.
 //!
-//! Never lets one connection's end, not even a panic, touch another.
+//! Lets nobody in: the door does.
 
 use std::io;
-use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
-use std::thread;
-use std::time::Duration;
+use std::net::{SocketAddr, TcpListener};
 
 use listenfd::ListenFd;
-use rustix::event::{PollFd, PollFlags, poll};
 use smr_name::Class;
 
-use crate::config::Level;
-use crate::conn;
-use crate::house::House;
-use crate::wire::Wire;
-
-/// Bytes of stack for a connection's thread; verifying a path is what needs
-/// most of it.
-const STACK: usize = 1 << 20;
+/// Connections that the system keeps until they are let in; it may keep fewer
+/// (net.core.somaxconn).
+const BACKLOG: i32 = 4096;
 
 /// Says why smrd does not listen.
 #[derive(Debug, thiserror::Error)]
@@ -79,10 +69,13 @@ pub(crate) fn open(addresses: &[SocketAddr]) -> Result<Vec<TcpListener>, ListenE
         }
     }
     for listener in &listeners {
-        // Whoever was seen by poll may be gone at accept.
+        // Whoever was seen by epoll may be gone at accept.
         listener
             .set_nonblocking(true)
             .map_err(socket("prepare a socket"))?;
+        // A crowd must not make others wait for their second try.
+        let heard = rustix::net::listen(listener, BACKLOG);
+        heard.map_err(|e| socket("listen on a socket")(e.into()))?;
     }
     match listeners.is_empty() {
         true => Err(ListenError::Nowhere),
@@ -95,88 +88,4 @@ pub(crate) fn addresses(listeners: &[TcpListener]) -> Result<Vec<SocketAddr>, Li
     let all = listeners.iter().map(TcpListener::local_addr);
     all.collect::<io::Result<_>>()
         .map_err(socket("ask a socket for its address"))
-}
-
-/// Accepts connections until the other end of `wake` is closed.
-pub(crate) fn accept_all(house: &Arc<House>, listeners: &[TcpListener], wake: &io::PipeReader) {
-    loop {
-        let mut polled: Vec<PollFd<'_>> = listeners
-            .iter()
-            .map(|l| PollFd::new(l, PollFlags::IN))
-            .collect();
-        polled.push(PollFd::new(wake, PollFlags::IN));
-        match poll(&mut polled, None) {
-            Err(rustix::io::Errno::INTR) => continue,
-            Err(error) => {
-                // Out of memory, most likely: smrd must not live on deaf.
-                failed(house, &error);
-                thread::sleep(Duration::from_millis(100));
-                continue;
-            }
-            Ok(_) => {}
-        }
-        let ready: Vec<bool> = polled.iter().map(|p| !p.revents().is_empty()).collect();
-        if ready.last() == Some(&true) {
-            return;
-        }
-        for (listener, ready) in listeners.iter().zip(ready) {
-            if ready {
-                accept(house, listener);
-            }
-        }
-    }
-}
-
-fn failed(house: &House, error: &dyn std::fmt::Display) {
-    let line = house.log.line(Level::Error, "listen");
-    line.with("why", error).send();
-}
-
-fn accept(house: &Arc<House>, listener: &TcpListener) {
-    match listener.accept() {
-        Ok((stream, from)) => admit(house, stream, from),
-        Err(e) => match e.kind() {
-            io::ErrorKind::WouldBlock
-            | io::ErrorKind::Interrupted
-            | io::ErrorKind::ConnectionAborted => {}
-            _ => {
-                failed(house, &e);
-                // Out of descriptors, most likely: poll would return at once.
-                thread::sleep(Duration::from_millis(100));
-            }
-        },
-    }
-}
-
-fn admit(house: &Arc<House>, stream: TcpStream, from: SocketAddr) {
-    let stream = Arc::new(stream);
-    let Some(seat) = house.seats.take(stream.clone(), from.ip()) else {
-        let line = house.log.line(Level::Warn, "full").with("peer", from);
-        return line.with("connections", house.seats.count()).send();
-    };
-    let own = house.clone();
-    let builder = thread::Builder::new()
-        .name("connection".to_owned())
-        .stack_size(STACK);
-    let spawned = builder.spawn(move || {
-        let peer = from.to_string();
-        let run = AssertUnwindSafe(|| {
-            let wire = Wire::new(stream)?;
-            conn::serve(&own, wire, &seat, &peer)
-        });
-        report(&own, &peer, catch_unwind(run));
-    });
-    if let Err(error) = spawned {
-        failed(house, &error);
-    }
-}
-
-fn report(house: &House, peer: &str, end: thread::Result<Result<(), conn::ConnError>>) {
-    let (level, why) = match end {
-        Ok(Ok(())) => return,
-        Ok(Err(error)) => (error.level(), error.to_string()),
-        Err(_) => (Level::Error, "panic".to_owned()),
-    };
-    let line = house.log.line(level, "end").with("peer", peer);
-    line.with("why", why).send();
 }

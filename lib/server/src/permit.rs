@@ -40,7 +40,7 @@ enum Verdict {
 use Verdict::{Listed, Login, Offer, Renew, Yes};
 
 /// Requests by kind, phases in the order of their numbers.
-const TABLE: [(&str, [Verdict; 5]); 17] = [
+const TABLE: [(&str, [Verdict; 5]); 18] = [
     //               Open   Offered Overdue Over  Guest
     ("ping", [Yes, Yes, Renew, Login, Yes]),
     ("bye", [Yes, Yes, Yes, Yes, Yes]),
@@ -58,6 +58,7 @@ const TABLE: [(&str, [Verdict; 5]); 17] = [
     ("mark-read", [Yes, Yes, Renew, Login, Listed]),
     ("state", [Yes, Yes, Renew, Login, Listed]),
     ("give-receipt", [Yes, Yes, Renew, Login, Listed]),
+    ("watch", [Yes, Yes, Renew, Login, Listed]),
     ("renew", [Yes, Yes, Yes, Login, Yes]),
 ];
 
@@ -80,6 +81,7 @@ pub(crate) fn kind(request: &Request) -> &'static str {
         Request::MarkRead { .. } => "mark-read",
         Request::State { .. } => "state",
         Request::GiveReceipt { .. } => "give-receipt",
+        Request::Watch { .. } => "watch",
         Request::Renew { .. } => "renew",
     }
 }
@@ -170,7 +172,7 @@ mod tests {
 
     #[test]
     fn unknown_kinds_are_legal_nowhere() {
-        assert_eq!(legal("watch"), [false; 5]);
+        assert_eq!(legal("follow"), [false; 5]);
         assert_eq!(legal("fetch"), [true, true, false, false, false]);
     }
 }

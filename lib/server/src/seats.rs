@@ -1,7 +1,6 @@
-//! The seats: how many connections there may be, in all and for each peer, and
-//! which of them are in the middle of something.
+//! The seats: how many connections there may be, in all and for each peer.
 //!
-//! Never waits for a seat: without a free one the connection is closed.
+//! Never waits for a seat, and takes none from anybody: that is for the door.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr, Shutdown, TcpStream};
@@ -21,13 +20,8 @@ pub(crate) struct Seats {
 #[derive(Default)]
 struct Table {
     next: u64,
-    taken: HashMap<u64, Arc<Occupant>>,
+    taken: HashMap<u64, Arc<TcpStream>>,
     peers: HashMap<IpAddr, usize>,
-}
-
-struct Occupant {
-    stream: Arc<TcpStream>,
-    busy: AtomicBool,
 }
 
 /// One taken seat; dropping it frees the place.
@@ -35,7 +29,18 @@ pub(crate) struct Seat {
     seats: Arc<Seats>,
     number: u64,
     peer: IpAddr,
-    occupant: Arc<Occupant>,
+    stream: Arc<TcpStream>,
+}
+
+/// Says why there is no seat.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Full {
+    /// All are taken.
+    All,
+    /// This peer has all that one may have.
+    Peer,
+    /// smrd is stopping.
+    Stopping,
 }
 
 /// Returns what counts as one peer: an IPv4 address, or an IPv6 /64, of which
@@ -67,27 +72,33 @@ impl Seats {
         self.table.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes a seat, or none where all, or all of this peer, are taken.
-    pub(crate) fn take(self: &Arc<Self>, stream: Arc<TcpStream>, from: IpAddr) -> Option<Seat> {
+    /// Takes a seat; what one peer may have comes before what all may.
+    pub(crate) fn take(
+        self: &Arc<Self>,
+        stream: &Arc<TcpStream>,
+        from: IpAddr,
+    ) -> Result<Seat, Full> {
         let peer = peer_of(from);
         let mut table = self.table();
         let mine = table.peers.get(&peer).copied().unwrap_or(0);
-        if table.taken.len() >= self.all || mine >= self.per_peer || self.stopping() {
-            return None;
+        if self.stopping() {
+            return Err(Full::Stopping);
         }
-        let occupant = Arc::new(Occupant {
-            stream,
-            busy: AtomicBool::new(true),
-        });
+        if mine >= self.per_peer {
+            return Err(Full::Peer);
+        }
+        if table.taken.len() >= self.all {
+            return Err(Full::All);
+        }
         let number = table.next;
         table.next += 1;
         table.peers.insert(peer, mine + 1);
-        table.taken.insert(number, occupant.clone());
-        Some(Seat {
+        table.taken.insert(number, stream.clone());
+        Ok(Seat {
             seats: self.clone(),
             number,
             peer,
-            occupant,
+            stream: stream.clone(),
         })
     }
 
@@ -100,23 +111,23 @@ impl Seats {
         self.stopping.load(Ordering::SeqCst)
     }
 
-    /// Ends idle connections at once, gives busy ones `grace`, then ends those
-    /// too. Tells whether all seats were free at last.
-    pub(crate) fn clear(&self, grace: Duration) -> bool {
+    /// Lets nobody in any more.
+    pub(crate) fn stop(&self) {
         self.stopping.store(true, Ordering::SeqCst);
-        self.hang_up(|occupant| !occupant.busy.load(Ordering::SeqCst));
+    }
+
+    /// Gives those who are still there `grace`, then ends their connections.
+    /// Tells whether all seats were free at last.
+    pub(crate) fn clear(&self, grace: Duration) -> bool {
+        self.stop();
         if self.wait_empty(grace) {
             return true;
         }
-        self.hang_up(|_| true);
-        self.wait_empty(Duration::from_millis(500))
-    }
-
-    fn hang_up(&self, which: impl Fn(&Occupant) -> bool) {
-        for occupant in self.table().taken.values().filter(|o| which(o)) {
+        for stream in self.table().taken.values() {
             // A socket that its peer has closed already cannot be shut down.
-            let _ = occupant.stream.shutdown(Shutdown::Both);
+            let _ = stream.shutdown(Shutdown::Both);
         }
+        self.wait_empty(Duration::from_millis(500))
     }
 
     fn wait_empty(&self, time: Duration) -> bool {
@@ -137,17 +148,13 @@ impl Seats {
 }
 
 impl Seat {
-    /// Tells the table that nothing is under way, and returns whether the
-    /// connection may wait for more: not while smrd is stopping.
-    pub(crate) fn rest(&self) -> bool {
-        self.occupant.busy.store(false, Ordering::SeqCst);
-        // Asked after the store: whoever stops either sees the rest or is seen.
-        !self.seats.stopping()
+    /// Returns its number; later ones have higher numbers.
+    pub(crate) fn number(&self) -> u64 {
+        self.number
     }
 
-    /// Tells the table that a request is under way.
-    pub(crate) fn work(&self) {
-        self.occupant.busy.store(true, Ordering::SeqCst);
+    pub(crate) fn stream(&self) -> &Arc<TcpStream> {
+        &self.stream
     }
 }
 
@@ -161,13 +168,14 @@ impl Drop for Seat {
                 table.peers.remove(&self.peer);
             }
         }
+        drop(table);
         self.seats.left.notify_all();
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{Seats, peer_of};
+    use super::{Full, Seats, peer_of};
     use std::io::Read;
     use std::net::{IpAddr, TcpListener, TcpStream};
     use std::sync::Arc;
@@ -184,18 +192,19 @@ mod tests {
     }
 
     #[test]
-    fn bounds_hold_and_seats_come_back() {
+    fn bounds_hold_in_all_and_for_each_peer() {
         let seats = Seats::new(3, 2);
         let (stream, _client) = pair();
-        let take = |from| seats.take(stream.clone(), ip(from));
+        let take = |from| seats.take(&stream, ip(from));
         let (a, b) = (take("192.0.2.1"), take("192.0.2.1"));
-        assert!(a.is_some() && b.is_some());
-        assert!(take("192.0.2.1").is_none(), "per peer");
+        assert!(a.is_ok() && b.is_ok());
+        assert_eq!(take("192.0.2.1").err(), Some(Full::Peer));
         let c = take("192.0.2.2");
-        assert!(c.is_some());
-        assert!(take("192.0.2.3").is_none(), "in all");
+        assert!(c.is_ok());
+        assert_eq!(take("192.0.2.3").err(), Some(Full::All));
+        assert_eq!(take("192.0.2.1").err(), Some(Full::Peer));
         drop(a);
-        assert!(take("192.0.2.1").is_some());
+        assert!(take("192.0.2.1").is_ok());
         assert_eq!(seats.count(), 2);
     }
 
@@ -208,30 +217,17 @@ mod tests {
     }
 
     #[test]
-    fn stopping_hangs_up_the_idle_and_waits_for_the_busy() {
+    fn stopping_gives_a_grace_and_then_hangs_up() {
         let seats = Seats::new(8, 8);
-        let ((idle, mut idle_client), (busy, _busy_client)) = (pair(), pair());
-        let idle = seats.take(idle, ip("192.0.2.1")).unwrap();
-        let busy = seats.take(busy, ip("192.0.2.1")).unwrap();
-        assert!(idle.rest());
-        let worker = std::thread::spawn(move || {
-            let mut rest = Vec::new();
-            idle_client.read_to_end(&mut rest).unwrap();
-            drop((idle, busy));
-        });
+        let (stream, mut client) = pair();
+        let seat = seats.take(&stream, ip("192.0.2.1")).unwrap();
+        drop(stream);
+        assert!(!seats.clear(Duration::from_millis(10)), "it stays");
+        assert_eq!(client.read(&mut [0]).unwrap(), 0, "its connection does not");
+        drop(seat);
         assert!(seats.clear(Duration::from_secs(20)));
-        worker.join().unwrap();
         let (stream, _client) = pair();
-        assert!(seats.take(stream, ip("192.0.2.1")).is_none());
-    }
-
-    #[test]
-    fn a_seat_that_stays_busy_is_reported() {
-        let seats = Seats::new(8, 8);
-        let (stream, _client) = pair();
-        let seat = seats.take(stream, ip("192.0.2.1")).unwrap();
-        seat.work();
-        assert!(!seats.clear(Duration::from_millis(10)));
-        assert!(!seat.rest());
+        let late = seats.take(&stream, ip("192.0.2.1"));
+        assert_eq!(late.err(), Some(Full::Stopping));
     }
 }

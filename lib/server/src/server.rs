@@ -12,6 +12,7 @@ use smr_name::{Class, Fingerprint};
 
 use crate::audit::Log;
 use crate::config::{Config, Level};
+use crate::door::{Bolt, Door};
 use crate::grounds::GroundsError;
 use crate::house::{House, StartError};
 use crate::listen::{self, ListenError};
@@ -48,8 +49,8 @@ impl ServerError {
 pub struct Server {
     house: Arc<House>,
     addresses: Vec<SocketAddr>,
-    /// Closing it wakes the thread that accepts.
-    wake: Option<io::PipeWriter>,
+    bolt: Bolt,
+    /// The thread that keeps the door; none once it is closed.
     door: Option<JoinHandle<()>>,
 }
 
@@ -59,15 +60,13 @@ impl Server {
         let house = Arc::new(House::open(config, log)?);
         let listeners = listen::open(&house.config.listen.address)?;
         let addresses = listen::addresses(&listeners)?;
-        let (asleep, wake) = io::pipe()?;
-        let own = house.clone();
-        let door = thread::Builder::new()
-            .name("door".to_owned())
-            .spawn(move || listen::accept_all(&own, &listeners, &asleep))?;
+        let (door, bolt) = Door::open(house.clone(), listeners)?;
+        let keeper = thread::Builder::new().name("door".to_owned());
+        let door = keeper.spawn(move || door.keep())?;
         let server = Server {
             house,
             addresses,
-            wake: Some(wake),
+            bolt,
             door: Some(door),
         };
         server.log_start();
@@ -117,13 +116,16 @@ impl Server {
     }
 
     fn shut(&mut self) -> bool {
-        drop(self.wake.take());
         let Some(door) = self.door.take() else {
             return true;
         };
-        // It ends by itself once the pipe is closed; its panic is not ours.
+        self.house.seats.stop();
+        self.bolt.close();
+        // Whoever only waited is gone with it; its panic is not ours.
         let _ = door.join();
         let clean = self.house.seats.clear(GRACE);
+        self.bolt.dismiss();
+        self.house.log.settle_all();
         let line = self.house.log.line(Level::Info, "stopped");
         line.with("clean", clean).send();
         clean

@@ -69,17 +69,16 @@ pub(crate) struct Wire {
 const GATHER: usize = 128 << 10;
 
 impl Wire {
-    pub(crate) fn new(stream: Arc<TcpStream>) -> Result<Self, WireError> {
-        stream.set_nodelay(true)?;
-        Ok(Wire {
+    pub(crate) fn new(stream: Arc<TcpStream>) -> Self {
+        Wire {
             stream,
             out: Vec::new(),
-        })
+        }
     }
 
     /// Fills `bytes`; fails with `Closed` where the peer closed before the
     /// first of them.
-    pub(crate) fn fill(&mut self, bytes: &mut [u8], patience: Patience) -> Result<(), WireError> {
+    fn fill(&mut self, bytes: &mut [u8], patience: Patience) -> Result<(), WireError> {
         let mut filled = 0;
         while let Some(rest) = bytes.get_mut(filled..).filter(|rest| !rest.is_empty()) {
             self.stream.set_read_timeout(Some(patience.left()?))?;
@@ -94,15 +93,12 @@ impl Wire {
         Ok(())
     }
 
-    /// Reads a frame: waits for its first byte as `first` says, for the others
-    /// as `rest` says.
-    pub(crate) fn frame(&mut self, first: Patience, rest: Patience) -> Result<Vec<u8>, WireError> {
+    /// Reads a frame.
+    pub(crate) fn frame(&mut self, patience: Patience) -> Result<Vec<u8>, WireError> {
         let mut header = [0; frame::HEADER];
-        let (start, tail) = header.split_at_mut(1);
-        self.fill(start, first)?;
-        self.fill(tail, rest)?;
+        self.fill(&mut header, patience)?;
         let mut bytes = vec![0; frame::length(header)?];
-        self.fill(&mut bytes, rest)?;
+        self.fill(&mut bytes, patience)?;
         Ok(bytes)
     }
 
@@ -144,7 +140,7 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
         let stream = Arc::new(listener.accept().unwrap().0);
-        (Wire::new(stream).unwrap(), client)
+        (Wire::new(stream), client)
     }
 
     const SHORT: Patience = Patience::Each(Duration::from_millis(20));
@@ -154,7 +150,7 @@ mod tests {
     fn frames_cross_both_ways() {
         let (mut wire, mut client) = pair();
         client.write_all(&[0, 3, 1, 2, 3]).unwrap();
-        assert_eq!(wire.frame(LONG, LONG).unwrap(), [1, 2, 3]);
+        assert_eq!(wire.frame(LONG).unwrap(), [1, 2, 3]);
         wire.put(&[9, 9], LONG).unwrap();
         wire.flush(LONG).unwrap();
         let mut bytes = [0; 4];
@@ -165,11 +161,11 @@ mod tests {
     #[test]
     fn silence_ends_the_wait() {
         let (mut wire, mut client) = pair();
-        assert!(matches!(wire.frame(SHORT, LONG), Err(WireError::TimedOut)));
+        assert!(matches!(wire.frame(SHORT), Err(WireError::TimedOut)));
         client.write_all(&[0]).unwrap();
-        assert!(matches!(wire.frame(LONG, SHORT), Err(WireError::TimedOut)));
+        assert!(matches!(wire.frame(SHORT), Err(WireError::TimedOut)));
         let past = Patience::Until(Instant::now());
-        assert!(matches!(wire.frame(past, LONG), Err(WireError::TimedOut)));
+        assert!(matches!(wire.frame(past), Err(WireError::TimedOut)));
     }
 
     #[test]
@@ -193,8 +189,8 @@ mod tests {
         let (mut wire, mut client) = pair();
         client.write_all(&[0, 0, 0, 9, 1]).unwrap();
         drop(client);
-        assert!(matches!(wire.frame(LONG, LONG), Err(WireError::Frame(_))));
-        assert!(matches!(wire.frame(LONG, LONG), Err(WireError::Io(_))));
-        assert!(matches!(wire.frame(LONG, LONG), Err(WireError::Closed)));
+        assert!(matches!(wire.frame(LONG), Err(WireError::Frame(_))));
+        assert!(matches!(wire.frame(LONG), Err(WireError::Io(_))));
+        assert!(matches!(wire.frame(LONG), Err(WireError::Closed)));
     }
 }

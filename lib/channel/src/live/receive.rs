@@ -39,17 +39,17 @@ impl Live {
             return Err(SessionError::Overdue);
         }
         let digest = self.digest(&head);
-        self.message = Some(Message {
+        self.message = Some(Box::new(Message {
             key,
             chunks,
             digest,
-        });
+        }));
         Ok(Event::Head(head))
     }
 
     fn receive_close(
         &mut self,
-        message: Message,
+        message: Box<Message>,
         close: &[u8],
     ) -> Result<Option<Warrant>, SessionError> {
         let digest = message.digest.finish();

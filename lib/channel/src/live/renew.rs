@@ -31,7 +31,7 @@ impl Live {
             return Err(SessionError::Renewal);
         }
         let (answered, reply) = renewal::answer(request, rng).map_err(wrong)?;
-        self.answered = Some(answered);
+        self.answered = Some(Box::new(answered));
         Ok(reply)
     }
 

@@ -22,6 +22,7 @@ const STATES: u8 = 0x8b;
 const RENEWED: u8 = 0x8c;
 const LISTS: u8 = 0x8d;
 const KEYS: u8 = 0x8e;
+const NEWS: u8 = 0x8f;
 
 impl Reply {
     pub(super) fn write(&self, w: &mut Writer) {
@@ -90,6 +91,7 @@ impl Reply {
                         w.text("mailbox", name).u8(*progress as u8);
                     })
             }
+            Reply::News { count } => w.u8(NEWS).u64(*count),
             Reply::Renewed { x25519, mlkem } => {
                 w.u8(RENEWED).raw(x25519).bytes("ML-KEM ciphertext", mlkem)
             }
@@ -145,6 +147,7 @@ impl Reply {
             STATES => Reply::States {
                 states: r.list(|r| Ok((r.parse("mailbox")?, Progress::read(r)?)))?,
             },
+            NEWS => Reply::News { count: r.u64()? },
             RENEWED => Reply::Renewed {
                 x25519: r.array()?,
                 mlkem: r.bytes()?.to_vec(),

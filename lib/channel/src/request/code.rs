@@ -26,6 +26,7 @@ pub(crate) const RENEW: u8 = 14;
 const LISTS: u8 = 15;
 const KEEP_KEY: u8 = 16;
 const KEYS: u8 = 17;
+const WATCH: u8 = 18;
 
 const LISTS_ASKED: RangeInclusive<usize> = 1..=MAX_LISTS;
 
@@ -107,6 +108,11 @@ impl Request {
                 .u64(*size)
                 .raw(sha256)
                 .raw(cms),
+            Request::Watch {
+                folder,
+                after,
+                wait,
+            } => w.u8(WATCH).u8(folder.code()).u64(*after).u16(*wait),
             Request::Renew { x25519, mlkem } => w.u8(RENEW).raw(x25519).bytes("ML-KEM key", mlkem),
         };
     }
@@ -169,6 +175,11 @@ impl Request {
                 size: r.u64()?,
                 sha256: r.array()?,
                 cms: r.array()?,
+            },
+            WATCH => Request::Watch {
+                folder: Folder::read(r)?,
+                after: r.u64()?,
+                wait: r.u16()?,
             },
             RENEW => Request::Renew {
                 x25519: r.array()?,

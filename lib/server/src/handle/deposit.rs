@@ -117,6 +117,9 @@ pub(super) fn deposit<'a>(
         Some(placed) => placed,
         None => place(house, &visit.who, &offer, spool, now)?,
     };
+    for place in &placed {
+        house.news.ring(&place.mailbox, place.folder);
+    }
     let postmarks = placed
         .iter()
         .map(|place| mark(house, &visit.who, place))

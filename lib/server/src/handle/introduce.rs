@@ -331,7 +331,7 @@ fn admitted(
         guest,
         offered: None,
         fetched: None,
-        judged,
+        judged: (Arc::downgrade(&judged.0), judged.1),
         presence,
     };
     let reply = Reply::Welcome {

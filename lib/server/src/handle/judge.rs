@@ -146,13 +146,13 @@ pub(super) fn check_device(account: &Account, device: &Fingerprint) -> Result<()
 /// it was let in.
 pub(crate) fn rejudge(house: &House, visit: &mut Visit, now: i64) -> Result<(), Refusal> {
     let (grounds, change) = (house.grounds(), house.online.change(&visit.who));
-    if Arc::ptr_eq(&grounds, &visit.judged.0) && change == visit.judged.1 {
+    if is_of(visit, &grounds) && change == visit.judged.1 {
         return Ok(());
     }
     let record = house.store.record(&visit.who).map_err(|e| house.disk(e))?;
     let record = record.ok_or_else(stranger)?;
     if visit.guest && !lists(house, &record, &visit.device)? {
-        return stays_guest(visit, grounds, change);
+        return stays_guest(visit, &grounds, change);
     }
     let account = open(house, &grounds, &record, now)?;
     check_device(&account, &visit.device)?;
@@ -160,8 +160,14 @@ pub(crate) fn rejudge(house: &House, visit: &mut Visit, now: i64) -> Result<(), 
     if visit.presence.is_none() {
         visit.presence = Some(house.online.enter(&visit.who));
     }
-    visit.judged = (grounds, change);
+    visit.judged = (Arc::downgrade(&grounds), change);
     Ok(())
+}
+
+/// Tells whether these are the grounds on which a session was judged.
+fn is_of(visit: &Visit, grounds: &Arc<Grounds>) -> bool {
+    // The place of those that are gone is not used again while this holds it.
+    visit.judged.0.as_ptr() == Arc::as_ptr(grounds)
 }
 
 /// Tells whether the record on file lists a device; one that it has removed
@@ -175,15 +181,15 @@ fn lists(house: &House, record: &[u8], device: &Fingerprint) -> Result<bool, Ref
 }
 
 /// A guest's chain is not kept: under other grounds he must come again.
-fn stays_guest(visit: &mut Visit, grounds: Arc<Grounds>, change: u64) -> Result<(), Refusal> {
-    if !Arc::ptr_eq(&grounds, &visit.judged.0) {
+fn stays_guest(visit: &mut Visit, grounds: &Arc<Grounds>, change: u64) -> Result<(), Refusal> {
+    if !is_of(visit, grounds) {
         return Err(Refusal::new(
             Class::Denied,
             "the grounds on which the device was let in have changed",
         )
         .hint("try again"));
     }
-    visit.judged = (grounds, change);
+    visit.judged = (Arc::downgrade(grounds), change);
     Ok(())
 }
 

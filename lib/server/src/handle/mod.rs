@@ -11,8 +11,9 @@ mod judge;
 mod keys;
 mod mailbox;
 mod receipt;
+mod watch;
 
-use std::sync::Arc;
+use std::sync::Weak;
 
 use smr_channel::reply::Reply;
 use smr_channel::request::Request;
@@ -27,6 +28,7 @@ use crate::refusal::Refusal;
 pub(crate) use body::{Body, Broken, Intake};
 pub(crate) use introduce::introduce;
 pub(crate) use judge::{judge_card, rejudge};
+pub(crate) use watch::{news, news_of, watched};
 
 /// A session's account, and what is pending in it.
 pub(crate) struct Visit {
@@ -40,8 +42,9 @@ pub(crate) struct Visit {
     pub(crate) offered: Option<Offer>,
     /// The message of the inbox that was sent to the reader last.
     pub(crate) fetched: Option<MessageId>,
-    /// The grounds and the change of the record on which it was let in.
-    judged: (Arc<Grounds>, u64),
+    /// The grounds and the change of the record on which it was let in; an idle
+    /// session must not keep old lists in memory.
+    judged: (Weak<Grounds>, u64),
     /// Guests are not seen.
     presence: Option<Presence>,
 }
@@ -176,8 +179,11 @@ pub(crate) fn act<'a>(
         Request::GiveReceipt {
             id, sha256, cms, ..
         } => receipt::give(house, visit, id, intake, (sha256, cms), now),
-        // The connection answers renewals itself: they concern its keys alone.
-        Request::Renew { .. } => Err(Refusal::new(Class::Broken, "a renewal went astray")),
+        // Answered elsewhere: one concerns the session's keys alone, the other
+        // may have to wait.
+        Request::Renew { .. } | Request::Watch { .. } => {
+            Err(Refusal::new(Class::Broken, "a request went astray"))
+        }
     }
 }
 

@@ -73,6 +73,7 @@ pub(super) fn give<'a>(
         .store
         .place_receipt(&spooled, &facts, &message.sender)
         .map_err(|e| house.disk(e))?;
+    house.news.ring(&placed.mailbox, placed.folder);
     let line = house
         .log
         .line(Level::Info, "receipt")

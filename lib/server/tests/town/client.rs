@@ -25,13 +25,17 @@ pub struct Client {
 
 pub fn connect(address: SocketAddr, ask: u8) -> TcpStream {
     let mut stream = TcpStream::connect(address).unwrap();
+    greet(&mut stream, ask);
+    stream
+}
+
+fn greet(stream: &mut TcpStream, ask: u8) {
     stream
         .set_read_timeout(Some(Duration::from_secs(20)))
         .unwrap();
     stream.set_nodelay(true).unwrap();
     stream.write_all(MAGIC).unwrap();
     stream.write_all(&[ask]).unwrap();
-    stream
 }
 
 pub fn write_frame(stream: &mut TcpStream, frame: &[u8]) {
@@ -59,9 +63,18 @@ pub fn identity(address: SocketAddr) -> Identity {
 impl Client {
     /// Opens a session and introduces itself as `introduce` says.
     pub fn open(town: &Town, introduce: impl FnOnce(&[u8; 32]) -> Introduction) -> (Client, Reply) {
-        let identity = town.identity();
-        let mut stream = connect(town.address(), ASK_SESSION);
-        let (initiator, frame) = Initiator::start(&identity, &Suite::ALL, &mut OsRng).unwrap();
+        let stream = TcpStream::connect(town.address()).unwrap();
+        Client::over(stream, &town.identity(), introduce)
+    }
+
+    /// The same, over a connection that was just made.
+    pub fn over(
+        mut stream: TcpStream,
+        identity: &Identity,
+        introduce: impl FnOnce(&[u8; 32]) -> Introduction,
+    ) -> (Client, Reply) {
+        greet(&mut stream, ASK_SESSION);
+        let (initiator, frame) = Initiator::start(identity, &Suite::ALL, &mut OsRng).unwrap();
         write_frame(&mut stream, &frame);
         let (introducing, hash) = initiator.answer(&read_frame(&mut stream).unwrap()).unwrap();
         let (frame, session) = introducing.finish(&introduce(&hash), now()).unwrap();
@@ -71,7 +84,8 @@ impl Client {
         (client, reply)
     }
 
-    fn take(&mut self) -> (Reply, Vec<u8>) {
+    /// Takes the reply.
+    pub fn take(&mut self) -> (Reply, Vec<u8>) {
         let (mut head, mut body) = (Vec::new(), Vec::new());
         loop {
             let frame = read_frame(&mut self.stream).expect("smrd replies");
@@ -108,9 +122,14 @@ impl Client {
     /// Ends the request that was begun.
     pub fn end(&mut self, body: &[u8]) -> (Reply, Vec<u8>) {
         self.body(body);
+        self.close();
+        self.take()
+    }
+
+    /// Ends the request that was begun, and does not wait for the reply.
+    pub fn close(&mut self) {
         let close = self.session.close_request().unwrap();
         write_frame(&mut self.stream, &close);
-        self.take()
     }
 
     pub fn ask(&mut self, request: &Request) -> Reply {

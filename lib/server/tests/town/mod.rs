@@ -77,17 +77,24 @@ impl Town {
     }
 
     pub fn config(&self) -> Config {
+        let store = Some(self.path("deep/store"));
+        Config::parse(&self.config_text(), &self.path("smrd.toml"), store).unwrap()
+    }
+
+    /// What smrd.toml says; `more` may begin with another `listen`.
+    pub fn config_text(&self) -> String {
+        let listen = match self.more.starts_with("listen") {
+            true => "",
+            false => "listen = { address = ['127.0.0.1:0'], per_peer = 32 }\n",
+        };
         let text = format!(
-            "name = 'repo.example'\n\
-             listen = {{ address = ['127.0.0.1:0'], per_peer = 32 }}\n\
+            "name = 'repo.example'\n{listen}\
              trust = {{ anchors = ['trust'], crls = ['crls'] }}\n{}\n",
             self.more
         );
         let ca = Path::new("ca");
         let text = text.replace("'trust'", &format!("'{}'", ca.join("trust").display()));
-        let text = text.replace("'crls'", &format!("'{}'", ca.join("crls").display()));
-        let store = Some(self.path("deep/store"));
-        Config::parse(&text, &self.path("smrd.toml"), store).unwrap()
+        text.replace("'crls'", &format!("'{}'", ca.join("crls").display()))
     }
 
     pub fn start(&mut self) {

@@ -183,12 +183,16 @@ pub fn print_of(device: &SoftKey) -> Fingerprint {
 
 /// Lets a card certify a device for an account.
 pub fn device(card: &SoftKey, name: &str, label: &str) -> SoftKey {
+    device_until(card, name, label, card.certificate().not_after())
+}
+
+/// The same, until a time of its own.
+pub fn device_until(card: &SoftKey, name: &str, label: &str, until: i64) -> SoftKey {
     let (key, spki) = generate_p256().unwrap();
     let address = address(name);
     let mut serial = [1; 16];
     serial[1..].copy_from_slice(&Fingerprint::of(&spki).as_bytes()[..15]);
     let from = card.certificate().not_before().max(now() - 60);
-    let until = card.certificate().not_after();
     let repository = address.repository.as_ref().unwrap();
     let request = device::request(
         &address.mailbox,
@@ -222,8 +226,16 @@ pub fn person_with_backup(card: &SoftKey, name: &str) -> Person {
     person_with(card, name, Some(RECIPIENT.to_owned()))
 }
 
+/// The same, whose device ends at `until`.
+pub fn person_until(card: &SoftKey, name: &str, until: i64) -> Person {
+    with(name, device_until(card, name, "laptop", until), None)
+}
+
 fn person_with(card: &SoftKey, name: &str, backup: Option<String>) -> Person {
-    let device = device(card, name, "laptop");
+    with(name, device(card, name, "laptop"), backup)
+}
+
+fn with(name: &str, device: SoftKey, backup: Option<String>) -> Person {
     let mut draft = Draft::first(address(name), backup);
     add(&mut draft, name, &device);
     let record = account::build(&draft, &device, now()).unwrap();
