@@ -105,6 +105,9 @@ fn attempt(
         return Err(Failure::new(Class::Usage, "the agent itself renews and ends sessions").into());
     }
     progress.watch = matches!(request, Request::Watch { .. });
+    if !progress.watch {
+        account.touch();
+    }
     hold.prepare(account, &request)?;
     loop {
         let reused = hold.reused();

@@ -85,10 +85,12 @@ fn answer(ask: Ask, table: &Table) -> Result<Answer, Failure> {
         Ask::Sign {
             account,
             attributes,
-        } => Ok(Answer::Signature(table.find(&account)?.sign(&attributes)?)),
-        Ask::Unwrap { account, stanzas } => {
-            Ok(Answer::FileKey(table.find(&account)?.unwrap(&stanzas)?))
-        }
+        } => Ok(Answer::Signature(
+            table.find_to_use(&account)?.sign(&attributes)?,
+        )),
+        Ask::Unwrap { account, stanzas } => Ok(Answer::FileKey(
+            table.find_to_use(&account)?.unwrap(&stanzas)?,
+        )),
         Ask::Lock { account } => table.lock(&account).map(|()| Answer::Done),
         Ask::Logout { account } => table.logout(&account).map(|()| Answer::Done),
         Ask::Hello { .. } | Ask::Carry { .. } | Ask::Stop => {

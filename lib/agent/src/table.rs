@@ -49,13 +49,15 @@ impl Table {
     }
 
     /// Returns an account that is logged in, and notes its use.
+    pub(crate) fn find_to_use(&self, address: &Address) -> Result<Arc<Account>, Failure> {
+        self.find(address).inspect(|account| account.touch())
+    }
+
+    /// Finds an account; whether that is a use of it is for the caller to say.
     pub(crate) fn find(&self, address: &Address) -> Result<Arc<Account>, Failure> {
         self.expire();
         match hold(&self.places).get(address) {
-            Some(Place::Open(account)) => {
-                account.touch();
-                Ok(Arc::clone(account))
-            }
+            Some(Place::Open(account)) => Ok(Arc::clone(account)),
             Some(Place::Locked { .. }) => Err(Failure::locked(address)),
             None => Err(Failure::not_loaded(address)),
         }

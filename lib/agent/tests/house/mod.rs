@@ -62,6 +62,7 @@ pub(crate) struct Seen {
     pub(crate) enrolments: AtomicUsize,
     pub(crate) joins: AtomicUsize,
     pub(crate) renewals: AtomicUsize,
+    pub(crate) watches: AtomicUsize,
 }
 
 /// A repository on a port of its own.
@@ -211,6 +212,14 @@ impl Peer {
                 self.seen.renewals.fetch_add(1, Ordering::SeqCst);
                 let reply = self.session.answer_renewal(request, &mut OsRng).unwrap();
                 self.answer(&reply, &[])
+            }
+            // Above 0 there is news at once, after 0 there is never any.
+            Request::Watch { after, .. } => {
+                self.seen.watches.fetch_add(1, Ordering::SeqCst);
+                match after {
+                    0 => self.tcp.read(&mut [0]).ok().and(None),
+                    _ => self.answer(&Reply::News { count: after + 1 }, &[]),
+                }
             }
             Request::Offer { id, .. } => {
                 self.offered = true;
