@@ -4,6 +4,8 @@
 //! Counts what became of each kind, and looks at smrd's memory, descriptors and
 //! log. smrd is the program; whoever knocks is the bare channel.
 
+#![allow(clippy::print_stdout)] // the figures are for people to read
+
 #[path = "../../lib/server/tests/town/mod.rs"]
 mod town;
 

@@ -59,7 +59,7 @@ pub(crate) struct Talk<'a> {
 /// What becomes of a request that came whole.
 enum Acted<'a> {
     Answer(Answer<'a>),
-    Later(Box<Watch>),
+    Later(Watch),
 }
 
 impl<'a> Talk<'a> {
@@ -106,7 +106,7 @@ impl<'a> Talk<'a> {
         let line = self.log(Level::Debug, "request").with("kind", kind);
         line.with("account", &visit.who).send();
         let answer = match acted {
-            Ok(Acted::Later(watch)) => return Ok(Turn::Watch(watch)),
+            Ok(Acted::Later(watch)) => return Ok(Turn::Watch(Box::new(watch))),
             Ok(Acted::Answer(answer)) => Ok(answer),
             Err(refusal) => Err(refusal),
         };
@@ -232,12 +232,12 @@ impl<'a> Talk<'a> {
         if count > known {
             return Ok(Acted::Answer(handle::news_of(count)));
         }
-        Ok(Acted::Later(Box::new(Watch {
+        Ok(Acted::Later(Watch {
             folder,
             known,
             until: Instant::now() + time,
             watcher,
-        })))
+        }))
     }
 
     /// Sends an answer; what is to be done once its body was sent is done
