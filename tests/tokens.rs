@@ -95,6 +95,27 @@ fn a_locked_pin_is_left_alone() {
 }
 
 #[test]
+fn a_list_of_tokens_says_how_their_pins_stand() {
+    let mut cards = Cards::new();
+    cards.issue("rsa", "rsa", "digitalSignature");
+    cards.card("rui", "rsa", "");
+    for (tries, word, good_for) in [
+        ("3", "good", "enrol"),
+        ("2", "few_tries", "enrol, few PIN tries left"),
+        ("1", "last_try", "enrol, one PIN try left"),
+        ("0", "locked", "nothing: its PIN is locked"),
+    ] {
+        fs::write(cards.folder("rui").join("card.tries"), tries).unwrap();
+        let list = "smr-register --tokens --token \"pkcs11:token=Rui?module-path=$MODULE\"";
+        let said = cards.sh("rui", &format!("{list} --json | jq -r .pin"));
+        assert_eq!(said.expect(0).text(), word);
+        let said = cards.sh("rui", &format!("{list} | cut -f 3"));
+        assert_eq!(said.expect(0).text(), good_for);
+    }
+    assert_eq!(cards.logins("rui"), []);
+}
+
+#[test]
 fn a_token_with_a_pin_pad_asks_itself() {
     let mut cards = Cards::new();
     cards.issue("rsa", "rsa", "digitalSignature");

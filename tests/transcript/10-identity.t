@@ -8,6 +8,8 @@ alice	nothing: an authority's	CN=Playground Cards 1,O=Playground,C=PT
 bob	enrol	CN=BOB COSTA,SERIALNUMBER=BI22222222,GN=BOB,SN=COSTA,O=Playground,C=PT
 bob	nothing: an authority's	CN=Playground Cards 1,O=Playground,C=PT
 
+$ smr-register --tokens --token softhsm --json | jq -r 'select(.token == "alice") | .pin' | sort -u
+good
 $ smrd --config $SMRD_CONFIG --check-cert $PKI/ca/alice.pem
 good: CN=ALICE MARTINS,SERIALNUMBER=BI11111111,GN=ALICE,SN=MARTINS,O=Playground,C=PT, realm playground
 path: CN=ALICE MARTINS,SERIALNUMBER=BI11111111,GN=ALICE,SN=MARTINS,O=Playground,C=PT
@@ -21,6 +23,11 @@ not believed: the certificate of CN=ALICE MARTINS,[..] is signed only by itself
 $ smrd --config $SMRD_CONFIG --check-cert $PKI/ca/alice.pem --at 2020-01-31 --json | jq -r .verdict,.reason
 bad
 not_yet_valid
+
+$ smrd --config $SMRD_CONFIG --check-cert $PKI/ca/alice.pem --json | jq -r '.path[]' | cut -d , -f 1
+CN=ALICE MARTINS
+CN=Playground Cards 1
+CN=Playground Root
 
 # nobody here names an address of a list
 $ smrd --config $SMRD_CONFIG --fetch-revocation

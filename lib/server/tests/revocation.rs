@@ -160,7 +160,9 @@ fn who_waits_for_a_list_is_let_in_once_it_was_fetched() {
     assert_eq!(fetched.lacking.len(), 1);
     assert!(scene.queue().contains("CN=ANA"));
     let list = scene.list("");
-    scene.web.put("/root.crl", Page::Tagged(list, "\"1\""));
+    scene
+        .web
+        .put("/root.crl", Page::Tagged(list.clone(), "\"1\""));
     let fetched = scene.fetch();
     assert_eq!(outcomes(&fetched), [(Kind::List, &Outcome::Fetched)]);
     assert_eq!((fetched.code(), scene.queue().as_str()), (0, ""));
@@ -171,6 +173,13 @@ fn who_waits_for_a_list_is_let_in_once_it_was_fetched() {
     let fetched = scene.fetch();
     assert_eq!(outcomes(&fetched), [(Kind::List, &Outcome::Unchanged)]);
     assert_eq!(fetched.code(), 0);
+    // A server may know times only.
+    let date = "Thu, 01 Oct 2026 08:00:00 GMT";
+    scene.web.put("/root.crl", Page::Dated(list, date));
+    for outcome in [Outcome::Fetched, Outcome::Unchanged] {
+        scene.hurry();
+        assert_eq!(outcomes(&scene.fetch()), [(Kind::List, &outcome)]);
+    }
     // Whoever is refused again comes into the queue again.
     std::fs::remove_dir_all(scene.cache("revocation")).unwrap();
     scene.town.server().reload(&scene.town.config()).unwrap();

@@ -15,6 +15,8 @@ pub enum Page {
     Bytes(Vec<u8>),
     /// The same, with a validator.
     Tagged(Vec<u8>, &'static str),
+    /// The same, with the time of its last change in place of one.
+    Dated(Vec<u8>, &'static str),
     /// Somewhere else.
     Moved(String),
     /// Nothing but this status.
@@ -98,6 +100,13 @@ fn serve(
         }
         Page::Tagged(bytes, tag) => {
             whole(&mut stream, "200 OK", &format!("ETag: {tag}\r\n"), &bytes)
+        }
+        Page::Dated(_, date) if header("if-modified-since").as_deref() == Some(date) => {
+            whole(&mut stream, "304 Not Modified", "", b"")
+        }
+        Page::Dated(bytes, date) => {
+            let dated = format!("Last-Modified: {date}\r\n");
+            whole(&mut stream, "200 OK", &dated, &bytes)
         }
         Page::Moved(to) => whole(
             &mut stream,
