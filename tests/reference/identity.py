@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from kem import PUBLIC, mlkem_public, x25519_public
+from kem import PUBLIC, check_public, mlkem_public, x25519_public
 from refused import Refused, require
 from schedule import sha256
 
@@ -68,6 +68,7 @@ def read(document):
     require(len(name) <= 64 and re.fullmatch(rf"{LABEL}(\.{LABEL})*", name), "no repository's name")
     sizes = {"x25519": 32, "mlkem768": PUBLIC, "warrant": 32, "postmark": 32}
     keys = [_key(line, key, size) for line, (key, size) in zip(lines[2:6], sizes.items())]
+    check_public(keys[1])
     return Identity(document, name, *keys)
 
 

@@ -18,13 +18,18 @@ def mlkem_public(seed):
     return MLKEM768PrivateKey.from_seed_bytes(seed).public_key().public_bytes_raw()
 
 
-def encapsulate(public, randomness):
-    """The ciphertext and the shared secret; `randomness` is m."""
+def check_public(public):
+    """FIPS 203, 7.2: every coefficient below the modulus."""
     require(len(public) == PUBLIC, "an encapsulation key of another length")
     try:
-        MLKEM768PublicKey.from_public_bytes(public)  # FIPS 203, 7.2
+        MLKEM768PublicKey.from_public_bytes(public)
     except ValueError as error:
         raise Refused("no encapsulation key") from error
+
+
+def encapsulate(public, randomness):
+    """The ciphertext and the shared secret; `randomness` is m."""
+    check_public(public)
     secret, ciphertext = ML_KEM_768._encaps_internal(public, randomness)
     return ciphertext, secret
 

@@ -92,10 +92,16 @@ def write_refused():
 
 
 def write_codec():
-    out = Writer("Introductions, requests and replies as bytes, and damaged ones.", MADE)
+    out = Writer("Introductions, requests, replies and identity documents as bytes, and damaged ones.", MADE)
     for kind, message, encoded in samples.spelled():
         out.remark(message[0])
         out.data(kind, encoded)
+    document, damaged_documents = samples.documents()
+    out.remark("an identity document")
+    out.data("document", document)
+    for why, damaged in damaged_documents:
+        out.remark(f"damaged: {why}")
+        out.data("damaged-document", damaged)
     for kind, damaged in samples.DAMAGED.items():
         for why, encoded in damaged:
             out.remark(f"damaged: {why}")

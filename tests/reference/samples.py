@@ -1,6 +1,9 @@
 """Introductions, requests and replies as bytes, one at least of each code, and damaged ones."""
 
+import base64
+
 from codec import short
+from identity import ServerKeys
 from messages import INTRODUCTIONS, REPLIES, REQUESTS, encode
 
 ID, H1, H2 = b"\xab" * 16, b"\x01" * 32, b"\x02" * 32
@@ -127,3 +130,28 @@ DAMAGED = {
 def spelled():
     """Every good sample: its kind, its table's name for it, and its bytes."""
     return [(kind, message, encode(table, message)) for kind, table, all in GOOD for message in all]
+
+
+def documents():
+    """An identity document, and damaged ones with what is wrong."""
+    keys = (b"\x01" * 32, b"\x02" * 64, b"\x03" * 32, b"\x04" * 32)
+    good = ServerKeys("repo.example", *keys).identity().text
+    lines = good.split(b"\n")
+    mlkem = base64.b64encode(b"\xff" * 1184)
+    damaged = [
+        ("without its last line end", good[:-1]),
+        ("with a line more", good + b"\n"),
+        ("with a line less", b"\n".join(lines[:5]) + b"\n"),
+        ("with CR", good.replace(b"\n", b"\r\n")),
+        ("of another version", good.replace(b"identity 1", b"identity 2")),
+        ("with two lines changed about", b"\n".join(lines[:4] + [lines[5], lines[4], b""])),
+        ("with two spaces", good.replace(b"name ", b"name  ")),
+        ("with a name in capitals", good.replace(b"repo", b"Repo")),
+        ("with an empty label", good.replace(b"repo.", b"repo..")),
+        ("with a hyphen first", good.replace(b"repo", b"-repo")),
+        ("with a name of 65 bytes", good.replace(b"repo.example", b"a" * 65)),
+        ("without padding", good.replace(b"=\n", b"\n", 1)),
+        ("with a key too short", good.replace(lines[5], b"postmark " + base64.b64encode(bytes(31)))),
+        ("with an encapsulation key that is none", good.replace(lines[3], b"mlkem768 " + mlkem)),
+    ]
+    return good, damaged

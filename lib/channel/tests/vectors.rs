@@ -101,22 +101,26 @@ fn messages_are_spelled_as_the_reference_spells_them() {
     let (mut good, mut damaged) = (0, 0);
     while let Some((key, bytes)) = pairs.next_data() {
         let again = |kind: &str| match kind {
-            "introduction" => Introduction::decode(&bytes).map(|it| it.encode().unwrap()),
-            "request" => Request::decode(&bytes).map(|it| it.encode().unwrap()),
-            "reply" => Reply::decode(&bytes).map(|it| it.encode().unwrap()),
+            "introduction" => Some(Introduction::decode(&bytes).ok()?.encode().unwrap()),
+            "request" => Some(Request::decode(&bytes).ok()?.encode().unwrap()),
+            "reply" => Some(Reply::decode(&bytes).ok()?.encode().unwrap()),
+            "document" => {
+                let text = std::str::from_utf8(&bytes).unwrap();
+                Some(Identity::parse(text).ok()?.to_string().into_bytes())
+            }
             other => panic!("no kind of message: {other}"),
         };
         match key.strip_prefix("damaged-") {
             Some(kind) => {
                 damaged += 1;
                 assert!(
-                    again(kind).is_err(),
+                    again(kind).is_none(),
                     "damaged {kind} {damaged} was read: {bytes:02x?}"
                 );
             }
             None => {
                 good += 1;
-                assert_eq!(again(&key).as_ref(), Ok(&bytes), "{key} {good}");
+                assert_eq!(again(&key).as_ref(), Some(&bytes), "{key} {good}");
             }
         }
     }
