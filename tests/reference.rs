@@ -47,7 +47,7 @@ fn the_reference_logs_in_and_fetches_what_smr_recv_fetches() {
     let (passphrase, sealed) = (path("passphrase"), path("work/bob/sealed.age"));
     let mut args = [&*server, &*key, &*ring, &*passphrase, &*id, &*sealed];
     let said = python("live.py", &args).expect(0).text();
-    assert_eq!(said.matches("twice, 3 warrants").count(), 3, "{said}");
+    assert_eq!(said.matches("twice, 4 warrants").count(), 3, "{said}");
 
     // and it can fail: another repository, another file
     let strange = key.replace("SHA256:", "SHA256:A");

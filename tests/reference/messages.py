@@ -127,6 +127,7 @@ REQUESTS = {
     0x0F: ("lists", BETWEEN(1, 64, LIST(HASH))),
     0x10: ("keep-key", U64, U32),
     0x11: ("keys", OPTION(TUPLE(HASH, U64)), U16),
+    0x12: ("watch", FOLDER, U64, U16),
 }
 
 REPLIES = {
@@ -144,6 +145,7 @@ REPLIES = {
     0x8C: ("renewed", HASH, BYTES),
     0x8D: ("lists", LIST(U32)),
     0x8E: ("keys", LIST(TUPLE(HASH, U64, U32)), FLAG),
+    0x8F: ("news", U64),
 }
 
 def encode(table, message):

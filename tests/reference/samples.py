@@ -40,6 +40,8 @@ GOOD = [
         ("keep-key", 7, 400),
         ("keys", None, 256),
         ("keys", (H1, 7), 1),
+        ("watch", 1, 0, 900),
+        ("watch", 3, 2**64 - 1, 1),
     ]),
     ("reply", REPLIES, [
         ("welcome", "rui", 1_800_043_200, -1),
@@ -60,6 +62,7 @@ GOOD = [
         ("renewed", H1, b"\x04" * 1088),
         ("lists", [0, 1400]),
         ("keys", [(H1, 7, 400)], False),
+        ("news", 2**64 - 1),
     ]),
 ]
 
@@ -104,6 +107,7 @@ DAMAGED = {
         ("a list cut short", b"\x06" + ID + bytes(8) + H1 + H2 + b"\x00\x02\x00\x03rui"),
         ("a folder that is none", b"\x08\x00" + bytes(14)),
         ("a folder that is none", b"\x08\x04" + bytes(14)),
+        ("a watch of no folder", b"\x12\x04" + bytes(10)),
         ("a prefix of seven digits", b"\x09\x00\x07abababa"),
         ("a prefix of 33 digits", b"\x09\x00\x21" + b"a" * 33),
         ("a prefix in capitals", b"\x09\x00\x08ABABABAB"),

@@ -106,6 +106,8 @@ def whole(suites):
     scenario.steps += [
         request("list", 1, 0, 50, 8192),
         reply(NOW + 3, "listing", [(first, 1, 3)], False, 1, head, parts=[b"age"]),
+        request("watch", 1, 1, 900),
+        reply(NOW + 4, "news", 1),
         request("fetch", 1, ID, None),
         reply(NOW + 4, "message", (first, 1, 0), parts=[b"a", b"ge"]),
         request("fetch", 1, bytes(16), None),
