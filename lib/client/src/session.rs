@@ -493,6 +493,22 @@ mod tests {
     }
 
     #[test]
+    fn news_is_a_number_that_does_not_fall() {
+        let (_fake, mut session) = session(vec![
+            says(Reply::News { count: 8 }, b""),
+            says(Reply::News { count: 7 }, b""),
+            says(Reply::News { count: 6 }, b""),
+            says(Reply::Done, b""),
+        ]);
+        let mut watch = || session.watch(Folder::Inbox, 7, 900);
+        assert_eq!(watch().unwrap(), 8);
+        assert_eq!(watch().unwrap(), 7);
+        for _ in 0..2 {
+            assert_eq!(watch().unwrap_err().class(), Class::Untrusted);
+        }
+    }
+
+    #[test]
     fn a_record_that_is_known_is_not_sent_again() {
         let all = [list(ListKind::Crl, b"l")];
         let (_fake, mut session) = session(vec![

@@ -461,6 +461,116 @@ fn one_peer_cannot_take_every_seat() {
     assert!(town.log().contains("event=full"));
 }
 
+/// Tells whether smrd has closed a connection on which it had nothing to say.
+fn is_closed(stream: &mut TcpStream) -> bool {
+    stream.set_nonblocking(true).unwrap();
+    let closed = match stream.read(&mut [0]) {
+        Ok(count) => count == 0,
+        Err(error) => error.kind() != std::io::ErrorKind::WouldBlock,
+    };
+    stream.set_nonblocking(false).unwrap();
+    closed
+}
+
+fn eventually(what: &str, mut so: impl FnMut() -> bool) {
+    let end = Instant::now() + Duration::from_secs(20);
+    while !so() {
+        assert!(Instant::now() < end, "never: {what}");
+        std::thread::yield_now();
+    }
+}
+
+/// A town with seats for so many.
+fn small(seats: usize) -> Town {
+    Town::with(&format!(
+        "listen = {{ address = ['127.0.0.1:0'], connections = {seats} }}"
+    ))
+}
+
+#[test]
+fn a_newcomer_takes_the_place_of_the_oldest_stranger_and_of_nobody_else() {
+    let town = small(4);
+    let ana = person(&town.ca.card("ana"), "ana");
+    let mut first = ana.enrol(&town);
+    let identity = town.identity();
+    let knock = || TcpStream::connect(town.address()).unwrap();
+    let login = || Client::over(knock(), &identity, |hash| ana.login_as(&ana.name, hash));
+    let mut silent = [knock(), knock(), knock()];
+    // All seats are taken as soon as one of them is not let in for nothing.
+    let (mut second, reply) = login();
+    assert!(matches!(reply, Reply::Welcome { .. }), "{reply:?}");
+    eventually("the oldest has gone", || is_closed(&mut silent[0]));
+    assert!(!is_closed(&mut silent[1]) && !is_closed(&mut silent[2]));
+    let (mut third, reply) = login();
+    assert!(matches!(reply, Reply::Welcome { .. }), "{reply:?}");
+    eventually("the next has gone", || is_closed(&mut silent[1]));
+    assert!(!is_closed(&mut silent[2]));
+    // The last one goes for a stranger, who goes for another.
+    let mut late = knock();
+    eventually("the last has gone", || is_closed(&mut silent[2]));
+    let _later = knock();
+    eventually("the stranger has gone", || is_closed(&mut late));
+    for member in [&mut first, &mut second, &mut third] {
+        assert_eq!(member.ask(&Request::Ping), Reply::Done);
+    }
+    assert_eq!(town.log().matches("event=displaced").count(), 4);
+    assert!(!town.log().contains("event=full"), "{}", town.log());
+}
+
+#[test]
+fn where_all_were_let_in_a_newcomer_is_turned_away() {
+    let town = small(2);
+    let ana = person(&town.ca.card("ana"), "ana");
+    let mut first = ana.enrol(&town);
+    let mut second = ana.login(&town);
+    let mut late = TcpStream::connect(town.address()).unwrap();
+    eventually("he is turned away", || is_closed(&mut late));
+    for member in [&mut first, &mut second] {
+        assert_eq!(member.ask(&Request::Ping), Reply::Done);
+    }
+    assert!(town.log().contains("event=full"));
+}
+
+#[test]
+fn those_who_stop_at_one_point_do_not_crowd_out_those_who_are_at_another() {
+    let town = small(8);
+    let ana = person(&town.ca.card("ana"), "ana");
+    ana.enrol(&town);
+    let identity = town.identity();
+    // Half a handshake each: these have come far, and stay.
+    let half = || {
+        let mut stream = connect(town.address(), ASK_SESSION);
+        let (_, frame) = Initiator::start(&identity, &Suite::ALL, &mut OsRng).unwrap();
+        write_frame(&mut stream, &frame);
+        assert!(read_frame(&mut stream).is_some());
+        stream
+    };
+    let mut far: Vec<TcpStream> = (0..7).map(|_| half()).collect();
+    // One who has just come is not the one to go for the next: they are more.
+    let mut slow = TcpStream::connect(town.address()).unwrap();
+    let _next: Vec<_> = (0..2)
+        .map(|_| TcpStream::connect(town.address()).unwrap())
+        .collect();
+    eventually("of those who are most the oldest goes", || {
+        is_closed(&mut far[0])
+    });
+    assert!(!is_closed(&mut slow));
+    assert!(!is_closed(&mut far[6]));
+}
+
+#[test]
+fn a_first_frame_longer_than_any_is_refused_at_its_length() {
+    let town = Town::new();
+    let mut stream = connect(town.address(), ASK_SESSION);
+    // 10,953 bytes are those of an offer of eight suites.
+    stream.write_all(&10_954u16.to_be_bytes()).unwrap();
+    assert_eq!(read_frame(&mut stream), None);
+    let mut stream = connect(town.address(), ASK_SESSION);
+    stream.write_all(&10_953u16.to_be_bytes()).unwrap();
+    stream.write_all(&[0; 100]).unwrap();
+    assert!(!is_closed(&mut stream));
+}
+
 #[test]
 fn stopping_ends_idle_sessions_at_once() {
     let mut town = Town::new();

@@ -63,8 +63,9 @@ pub fn identity(address: SocketAddr) -> Identity {
 impl Client {
     /// Opens a session and introduces itself as `introduce` says.
     pub fn open(town: &Town, introduce: impl FnOnce(&[u8; 32]) -> Introduction) -> (Client, Reply) {
+        let identity = town.identity();
         let stream = TcpStream::connect(town.address()).unwrap();
-        Client::over(stream, &town.identity(), introduce)
+        Client::over(stream, &identity, introduce)
     }
 
     /// The same, over a connection that was just made.
