@@ -77,7 +77,8 @@ fn wait(
 fn sessions_that_wait_cost_less_than_two_kibibytes_and_no_thread() {
     let asked = std::env::var("SMR_IDLE_SESSIONS");
     let count = asked.map_or(SESSIONS, |text| text.parse().expect("a number"));
-    descriptors(2 * count + 2000);
+    // Two for each session, and there are twice so many and a quarter.
+    descriptors(5 * count + 2000);
     let town = Town::with(
         "listen = { address = ['127.0.0.1:0'], connections = 65536 }\n[session]\nlifetime = '12h'",
     );
