@@ -16,8 +16,8 @@ use ring::rand::SystemRandom;
 use ring::signature::{ECDSA_P256_SHA256_ASN1_SIGNING, EcdsaKeyPair};
 use sha2::{Digest, Sha256};
 use smr_channel::frame;
-use smr_channel::handshake::{Initiator, Introduction, Suite};
-use smr_channel::identity::Identity;
+use smr_channel::handshake::{Initiator, Introduction, Responder, Suite};
+use smr_channel::identity::{Identity, ServerKeys};
 use smr_channel::reply::Reply;
 use smr_channel::request::Request;
 use smr_channel::session::{Event, Session};
@@ -42,6 +42,7 @@ fn main() -> Outcome<()> {
         identity: identity(address, fingerprint)?,
         ring,
     };
+    handshakes()?;
     logins(&visitor, smrd)?;
     let (mut warm, _) = visitor.log_in()?;
     let asked = median(|| warm.ask(&Request::Ping).map(drop))?;
@@ -85,6 +86,39 @@ fn logins(visitor: &Visitor<'_>, smrd: &str) -> Outcome<()> {
     Ok(())
 }
 
+/// The three frames alone, in memory: no socket, and nobody looks who it is.
+fn handshakes() -> Outcome<()> {
+    let keys = ServerKeys::generate("repo.example".parse()?, &mut OsRng);
+    let introduction = Introduction::Login {
+        account: "rui".parse()?,
+        device: [0; 32],
+        signature: vec![0; 70],
+    };
+    let (mut client, mut smrd) = (Vec::new(), Vec::new());
+    for _ in 0..LOGINS {
+        let start = Instant::now();
+        let (initiator, one) = Initiator::start(keys.identity(), &Suite::ALL, &mut OsRng)?;
+        let offered = start.elapsed();
+        let start = Instant::now();
+        let (responder, two) = Responder::accept(&keys, &Suite::ALL, &one, &mut OsRng)?;
+        let accepted = start.elapsed();
+        let start = Instant::now();
+        let (introducing, _) = initiator.answer(&two)?;
+        let (three, _) = introducing.finish(&introduction, 0)?;
+        client.push(offered + start.elapsed());
+        let start = Instant::now();
+        responder.finish(&three, 0)?;
+        smrd.push(accepted + start.elapsed());
+    }
+    let (client, smrd) = (middle(client), middle(smrd));
+    let rate = 1.0 / smrd.as_secs_f64();
+    row(
+        "a handshake in memory, both suites offered, at smrd",
+        &format!("{}, so {rate:.0} a second and core", micros(smrd)),
+    )?;
+    row("the same at the client", &micros(client))
+}
+
 /// Returns the CPU time of a process, in steps of 10 ms (proc(5)).
 fn cpu(process: &str) -> Outcome<Duration> {
     let stat = std::fs::read_to_string(format!("/proc/{process}/stat"))?;
@@ -105,8 +139,12 @@ fn median(mut act: impl FnMut() -> Outcome<()>) -> Outcome<Duration> {
         act()?;
         times.push(start.elapsed());
     }
+    Ok(middle(times))
+}
+
+fn middle(mut times: Vec<Duration>) -> Duration {
     times.sort();
-    Ok(times[PINGS / 2])
+    times[times.len() / 2]
 }
 
 /// The same bytes to a thread that reads and answers, and knows no protocol.
