@@ -9,8 +9,6 @@ use std::path::{Path, PathBuf};
 
 use smr_channel::codec::CodecError;
 use smr_channel::local::{Answer, Ask, Frame, Load, Loaded, VERSION};
-use smr_channel::reply::Reply;
-use smr_channel::request::Request;
 use smr_channel::warrant::Warrant;
 use smr_name::{Address, Class};
 use smr_seal::FileKey;
@@ -180,8 +178,8 @@ impl Connection {
         Ok(found)
     }
 
-    /// Sends a request and its body to smrd; writes the body of the reply to
-    /// `out`.
+    /// Sends an encoded request and its body to smrd; writes the body of the
+    /// reply to `out`, and returns the reply's head.
     ///
     /// What is in `out` is genuine only when this returns without error.
     /// Refusals are replies like any other. Bodies are passed through, not
@@ -189,13 +187,13 @@ impl Connection {
     pub fn carry(
         &mut self,
         account: &Address,
-        request: &Request,
+        request: &[u8],
         body: Option<&mut dyn Read>,
         out: &mut dyn Write,
-    ) -> Result<(Reply, Warrant), AgentError> {
+    ) -> Result<(Vec<u8>, Warrant), AgentError> {
         let ask = Ask::Carry {
             account: account.clone(),
-            head: request.encode()?,
+            head: request.to_vec(),
         };
         self.whole(|stream| {
             write(stream, &Frame::Head(ask.encode()?))?;
@@ -275,6 +273,7 @@ pub(crate) mod tests {
     use std::thread::{self, JoinHandle};
 
     use smr_channel::reply::Reply;
+    use smr_channel::request::Request;
 
     use super::talk::read;
     use super::*;
@@ -363,6 +362,18 @@ pub(crate) mod tests {
         "rui@repo.example".parse().unwrap()
     }
 
+    fn ping() -> Vec<u8> {
+        Request::Ping.encode().unwrap()
+    }
+
+    fn publish() -> Vec<u8> {
+        Request::Publish.encode().unwrap()
+    }
+
+    fn done() -> Vec<u8> {
+        Reply::Done.encode().unwrap()
+    }
+
     fn busy() -> Answer {
         Answer::Failed {
             class: Class::Busy,
@@ -389,10 +400,10 @@ pub(crate) mod tests {
         let mut connection = Connection::open(&fake.socket).unwrap();
         assert_eq!(connection.pid(), 7);
         let (mut body, mut out) = (io::repeat(1).take(200_000), Vec::new());
-        let (reply, proof) = connection
-            .carry(&rui(), &Request::Publish, Some(&mut body), &mut out)
+        let (head, proof) = connection
+            .carry(&rui(), &publish(), Some(&mut body), &mut out)
             .unwrap();
-        assert_eq!((reply, proof, out), (Reply::Done, warrant(), vec![9; 3500]));
+        assert_eq!((head, proof, out), (done(), warrant(), vec![9; 3500]));
         fake.ended();
     }
 
@@ -408,15 +419,10 @@ pub(crate) mod tests {
         })]);
         let mut connection = Connection::open(&fake.socket).unwrap();
         let mut endless = io::repeat(1);
-        let failed = connection.carry(
-            &rui(),
-            &Request::Publish,
-            Some(&mut endless),
-            &mut io::sink(),
-        );
+        let failed = connection.carry(&rui(), &publish(), Some(&mut endless), &mut io::sink());
         assert_eq!(failed.unwrap_err().class(), Class::Busy);
-        let again = connection.carry(&rui(), &Request::Ping, None, &mut io::sink());
-        assert_eq!(again.unwrap().0, Reply::Done);
+        let again = connection.carry(&rui(), &ping(), None, &mut io::sink());
+        assert_eq!(again.unwrap().0, done());
         fake.ended();
     }
 
@@ -440,7 +446,7 @@ pub(crate) mod tests {
         ]);
         for class in [Class::Busy, Class::Broken, Class::Unavailable] {
             let mut connection = Connection::open(&fake.socket).unwrap();
-            let failed = connection.carry(&rui(), &Request::Ping, None, &mut io::sink());
+            let failed = connection.carry(&rui(), &ping(), None, &mut io::sink());
             assert_eq!(failed.unwrap_err().class(), class);
         }
         fake.ended();

@@ -91,6 +91,7 @@ pub fn send(user: &mut User, letter: Letter, id: MessageId) -> Result<Vec<Mailbo
 
 /// Deposits a sealed file and keeps its postmarks.
 fn deposit(user: &mut User, spool: Spool, offer: Offer) -> Result<Vec<MailboxName>, Failure> {
+    user.session.begin();
     let notes = retry(|| {
         spool
             .file()
@@ -98,6 +99,13 @@ fn deposit(user: &mut User, spool: Spool, offer: Offer) -> Result<Vec<MailboxNam
             .map_err(|e| spool_failed(&e))?;
         Ok(user.session.deposit(&offer, &mut spool.file())?)
     })?;
+    let kept = keep_postmarks(user, &offer, &notes);
+    kept.map_err(|failure| user.session.prove(failure, &[]))?;
+    Ok(offer.mailboxes)
+}
+
+/// Verifies that each copy has its postmark, and keeps them.
+fn keep_postmarks(user: &User, offer: &Offer, notes: &[String]) -> Result<(), Failure> {
     let own = user.address.mailbox.clone();
     let copies = offer.mailboxes.iter().map(|name| (Kind::Message, name));
     let expected: Vec<_> = copies.chain([(Kind::Copy, &own)]).collect();
@@ -108,8 +116,8 @@ fn deposit(user: &mut User, spool: Spool, offer: Offer) -> Result<Vec<MailboxNam
             expected.len()
         )));
     }
-    for ((kind, mailbox), note) in expected.into_iter().zip(&notes) {
-        let mark = check_postmark(user, kind, mailbox, note, &offer)?;
+    for ((kind, mailbox), note) in expected.into_iter().zip(notes) {
+        let mark = check_postmark(user, kind, mailbox, note, offer)?;
         promised(user, &mark)?;
         // Of a message to oneself, the postmark of its arrival says it all.
         if kind == Kind::Message || !offer.mailboxes.contains(&own) {
@@ -117,7 +125,7 @@ fn deposit(user: &mut User, spool: Spool, offer: Offer) -> Result<Vec<MailboxNam
             kept.map_err(|error| sent_all_the_same(&offer.id, error.into()))?;
         }
     }
-    Ok(offer.mailboxes)
+    Ok(())
 }
 
 /// Tells of a failure after the deposit: to run the command again would send

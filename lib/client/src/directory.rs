@@ -101,7 +101,8 @@ impl Directory {
         }
         let record = self.ask(session, name)?;
         let account = account::open(&record, &self.trust, &self.rules());
-        let account = Rc::new(self.accept(name, account.map_err(Failure::from), &record)?);
+        let account =
+            Rc::new(self.accept(session, name, account.map_err(Failure::from), &record)?);
         self.current.insert(name.clone(), account.clone());
         Ok(account)
     }
@@ -118,7 +119,8 @@ impl Directory {
         }
         let record = self.ask(session, name)?;
         let account = account::open_then(&record, &self.trust, &self.rules());
-        let account = Rc::new(self.accept(name, account.map_err(Failure::from), &record)?);
+        let account =
+            Rc::new(self.accept(session, name, account.map_err(Failure::from), &record)?);
         self.then.insert(name.clone(), account.clone());
         Ok(account)
     }
@@ -135,7 +137,7 @@ impl Directory {
         let account = succession::reopen(&record, &self.trust, &self.rules());
         let account = account
             .ok_or_else(|| Failure::new(Class::Forged, "the account record does not verify"));
-        let mut account = self.accept(name, account, &record)?;
+        let mut account = self.accept(session, name, account, &record)?;
         let devices = std::mem::take(&mut account.devices);
         account
             .stale
@@ -161,7 +163,11 @@ impl Directory {
     /// before is not sent again.
     fn ask(&mut self, session: &mut Session, name: &MailboxName) -> Result<Vec<u8>, Failure> {
         let place = match self.records.entry(name.clone()) {
-            Entry::Occupied(kept) => return Ok(kept.get().clone()),
+            Entry::Occupied(kept) => {
+                // What smrd said since has nothing to do with it.
+                session.begin();
+                return Ok(kept.get().clone());
+            }
             Entry::Vacant(place) => place,
         };
         let contact = self.known.contact(name, &self.repository)?;
@@ -177,6 +183,7 @@ impl Directory {
             Some(contact) => self.before.insert(name.clone(), contact),
             None => self.before.remove(name),
         };
+        session.begin();
         let published = session.account(name, digest)?;
         self.lists
             .take(session, &published.lists, &mut self.trust)?;
@@ -187,8 +194,30 @@ impl Directory {
         Ok(place.insert(record).clone())
     }
 
-    /// Compares an account with what is known of it, and keeps it.
+    /// Compares an account with what is known of it, and keeps it; where it
+    /// contradicts that, keeps the proof.
     fn accept(
+        &self,
+        session: &Session,
+        name: &MailboxName,
+        account: Result<Account, Failure>,
+        record: &[u8],
+    ) -> Result<Account, Failure> {
+        let compared = self.compare(name, account, record);
+        compared.map_err(|failure| {
+            let known = self.before.get(name);
+            let old = known.map(|known| self.known.record(name, &self.repository, known));
+            // Without it the reply alone is kept.
+            let old = old.and_then(Result::ok).flatten();
+            let against: Vec<_> = old
+                .map(|old| ("record".to_owned(), old))
+                .into_iter()
+                .collect();
+            session.prove(failure, &against)
+        })
+    }
+
+    fn compare(
         &self,
         name: &MailboxName,
         account: Result<Account, Failure>,

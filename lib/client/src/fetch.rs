@@ -60,12 +60,11 @@ pub fn find_in(user: &mut User, folder: Folder, prefix: &IdPrefix) -> Result<Mes
 }
 
 fn matches(user: &mut User, prefix: &IdPrefix) -> Result<Vec<(Folder, MessageId)>, Failure> {
+    user.session.begin();
     let mut matches = user.session.find(prefix)?;
     if !matches.iter().all(|(_, id)| prefix.matches(id)) {
-        return Err(Failure::new(
-            Class::Untrusted,
-            "smrd found a message nobody asked for",
-        ));
+        let failure = Failure::new(Class::Untrusted, "smrd found a message nobody asked for");
+        return Err(user.session.prove(failure, &[]));
     }
     // A receipt is no message, whatever smrd says.
     matches.retain(|(folder, _)| *folder != Folder::Receipts);

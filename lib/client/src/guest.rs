@@ -22,6 +22,7 @@ use crate::home::Home;
 use crate::keyring::KeyRing;
 use crate::known::Known;
 use crate::login;
+use crate::proof::Proofs;
 use crate::session::Session;
 
 /// Attempts to publish a record: another device may publish one meanwhile.
@@ -43,10 +44,11 @@ impl Own {
         now: i64,
     ) -> Result<Own, Failure> {
         let repository = repository(address)?;
+        let (server, _) = pinned(home, settings, repository)?;
         let trust = grounds::load(home, settings, None)?;
         let connection = Connection::open(&home.agent_socket())?;
         Ok(Own {
-            session: Session::new(connection, address.clone()),
+            session: Session::new(connection, address.clone()).keeping(Proofs::new(home, &server)),
             directory: Directory::open(home, settings, repository, trust, now),
             address: address.clone(),
         })

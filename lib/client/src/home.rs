@@ -177,9 +177,19 @@ impl Home {
         self.state.join("known")
     }
 
+    /// Returns the folder of the postmarks of all messages.
+    pub fn all_postmarks(&self) -> PathBuf {
+        self.state.join("postmarks")
+    }
+
     /// Returns the folder of the postmarks of one message.
     pub fn postmarks(&self, id: &MessageId) -> PathBuf {
-        self.state.join("postmarks").join(id.to_string())
+        self.all_postmarks().join(id.to_string())
+    }
+
+    /// Returns the folder of what proves that smrd has contradicted itself.
+    pub fn proofs(&self) -> PathBuf {
+        self.state.join("proofs")
     }
 
     /// Returns the folder of messages that wait to be sent.

@@ -305,6 +305,18 @@ impl Known {
         Ok(record.filter(|der| *Fingerprint::of(der).as_bytes() == contact.digest))
     }
 
+    /// Returns all postmarks that are kept, byte for byte.
+    pub fn all_postmarks(&self) -> Result<Vec<String>, KnownError> {
+        let mut all = Vec::new();
+        let names = private::names(&self.home.all_postmarks())?;
+        for id in names.iter().filter_map(|name| name.parse().ok()) {
+            for mailbox in self.postmarked(&id)? {
+                all.extend(self.postmark(&id, &mailbox)?);
+            }
+        }
+        Ok(all)
+    }
+
     /// Keeps the postmark that `mailbox` got for a message, byte for byte;
     /// refuses a second one that differs.
     pub fn keep_postmark(

@@ -27,6 +27,7 @@ pub mod login;
 pub mod meet;
 pub mod numbers;
 pub mod private;
+mod proof;
 pub mod receipts;
 pub mod session;
 pub mod spool;

@@ -10,6 +10,7 @@ use std::collections::HashSet;
 pub use smr_channel::reply::{Entry, Progress, State, UserLine};
 pub use smr_channel::request::Folder;
 use smr_evidence::envelope::{self, Headers};
+use smr_evidence::postmark::{self, Kind};
 use smr_name::{Class, EntryName, Head, MailboxName, MessageId};
 
 use crate::failure::Failure;
@@ -60,6 +61,51 @@ fn pages(
     let due = user
         .known
         .due(&user.address.mailbox, &user.repository, folder)?;
+    user.session.begin();
+    let found = walk(user, folder, due.clone(), page, peek);
+    found.map_err(|failure| user.session.prove(failure, &before(user, folder, &due)))
+}
+
+/// Returns what must have been met on the way, for whoever is shown a proof:
+/// the marks, and the postmark that one of them comes from.
+fn before(user: &User, folder: Folder, due: &[Mark]) -> Vec<(String, Vec<u8>)> {
+    let line = |mark: &Mark| format!("entry {} has head {}\n", mark.number, hex(&mark.head));
+    let heads: String = due.iter().map(line).collect();
+    let mut before = vec![("heads".to_owned(), heads.into_bytes())];
+    before.retain(|(_, bytes)| !bytes.is_empty());
+    let promises = |note: &String| {
+        postmark::open(note, &user.server.postmark, &user.repository).is_ok_and(|mark| {
+            let here = Mark {
+                number: mark.number,
+                head: mark.head,
+            };
+            let own = match folder {
+                Folder::Sent => mark.kind == Kind::Copy,
+                Folder::Inbox => mark.kind == Kind::Message,
+                Folder::Receipts => false,
+            };
+            own && mark.mailbox == user.address.mailbox && due.contains(&here)
+        })
+    };
+    // Where they cannot be read the marks must do.
+    let notes = user.known.all_postmarks().unwrap_or_default();
+    let promised = notes.into_iter().find(promises);
+    before.extend(promised.map(|note| ("postmark".to_owned(), note.into_bytes())));
+    before
+}
+
+fn hex(head: &Head) -> String {
+    let bytes = head.as_bytes().iter();
+    bytes.map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn walk(
+    user: &mut User,
+    folder: Folder,
+    due: Vec<Mark>,
+    page: u16,
+    peek: u32,
+) -> Result<Vec<(Entry, Vec<u8>)>, Failure> {
     let mut chain = Chain::new(due, folder);
     let mut all: Vec<(Entry, Vec<u8>)> = Vec::new();
     loop {
@@ -200,7 +246,7 @@ mod tests {
         (1..=count).map(mark).collect()
     }
 
-    fn walk(due: &[Mark], numbers: &[u64], told: Head) -> Result<Mark, &'static str> {
+    fn follow(due: &[Mark], numbers: &[u64], told: Head) -> Result<Mark, &'static str> {
         let mut chain = Chain::new(due.to_vec(), Folder::Inbox);
         numbers.iter().try_for_each(|n| chain.extend(&name(*n)))?;
         chain.end(told)
@@ -211,13 +257,13 @@ mod tests {
         let marks = heads(3);
         let last = marks[2];
         for due in [&[][..], &marks[..1], &marks[1..], &marks] {
-            assert_eq!(walk(due, &[1, 2, 3], last.head), Ok(last));
+            assert_eq!(follow(due, &[1, 2, 3], last.head), Ok(last));
         }
         let empty = Mark {
             number: 0,
             head: Head::default(),
         };
-        assert_eq!(walk(&[empty], &[], Head::default()), Ok(empty));
+        assert_eq!(follow(&[empty], &[], Head::default()), Ok(empty));
     }
 
     #[test]
@@ -255,7 +301,7 @@ mod tests {
             (&[], &[1, 2], marks[2].head),
             (&marks[..1], &[], Head::default()),
         ] {
-            assert!(walk(due, numbers, told).is_err(), "{numbers:?}");
+            assert!(follow(due, numbers, told).is_err(), "{numbers:?}");
         }
     }
 }

@@ -100,10 +100,12 @@ pub fn give_for(user: &mut User, message: &Message) -> Result<(), Failure> {
         sha256: sealed.sha256,
         cms: sealed.cms_sha256,
     };
+    user.session.begin();
     let notes = user
         .session
         .give_receipt(&offer, &mut Cursor::new(&sealed.bytes))?;
-    check_postmark(user, &sender, &notes, &offer)
+    let checked = check_postmark(user, &sender, &notes, &offer);
+    checked.map_err(|failure| user.session.prove(failure, &[]))
 }
 
 fn check_postmark(
@@ -207,6 +209,7 @@ fn sealed(user: &mut User, entry: &Entry) -> Result<Vec<u8>, Failure> {
         .ok()
         .filter(|size| *size <= MAX_RECEIPT);
     let size = size.ok_or_else(|| about(Class::Forged, "it is too large for one"))?;
+    user.session.begin();
     let page = user
         .session
         .list(Folder::Receipts, name.number - 1, 1, size)?;
@@ -214,7 +217,10 @@ fn sealed(user: &mut User, entry: &Entry) -> Result<Vec<u8>, Failure> {
         .entries
         .into_iter()
         .find(|(other, _)| other.name == *name);
-    let (_, bytes) = found.ok_or_else(|| about(Class::Untrusted, "smrd no longer has it"))?;
+    let (_, bytes) = found.ok_or_else(|| {
+        let gone = about(Class::Untrusted, "smrd no longer has it");
+        user.session.prove(gone, &[])
+    })?;
     match <[u8; 32]>::from(Sha256::digest(&bytes)) == name.sha256 {
         true => Ok(bytes),
         false => Err(about(

@@ -1,6 +1,7 @@
 //! Requests to smrd as calls: what is asked, what comes back, in types.
 //!
-//! Holds no session; the agent does. Believes that a reply is smrd's, and the
+//! Holds no session; the agent does. Remembers smrd's last words, so that what
+//! contradicts them can be proved. Believes that a reply is smrd's, and the
 //! answer to this request, because the agent has verified its warrant; what
 //! the reply says is for the caller to verify.
 
@@ -14,6 +15,8 @@ use smr_name::{Address, Class, Head, IdPrefix, MailboxName, MessageId};
 
 pub use self::account::Published;
 use crate::agent::{AgentError, Connection};
+use crate::failure::Failure;
+use crate::proof::{Against, Passing, Proofs, ReadPassing, Word, Words, WritePassing};
 
 // Users a page.
 const PAGE: u16 = 500;
@@ -35,8 +38,13 @@ pub enum SessionError {
         hint: String,
     },
     /// smrd answered something else.
-    #[error("smrd answered something that does not fit the request")]
-    Unexpected,
+    #[error("{text}")]
+    Unexpected {
+        /// What does not fit, or cannot be read.
+        text: String,
+        /// Where the proof is; empty for none.
+        hint: String,
+    },
     /// More came than was asked for.
     #[error("the answer is larger than {0} bytes")]
     TooLarge(u64),
@@ -48,7 +56,7 @@ impl SessionError {
         match self {
             SessionError::Agent(error) => error.class(),
             SessionError::Refused { class, .. } => *class,
-            SessionError::Unexpected => Class::Untrusted,
+            SessionError::Unexpected { .. } => Class::Untrusted,
             SessionError::TooLarge(_) => Class::Denied,
         }
     }
@@ -57,7 +65,11 @@ impl SessionError {
     pub fn hint(&self) -> Option<&str> {
         match self {
             SessionError::Agent(error) => error.hint(),
-            SessionError::Refused { hint, .. } if !hint.is_empty() => Some(hint),
+            SessionError::Refused { hint, .. } | SessionError::Unexpected { hint, .. }
+                if !hint.is_empty() =>
+            {
+                Some(hint)
+            }
             SessionError::TooLarge(_) => Some("raise max_message in client.toml"),
             _ => None,
         }
@@ -109,6 +121,8 @@ pub struct Listing {
 pub struct Session {
     connection: Connection,
     account: Address,
+    words: Words,
+    proofs: Option<Proofs>,
 }
 
 impl Session {
@@ -117,6 +131,42 @@ impl Session {
         Session {
             connection,
             account,
+            words: Words::default(),
+            proofs: None,
+        }
+    }
+
+    /// Keeps proofs of what smrd says and does not stand by.
+    #[must_use]
+    pub(crate) fn keeping(mut self, proofs: Proofs) -> Self {
+        self.proofs = Some(proofs);
+        self
+    }
+
+    /// Begins a matter: what smrd said before has nothing to do with it.
+    pub(crate) fn begin(&mut self) {
+        self.words.forget();
+    }
+
+    /// Keeps the proof of a failure that smrd's last words are the cause of,
+    /// with what they contradict, and says in its hint where.
+    pub(crate) fn prove(&self, failure: Failure, against: &[Against]) -> Failure {
+        match &self.proofs {
+            Some(proofs) => proofs.keep(failure, &self.words, against),
+            None => failure,
+        }
+    }
+
+    /// Says that smrd's last word does not fit what it was asked.
+    fn unfit(&self) -> SessionError {
+        self.unexpected("smrd answered something that does not fit the request".to_owned())
+    }
+
+    fn unexpected(&self, text: String) -> SessionError {
+        let failure = self.prove(Failure::new(Class::Untrusted, text), &[]);
+        SessionError::Unexpected {
+            text: failure.text,
+            hint: failure.hint.unwrap_or_default(),
         }
     }
 
@@ -145,7 +195,7 @@ impl Session {
                 names.is_sorted_by(|a, b| a < b)
             };
             if !rises(&after) || (more && page.is_empty()) {
-                return Err(SessionError::Unexpected);
+                return Err(self.unfit());
             }
             all.extend(page);
             if !more {
@@ -163,7 +213,7 @@ impl Session {
         let after = after.cloned();
         match self.small(&Request::Users { after, limit }, 0)?.0 {
             Reply::Users { users, more } => Ok((users, more)),
-            _ => Err(SessionError::Unexpected),
+            _ => Err(self.unfit()),
         }
     }
 
@@ -185,7 +235,7 @@ impl Session {
         };
         match self.small(&request, 0)?.0 {
             Reply::Accepted { id: accepted } if accepted == id => {}
-            _ => return Err(SessionError::Unexpected),
+            _ => return Err(self.unfit()),
         }
         self.postmarks(&Request::Deposit { id }, sealed)
     }
@@ -230,11 +280,11 @@ impl Session {
             head,
         } = reply
         else {
-            return Err(SessionError::Unexpected);
+            return Err(self.unfit());
         };
         let mut rest = body.as_slice();
         let peeked = entries.into_iter().map(|entry| {
-            let bytes = split(&mut rest, entry.peek_len)?;
+            let bytes = split(&mut rest, entry.peek_len).ok_or_else(|| self.unfit())?;
             Ok((entry, bytes))
         });
         let entries = peeked.collect::<Result<Vec<_>, SessionError>>()?;
@@ -245,7 +295,7 @@ impl Session {
                 count,
                 head,
             }),
-            false => Err(SessionError::Unexpected),
+            false => Err(self.unfit()),
         }
     }
 
@@ -254,7 +304,7 @@ impl Session {
         let prefix = prefix.clone();
         match self.small(&Request::Find { prefix }, 0)?.0 {
             Reply::Found { matches } => Ok(matches),
-            _ => Err(SessionError::Unexpected),
+            _ => Err(self.unfit()),
         }
     }
 
@@ -273,7 +323,7 @@ impl Session {
         let request = Request::Fetch { folder, id, reader };
         match self.bounded(&request, None, limit, out)? {
             Reply::Message { entry } if entry.name.id == id => Ok(entry),
-            _ => Err(SessionError::Unexpected),
+            _ => Err(self.unfit()),
         }
     }
 
@@ -303,10 +353,15 @@ impl Session {
         id: MessageId,
         mailboxes: &[MailboxName],
     ) -> Result<Vec<(MailboxName, Progress)>, SessionError> {
-        let mailboxes = mailboxes.to_vec();
-        match self.small(&Request::State { id, mailboxes }, 0)?.0 {
-            Reply::States { states } => Ok(states),
-            _ => Err(SessionError::Unexpected),
+        let request = Request::State {
+            id,
+            mailboxes: mailboxes.to_vec(),
+        };
+        match self.small(&request, 0)?.0 {
+            Reply::States { states } if states.iter().map(|(name, _)| name).eq(mailboxes) => {
+                Ok(states)
+            }
+            _ => Err(self.unfit()),
         }
     }
 
@@ -317,22 +372,25 @@ impl Session {
     ) -> Result<Vec<String>, SessionError> {
         match self.bounded(request, Some(sealed), 0, &mut io::sink())? {
             Reply::Postmarks { postmarks } => Ok(postmarks),
-            _ => Err(SessionError::Unexpected),
+            _ => Err(self.unfit()),
         }
     }
 
     fn done(&mut self, request: &Request, body: Option<&mut dyn Read>) -> Result<(), SessionError> {
         match self.bounded(request, body, 0, &mut io::sink())? {
             Reply::Done => Ok(()),
-            _ => Err(SessionError::Unexpected),
+            _ => Err(self.unfit()),
         }
     }
 
-    // A reply whose body fits memory.
+    // A reply whose body fits memory: more than was asked for is no answer.
     fn small(&mut self, request: &Request, most: u64) -> Result<(Reply, Vec<u8>), SessionError> {
         let mut body = Vec::new();
-        let reply = self.bounded(request, None, most, &mut body)?;
-        Ok((reply, body))
+        match self.bounded(request, None, most, &mut body) {
+            Ok(reply) => Ok((reply, body)),
+            Err(SessionError::TooLarge(_)) => Err(self.unfit()),
+            Err(error) => Err(error),
+        }
     }
 
     fn bounded(
@@ -347,28 +405,63 @@ impl Session {
             left: most,
             full: false,
         };
-        let reply = self
-            .connection
-            .carry(&self.account, request, body, &mut out);
-        match reply {
-            Err(_) if out.full => Err(SessionError::TooLarge(most)),
+        let head = request.encode().map_err(AgentError::from)?;
+        let carried = self.carry(head, body, &mut out);
+        let full = out.full;
+        match carried {
+            Err(_) if full => Err(SessionError::TooLarge(most)),
             Err(error) => Err(error.into()),
-            Ok((Reply::Refused { class, text, hint }, _)) => {
-                Err(SessionError::Refused { class, text, hint })
-            }
-            Ok((reply, _)) => Ok(reply),
+            Ok(head) => match Reply::decode(&head) {
+                Ok(Reply::Refused { class, text, hint }) => {
+                    Err(SessionError::Refused { class, text, hint })
+                }
+                Ok(reply) => Ok(reply),
+                // Its warrant has verified: what does not parse is smrd's fault.
+                Err(error) => {
+                    Err(self.unexpected(format!("smrd's answer cannot be read: {error}")))
+                }
+            },
         }
+    }
+
+    // Has a request carried, and remembers what smrd said to it.
+    fn carry(
+        &mut self,
+        request: Vec<u8>,
+        body: Option<&mut dyn Read>,
+        out: &mut dyn Write,
+    ) -> Result<Vec<u8>, AgentError> {
+        let (mut asked, mut told) = (Passing::default(), Passing::default());
+        let mut body = body.map(|from| ReadPassing {
+            from,
+            kept: &mut asked,
+        });
+        let body = body.as_mut().map(|body| body as &mut dyn Read);
+        let mut out = WritePassing {
+            to: out,
+            kept: &mut told,
+        };
+        let carried = self
+            .connection
+            .carry(&self.account, &request, body, &mut out);
+        // Whatever fails now is not the fault of what was said before.
+        let (reply, warrant) = carried.inspect_err(|_| self.words.forget())?;
+        self.words.add(Word {
+            request,
+            asked,
+            reply: reply.clone(),
+            told,
+            warrant,
+        });
+        Ok(reply)
     }
 }
 
-// Takes a part of a body whose length smrd has told.
-fn split(rest: &mut &[u8], length: u32) -> Result<Vec<u8>, SessionError> {
-    let length = usize::try_from(length).map_err(|_| SessionError::Unexpected)?;
-    let (part, after) = rest
-        .split_at_checked(length)
-        .ok_or(SessionError::Unexpected)?;
+// Takes a part of a body whose length smrd has told; none where it is shorter.
+fn split(rest: &mut &[u8], length: u32) -> Option<Vec<u8>> {
+    let (part, after) = rest.split_at_checked(usize::try_from(length).ok()?)?;
     *rest = after;
-    Ok(part.to_vec())
+    Some(part.to_vec())
 }
 
 // Writes no more than is wanted, whatever smrd sends.

@@ -18,6 +18,7 @@ use crate::guest;
 use crate::home::Home;
 use crate::known::Known;
 use crate::login;
+use crate::proof::Proofs;
 use crate::session::Session;
 
 /// A user with a session.
@@ -52,7 +53,8 @@ impl User {
         let (server, _) = guest::pinned(home, settings, &repository)?;
         let socket = home.agent_socket();
         Ok(User {
-            session: Session::new(Connection::open(&socket)?, address.clone()),
+            session: Session::new(Connection::open(&socket)?, address.clone())
+                .keeping(Proofs::new(home, &server)),
             keys: AgentKeys::open(&socket, address.clone())?,
             directory: Directory::open(
                 home,

@@ -272,6 +272,8 @@ impl Conn {
             session,
             peer: self.peer,
             number: self.number(),
+            #[cfg(feature = "lies")]
+            asked: Default::default(),
         }
     }
 

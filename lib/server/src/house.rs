@@ -79,6 +79,9 @@ pub(crate) struct House {
     pub(crate) underway: Underway,
     pub(crate) news: Arc<News>,
     pub(crate) log: Log,
+    /// Set before anybody is let in, by tests alone.
+    #[cfg(feature = "lies")]
+    pub(crate) liar: std::sync::OnceLock<crate::talk::lie::Liar>,
     grounds: RwLock<Arc<Grounds>>,
     /// Held while grounds are read, so that each file is read once.
     renewing: Mutex<()>,
@@ -128,6 +131,8 @@ impl House {
             seats: Seats::new(config.listen.connections, config.listen.per_peer),
             underway: Underway::default(),
             news: Arc::default(),
+            #[cfg(feature = "lies")]
+            liar: std::sync::OnceLock::new(),
             grounds: RwLock::new(Arc::new(grounds)),
             renewing: Mutex::new(()),
             looked: AtomicI64::new(0),

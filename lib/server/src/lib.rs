@@ -45,3 +45,5 @@ pub use revocation::{CacheError, FetchError, Fetched, Kind, Limits, Outcome, Sou
 pub use run::{RunError, run};
 pub use server::{Server, ServerError};
 pub use setup::{SetupError, fingerprint, init};
+#[cfg(feature = "lies")]
+pub use talk::lie::{Liar, Saying};

@@ -57,7 +57,23 @@ pub struct Server {
 impl Server {
     /// Opens store, keys, trust and sockets, and begins to serve.
     pub fn start(config: Config, log: Log) -> Result<Server, ServerError> {
-        let house = Arc::new(House::open(config, log)?);
+        Server::open(House::open(config, log)?)
+    }
+
+    /// Starts a smrd that says what `liar` makes of its replies: for tests.
+    #[cfg(feature = "lies")]
+    pub fn start_lying(
+        config: Config,
+        log: Log,
+        liar: crate::talk::lie::Liar,
+    ) -> Result<Server, ServerError> {
+        let house = House::open(config, log)?;
+        let _ = house.liar.set(liar);
+        Server::open(house)
+    }
+
+    fn open(house: House) -> Result<Server, ServerError> {
+        let house = Arc::new(house);
         let listeners = listen::open(&house.config.listen.address)?;
         let addresses = listen::addresses(&listeners)?;
         let (door, bolt) = Door::open(house.clone(), listeners)?;

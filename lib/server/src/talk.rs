@@ -4,6 +4,9 @@
 //! Acts on no request before its close has verified. Waits for its peer, so it
 //! is a worker's.
 
+#[cfg(feature = "lies")]
+pub(crate) mod lie;
+
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
@@ -54,6 +57,8 @@ pub(crate) struct Talk<'a> {
     pub(crate) peer: SocketAddr,
     /// The connection's.
     pub(crate) number: u64,
+    #[cfg(feature = "lies")]
+    pub(crate) asked: lie::Asked,
 }
 
 /// What becomes of a request that came whole.
@@ -96,6 +101,8 @@ impl<'a> Talk<'a> {
             return Err(SessionError::OutOfTurn.into());
         };
         let request = Request::decode(&head)?;
+        #[cfg(feature = "lies")]
+        self.hear(visit, &request);
         let kind = permit::kind(&request);
         let intake = self.admit(&request, kind, visit);
         let intake = self.body(intake)?;
@@ -243,6 +250,10 @@ impl<'a> Talk<'a> {
     /// Sends an answer; what is to be done once its body was sent is done
     /// before its close: whoever has the whole answer can rely on it.
     fn answer(&mut self, answer: Answer<'_>) -> Result<(), ConnError> {
+        #[cfg(feature = "lies")]
+        if let Some(liar) = self.house.liar.get() {
+            return self.lie(liar, answer);
+        }
         let head = answer.reply.encode()?;
         let frame = self.session.send_head(&head)?;
         self.wire.put(&frame, EACH)?;

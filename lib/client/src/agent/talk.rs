@@ -10,10 +10,8 @@ use std::path::Path;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use smr_channel::local::{Answer, Frame, HEADER, Stanza};
-use smr_channel::reply::Reply;
 use smr_channel::session::MAX_CHUNK;
 use smr_channel::warrant::Warrant;
-use smr_name::Class;
 use zeroize::Zeroizing;
 
 use super::AgentError;
@@ -93,14 +91,14 @@ fn fill(body: &mut dyn Read, part: &mut [u8]) -> Result<usize, AgentError> {
 pub(super) fn receive(
     stream: &mut UnixStream,
     out: &mut dyn Write,
-) -> Result<(Reply, Warrant), AgentError> {
+) -> Result<(Vec<u8>, Warrant), AgentError> {
     let Answer::Reply { head } = answer(stream)? else {
         return Err(AgentError::OutOfTurn);
     };
     loop {
         match read(stream)? {
             Frame::Body(part) => out.write_all(&part).map_err(AgentError::Output)?,
-            Frame::End(Some(warrant)) => return Ok((decode(&head)?, warrant)),
+            Frame::End(Some(warrant)) => return Ok((head, warrant)),
             Frame::End(None) => return Err(AgentError::OutOfTurn),
             Frame::Head(bytes) => {
                 accepted(Answer::decode(&bytes)?)?;
@@ -108,15 +106,6 @@ pub(super) fn receive(
             }
         }
     }
-}
-
-// Only after the warrant: what does not parse then is smrd's fault.
-fn decode(head: &[u8]) -> Result<Reply, AgentError> {
-    Reply::decode(head).map_err(|error| AgentError::Failed {
-        class: Class::Untrusted,
-        text: format!("smrd's answer cannot be read: {error}"),
-        hint: String::new(),
-    })
 }
 
 pub(super) fn is_readable(fd: &impl AsFd, seconds: i64) -> Result<bool, AgentError> {

@@ -45,11 +45,11 @@ impl Session {
             lists,
         } = reply
         else {
-            return Err(SessionError::Unexpected);
+            return Err(self.unfit());
         };
         let whole = record_len as usize == record.len();
         if of != *name || !whole || (record.is_empty() && known.is_none()) {
-            return Err(SessionError::Unexpected);
+            return Err(self.unfit());
         }
         Ok(Published {
             record: (!record.is_empty()).then_some(record),
@@ -79,23 +79,23 @@ impl Session {
         let most = asked.iter().map(|list| u64::from(list.len)).sum();
         let (reply, body) = self.small(&request, most)?;
         let Reply::Lists { lens } = reply else {
-            return Err(SessionError::Unexpected);
+            return Err(self.unfit());
         };
         if !(1..=asked.len()).contains(&lens.len()) {
-            return Err(SessionError::Unexpected);
+            return Err(self.unfit());
         }
         let mut rest = body.as_slice();
         let cut = asked.iter().zip(lens).map(|(list, len)| {
-            let der = split(&mut rest, len)?;
+            let der = split(&mut rest, len).ok_or_else(|| self.unfit())?;
             match der.is_empty() || list.digest == *Sha256::digest(&der) {
                 true => Ok((!der.is_empty()).then_some(der)),
-                false => Err(SessionError::Unexpected),
+                false => Err(self.unfit()),
             }
         });
         let lists = cut.collect::<Result<_, _>>()?;
         match rest.is_empty() {
             true => Ok(lists),
-            false => Err(SessionError::Unexpected),
+            false => Err(self.unfit()),
         }
     }
 
@@ -122,13 +122,13 @@ impl Session {
                 let mark = Some((entry.device, entry.epoch));
                 // Strictly rising, so that it ends.
                 if mark <= after || entry.len > MAX_SEALED_KEY {
-                    return Err(SessionError::Unexpected);
+                    return Err(self.unfit());
                 }
                 after = mark;
-                all.push(split(&mut rest, entry.len)?);
+                all.push(split(&mut rest, entry.len).ok_or_else(|| self.unfit())?);
             }
             if !rest.is_empty() || (more && entries.is_empty()) {
-                return Err(SessionError::Unexpected);
+                return Err(self.unfit());
             }
             if !more {
                 return Ok(all);
@@ -144,7 +144,7 @@ impl Session {
         let request = Request::Keys { after, limit: PAGE };
         match self.small(&request, most)? {
             (Reply::Keys { keys, more }, body) => Ok((keys, more, body)),
-            _ => Err(SessionError::Unexpected),
+            _ => Err(self.unfit()),
         }
     }
 }

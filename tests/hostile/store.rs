@@ -4,20 +4,18 @@
 //! smrd is stopped while its store is changed, so that it believes its own
 //! lies; the wire and its warrants stay genuine.
 
-mod house;
-
 use std::fs;
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::thread;
 
-use house::House;
+use crate::house::House;
 
-const PEOPLE: &[&str] = &["alice", "bob"];
+pub(crate) const PEOPLE: &[&str] = &["alice", "bob"];
 
 /// Sends one message and returns its id.
-fn send(house: &mut House, from: &str, to: &str, text: &str) -> String {
+pub(crate) fn send(house: &mut House, from: &str, to: &str, text: &str) -> String {
     house
         .sh_with(from, &format!("smr-send -s {text} {to}"), text.as_bytes())
         .expect(0)
@@ -25,7 +23,7 @@ fn send(house: &mut House, from: &str, to: &str, text: &str) -> String {
 }
 
 /// Returns the file of the message `id` in a folder of somebody's mailbox.
-fn file(house: &House, who: &str, folder: &str, id: &str) -> PathBuf {
+pub(crate) fn file(house: &House, who: &str, folder: &str, id: &str) -> PathBuf {
     let dir = house.path("store/accounts").join(who).join(folder);
     let places = ["new", "cur"].map(|place| fs::read_dir(dir.join(place)));
     let files = places.into_iter().flatten().flatten();
@@ -61,7 +59,7 @@ fn lie(house: &mut House, change: impl FnOnce(&House)) {
 
 /// Runs a command that must say nothing on stdout, and why not with a hint.
 #[track_caller]
-fn refused(house: &mut House, who: &str, command: &str, code: i32) -> String {
+pub(crate) fn refused(house: &mut House, who: &str, command: &str, code: i32) -> String {
     let said = house.sh(who, command).expect(code);
     assert_eq!(said.text(), "", "{command} shows what it must not");
     assert!(said.stderr.contains("error: "), "{}", said.stderr);

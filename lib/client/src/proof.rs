@@ -1,0 +1,268 @@
+//! Proofs: what smrd signed and did not stand by, kept so that a stranger can
+//! check it with stock tools (smr-threats(7), PROOFS).
+//!
+//! Never judges: that a reply contradicts something is the caller's to see.
+//! Never deletes a proof, and keeps no endless number of them.
+
+use std::io::{self, Read, Write};
+use std::path::PathBuf;
+
+use smr_channel::identity::Identity;
+use smr_channel::session::{reply_hash, request_hash};
+use smr_channel::warrant::Warrant;
+use smr_name::{Class, Fingerprint};
+
+use crate::failure::Failure;
+use crate::home::Home;
+use crate::private::{self, PrivateError};
+
+/// Proofs kept; what comes beyond is told and not kept.
+const MAX_PROOFS: usize = 64;
+/// Bytes of one body; a larger one is left out, and its size is told.
+const MAX_BODY: usize = 512 << 10;
+/// Bytes of all bodies of one proof; the oldest replies are left out first.
+const MAX_BODIES: usize = 2 << 20;
+/// Replies in one proof.
+const MAX_WORDS: usize = 32;
+
+const CHECK: &[u8] = include_bytes!("proof/check.sh");
+
+/// A body on its way, kept up to a bound.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Passing {
+    bytes: Vec<u8>,
+    size: u64,
+}
+
+impl Passing {
+    fn take(&mut self, part: &[u8]) {
+        self.size += part.len() as u64;
+        match self.size > MAX_BODY as u64 {
+            true => self.bytes = Vec::new(),
+            false => self.bytes.extend_from_slice(part),
+        }
+    }
+
+    fn is_whole(&self) -> bool {
+        self.bytes.len() as u64 == self.size
+    }
+}
+
+/// Reads a body and keeps it in passing.
+pub(crate) struct ReadPassing<'a> {
+    pub(crate) from: &'a mut dyn Read,
+    pub(crate) kept: &'a mut Passing,
+}
+
+impl Read for ReadPassing<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let count = self.from.read(buffer)?;
+        self.kept.take(buffer.get(..count).unwrap_or_default());
+        Ok(count)
+    }
+}
+
+/// Writes a body and keeps it in passing.
+pub(crate) struct WritePassing<'a> {
+    pub(crate) to: &'a mut dyn Write,
+    pub(crate) kept: &'a mut Passing,
+}
+
+impl Write for WritePassing<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let count = self.to.write(bytes)?;
+        self.kept.take(bytes.get(..count).unwrap_or_default());
+        Ok(count)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.to.flush()
+    }
+}
+
+/// A reply with its request and its warrant: what smrd has said.
+#[derive(Clone, Debug)]
+pub(crate) struct Word {
+    pub(crate) request: Vec<u8>,
+    pub(crate) asked: Passing,
+    pub(crate) reply: Vec<u8>,
+    pub(crate) told: Passing,
+    pub(crate) warrant: Warrant,
+}
+
+impl Word {
+    /// Tells whether a stranger will find that smrd has said this.
+    fn holds(&self, server: &Identity) -> bool {
+        let same = |passing: &Passing, hash: [u8; 32], signed: &[u8; 32]| {
+            !passing.is_whole() || hash == *signed
+        };
+        let (request, reply) = (
+            request_hash(&self.request, &self.asked.bytes),
+            reply_hash(&self.reply, &self.told.bytes),
+        );
+        self.warrant.verify(&server.warrant).is_ok()
+            && same(&self.asked, request, &self.warrant.request)
+            && same(&self.told, reply, &self.warrant.reply)
+    }
+
+    fn size(&self) -> usize {
+        self.asked.bytes.len() + self.told.bytes.len()
+    }
+
+    fn files(&self, number: usize) -> Vec<(String, Vec<u8>)> {
+        let mut files = vec![
+            (format!("{number}-request"), self.request.clone()),
+            (format!("{number}-reply"), self.reply.clone()),
+            (format!("{number}-warrant"), self.warrant.encode()),
+        ];
+        for (what, body) in [("request", &self.asked), ("reply", &self.told)] {
+            match (body.is_whole(), body.size) {
+                (true, 0) => {}
+                (true, _) => files.push((format!("{number}-{what}-body"), body.bytes.clone())),
+                (false, size) => files.push((
+                    format!("{number}-{what}-body.left-out"),
+                    format!("its body of {size} bytes is too large to keep\n").into_bytes(),
+                )),
+            }
+        }
+        files
+    }
+}
+
+/// The last words of smrd in one matter, the newest last.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Words {
+    words: Vec<Word>,
+}
+
+impl Words {
+    /// Adds a word; the oldest go where there are too many.
+    pub(crate) fn add(&mut self, word: Word) {
+        self.words.push(word);
+        let too_much = |words: &[Word]| {
+            let bytes: usize = words.iter().map(Word::size).sum();
+            words.len() > MAX_WORDS || bytes > MAX_BODIES
+        };
+        while too_much(&self.words) {
+            self.words.remove(0);
+        }
+    }
+
+    /// Begins another matter.
+    pub(crate) fn forget(&mut self) {
+        self.words.clear();
+    }
+}
+
+/// Something that smrd's last word contradicts: a name for the file, and what
+/// is in it.
+pub(crate) type Against = (String, Vec<u8>);
+
+/// Where proofs are kept, and against whom.
+#[derive(Clone, Debug)]
+pub(crate) struct Proofs {
+    home: Home,
+    server: Identity,
+}
+
+impl Proofs {
+    /// Keeps proofs against `server`, as pinned, below `home`; makes nothing
+    /// yet.
+    pub(crate) fn new(home: &Home, server: &Identity) -> Proofs {
+        Proofs {
+            home: home.clone(),
+            server: server.clone(),
+        }
+    }
+
+    /// Keeps what proves a failure, and says in its hint where. A failure that
+    /// is not smrd's fault stays as it is, and so does one for which there is
+    /// no word that a stranger would believe.
+    pub(crate) fn keep(&self, failure: Failure, words: &Words, against: &[Against]) -> Failure {
+        let holds = words.words.iter().all(|word| word.holds(&self.server));
+        if failure.class != Class::Untrusted || words.words.is_empty() || !holds {
+            return failure;
+        }
+        let hint = match self.write(&failure, words, against) {
+            Ok(Some(dir)) => format!("show the operator the proof in \"{}\"", dir.display()),
+            Ok(None) => format!(
+                "show the operator the proofs in \"{}\"; there are {MAX_PROOFS}, so this one was not kept",
+                self.home.proofs().display()
+            ),
+            Err(error) => format!("ask the operator; the proof was not kept: {error}"),
+        };
+        Failure {
+            hint: Some(match failure.hint {
+                Some(first) => format!("{first}; {hint}"),
+                None => hint,
+            }),
+            ..failure
+        }
+    }
+
+    fn write(
+        &self,
+        failure: &Failure,
+        words: &Words,
+        against: &[Against],
+    ) -> Result<Option<PathBuf>, PrivateError> {
+        let Some(last) = words.words.last() else {
+            return Ok(None);
+        };
+        let all = self.home.proofs();
+        let _lock = private::Lock::wait(&all.join("lock"))?;
+        let kept = private::names(&all)?;
+        // The lock is one of them.
+        if kept.len() > MAX_PROOFS {
+            return Ok(None);
+        }
+        let number = Fingerprint::of(&last.warrant.encode());
+        let short: String = number.as_bytes().iter().take(8).map(hex).collect();
+        let dir = all.join(format!("{}-{short}", last.warrant.time));
+        let mut files: Vec<Against> = vec![
+            ("identity".to_owned(), self.server.to_string().into_bytes()),
+            ("check.sh".to_owned(), CHECK.to_vec()),
+        ];
+        for (word, number) in words.words.iter().zip(1..) {
+            files.extend(word.files(number));
+        }
+        for (name, bytes) in against {
+            files.push((format!("before-{name}"), bytes.clone()));
+        }
+        let readme = readme(failure, &self.server, &files);
+        for (name, bytes) in files {
+            private::replace(&dir.join(name), &bytes)?;
+        }
+        // Last: with it the proof is whole.
+        private::replace(&dir.join("README.txt"), readme.as_bytes())?;
+        Ok(Some(dir))
+    }
+}
+
+fn hex(byte: &u8) -> String {
+    format!("{byte:02x}")
+}
+
+fn readme(failure: &Failure, server: &Identity, files: &[Against]) -> String {
+    let names: Vec<&str> = files.iter().map(|(name, _)| name.as_str()).collect();
+    // It may name a person as smrd would like him to be seen.
+    let text = failure.text.replace(char::is_control, "?");
+    format!(
+        "A proof against the repository \"{}\"\n\
+         {}\n\n\
+         smr refused what it said:\n\n    {}\n\n\
+         N-request, N-reply (and -body)   what was asked and answered, the last one in question\n\
+         N-warrant                        the repository's signature on both, 176 bytes\n\
+         before-...                       what the last reply contradicts, as it was known\n\
+         identity                         the repository's keys; compare their fingerprint\n\
+         check.sh                         checks the warrants: sh check.sh, needs openssl 3\n\n\
+         Files: {}\n\
+         Formats: smr-session(7); before-*.postmark: smr-receipt(5);\n\
+         before-record, and the body of a reply with an account record: smr-envelope(5).\n\
+         More about this folder: smr-threats(7), PROOFS.\n",
+        server.name,
+        server.fingerprint(),
+        text,
+        names.join(" "),
+    )
+}
