@@ -648,6 +648,15 @@ fn a_welcome_for_somebody_else() {
     assert!(said.contains("not asked"), "{said}");
 }
 
+/// The commands of a page after these words.
+fn commands(page: &str, after: &str) -> String {
+    let (_, rest) = page.split_once(after).expect("the words are on the page");
+    let (block, _) = rest.split_once(".Ed").expect("a block ends");
+    let lines = block.lines();
+    let typed = lines.filter_map(|l| l.strip_prefix("$ ").or(l.strip_prefix("> ")));
+    typed.map(|line| line.replace("\\e", "\\") + "\n").collect()
+}
+
 #[test]
 fn a_stranger_can_check_a_kept_proof() {
     let mut house = House::with(PEOPLE);
@@ -666,6 +675,21 @@ fn a_stranger_can_check_a_kept_proof() {
         let mode = fs::metadata(path).unwrap().permissions().mode() & 0o777;
         assert_eq!(mode, 0o600, "{}", path.display());
     }
+    // by hand, as the page says it
+    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("man/smr-threats.7");
+    let by_hand = commands(
+        &fs::read_to_string(page).unwrap(),
+        "By hand, in the folder:",
+    );
+    assert!(by_hand.contains("pkeyutl"), "{by_hand}");
+    let output = Command::new("sh")
+        .args(["-ec", &by_hand])
+        .current_dir(&dir)
+        .output()
+        .expect("sh runs");
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{output:?}");
+    assert!(said.contains("Verified Successfully"), "{said}");
     // whatever is altered in what it proves, it proves no more
     for name in ["1-request", "1-reply", "1-warrant", "identity"] {
         let path = dir.join(name);

@@ -434,6 +434,8 @@ fn no_attack_on_a_renewal_goes_unnoticed() {
     // Request and close, reply and close, and the next request.
     for at in 0..5 {
         for deed in [Deed::Flip, Deed::Duplicate, Deed::Replay, Deed::Truncate] {
+            // No second session may be at hand.
+            middle.hang_up();
             middle.plan(Place::Renewal(at), deed);
             let mut agent = Connection::open(&socket).unwrap();
             let mut ask = || agent.carry(&alice, &ping, None, &mut std::io::sink());

@@ -266,3 +266,156 @@ fn readme(failure: &Failure, server: &Identity, files: &[Against]) -> String {
         names.join(" "),
     )
 }
+
+#[cfg(test)]
+mod tests {
+    use rand_core::OsRng;
+    use smr_channel::handshake::{Initiator, Introduction, Responder, Suite};
+    use smr_channel::identity::ServerKeys;
+    use smr_channel::session::Event;
+
+    use super::*;
+    use crate::home::Places;
+
+    fn passing(bytes: &[u8]) -> Passing {
+        let mut passing = Passing::default();
+        passing.take(bytes);
+        passing
+    }
+
+    /// What smrd says to an introduction, with its warrant.
+    fn word(keys: &ServerKeys, body: &[u8]) -> Word {
+        let introduction = Introduction::Login {
+            account: "rui".parse().unwrap(),
+            device: [7; 32],
+            signature: vec![8; 70],
+        };
+        let rng = &mut OsRng;
+        let (client, frame) = Initiator::start(keys.identity(), &Suite::ALL, rng).unwrap();
+        let (server, frame) = Responder::accept(keys, &Suite::ALL, &frame, rng).unwrap();
+        let (client, _) = client.answer(&frame).unwrap();
+        let (frame, mut client) = client.finish(&introduction, 5).unwrap();
+        let (_, mut server) = server.finish(&frame, 5).unwrap();
+        let mut frames = vec![server.send_head(b"reply").unwrap()];
+        for part in body.chunks(50_000) {
+            frames.push(server.send_body(part).unwrap());
+        }
+        frames.push(server.close_reply(keys, 1_800_000_000).unwrap());
+        let events = frames.iter().map(|frame| client.receive(frame).unwrap());
+        let Some(Event::Close(Some(warrant))) = events.last() else {
+            panic!("no warrant")
+        };
+        Word {
+            request: introduction.encode().unwrap(),
+            asked: Passing::default(),
+            reply: b"reply".to_vec(),
+            told: passing(body),
+            warrant,
+        }
+    }
+
+    struct Scene {
+        _dir: tempfile::TempDir,
+        keys: ServerKeys,
+        home: Home,
+        proofs: Proofs,
+    }
+
+    fn scene() -> Scene {
+        let dir = tempfile::tempdir().unwrap();
+        let places = Places {
+            smr_home: Some(dir.path().to_owned()),
+            ..Places::default()
+        };
+        let home = Home::new(&places, None).unwrap();
+        let keys = ServerKeys::generate("repo.example".parse().unwrap(), &mut OsRng);
+        Scene {
+            _dir: dir,
+            proofs: Proofs::new(&home, keys.identity()),
+            keys,
+            home,
+        }
+    }
+
+    fn kept(scene: &Scene) -> Vec<String> {
+        let mut names = private::names(&scene.home.proofs()).unwrap();
+        names.retain(|name| name != "lock");
+        names
+    }
+
+    fn words(word: Word) -> Words {
+        let mut words = Words::default();
+        words.add(word);
+        words
+    }
+
+    fn failure() -> Failure {
+        Failure::new(Class::Untrusted, "it lied\u{1b}[m").hint("ask")
+    }
+
+    #[test]
+    fn a_proof_is_kept_whole_and_told() {
+        let scene = scene();
+        let words = words(word(&scene.keys, b"body"));
+        let against = [("heads".to_owned(), b"one".to_vec())];
+        let told = scene.proofs.keep(failure(), &words, &against);
+        let [name] = &kept(&scene)[..] else {
+            panic!("one proof")
+        };
+        assert!(told.hint.unwrap().starts_with("ask; show the operator"));
+        let dir = scene.home.proofs().join(name);
+        let read = |name: &str| private::read(&dir.join(name), 1 << 20).unwrap().unwrap();
+        assert_eq!(read("1-reply"), b"reply");
+        assert_eq!(read("1-reply-body"), b"body");
+        assert_eq!(read("1-warrant").len(), 176);
+        assert_eq!(read("before-heads"), b"one");
+        let readme = String::from_utf8(read("README.txt")).unwrap();
+        assert!(readme.contains("it lied?[m"), "{readme}");
+    }
+
+    #[test]
+    fn what_proves_nothing_is_not_kept() {
+        let scene = scene();
+        let good = word(&scene.keys, b"body");
+        let mut other_reply = good.clone();
+        other_reply.reply.push(0);
+        let mut other_body = good.clone();
+        other_body.told = passing(b"bodi");
+        let strange = word(&scene.keys, b"");
+        let other = ServerKeys::generate("repo.example".parse().unwrap(), &mut OsRng);
+        let forged = word(&other, b"body");
+        for bad in [other_reply, other_body, forged] {
+            let told = scene.proofs.keep(failure(), &words(bad), &[]);
+            assert_eq!(told.hint.as_deref(), Some("ask"));
+        }
+        let mine = Failure::new(Class::Io, "my own disk");
+        let told = scene.proofs.keep(mine, &words(strange), &[]);
+        assert_eq!(told.hint, None);
+        let told = scene.proofs.keep(failure(), &Words::default(), &[]);
+        assert_eq!(told.hint.as_deref(), Some("ask"));
+        assert_eq!(kept(&scene), [""; 0]);
+    }
+
+    #[test]
+    fn proofs_are_bounded_in_size_and_number() {
+        let scene = scene();
+        let large = word(&scene.keys, &vec![7; MAX_BODY + 1]);
+        assert!(large.told.bytes.is_empty() && large.holds(&scene.proofs.server));
+        let files = large.files(3);
+        assert!(
+            files
+                .iter()
+                .any(|(name, _)| name == "3-reply-body.left-out")
+        );
+        let mut many = Words::default();
+        let one = word(&scene.keys, &vec![7; MAX_BODY]);
+        (0..40).for_each(|_| many.add(one.clone()));
+        assert!(many.words.len() <= MAX_BODIES / MAX_BODY);
+        for number in 0..MAX_PROOFS {
+            private::make_dir(&scene.home.proofs().join(number.to_string())).unwrap();
+        }
+        let told = scene.proofs.keep(failure(), &words(large), &[]);
+        assert!(told.hint.unwrap().contains("was not kept"));
+        assert_eq!(kept(&scene).len(), MAX_PROOFS);
+    }
+}
