@@ -132,7 +132,7 @@ fn the_answer_to_another_request() {
 fn an_old_answer_given_again() {
     let mut house = House::with(PEOPLE);
     send(&mut house, "alice", "bob", "one");
-    let kept: Arc<Mutex<Vec<(Vec<u8>, Vec<u8>)>>> = Arc::default();
+    let kept = Arc::new(Mutex::new(Vec::new()));
     let late = Arc::new(AtomicUsize::new(0));
     let (own, when) = (kept.clone(), late.clone());
     let liar = lying(&mut house, move |saying| {
@@ -466,7 +466,8 @@ fn a_message_that_nobody_asked_for() {
 fn a_huge_listing() {
     let mut house = House::with(PEOPLE);
     send(&mut house, "alice", "bob", "one");
-    let grow: [fn(&mut Vec<Entry>, &mut Vec<u8>); 3] = [
+    type Edit = fn(&mut Vec<Entry>, &mut Vec<u8>);
+    let grow: [Edit; 3] = [
         // more than was asked for
         |entries, _| {
             for number in 2..=250 {

@@ -177,9 +177,10 @@ impl Session {
 
     /// Asks what smrd's clock says, unix seconds: the time in its warrant.
     pub fn clock(&mut self) -> Result<i64, SessionError> {
+        let head = Request::Ping.encode().map_err(AgentError::from)?;
         let asked = self
             .connection
-            .carry(&self.account, &Request::Ping, None, &mut io::sink())?;
+            .carry(&self.account, &head, None, &mut io::sink())?;
         Ok(asked.1.time)
     }
 
@@ -338,7 +339,7 @@ impl Session {
         };
         match self.small(&request, 0)?.0 {
             Reply::News { count } if count >= after => Ok(count),
-            _ => Err(SessionError::Unexpected),
+            _ => Err(self.unfit()),
         }
     }
 

@@ -64,11 +64,7 @@ impl Talk<'_> {
     }
 
     /// Sends what the liar makes of an answer.
-    pub(super) fn lie(
-        &mut self,
-        liar: &Liar,
-        mut answer: Answer<'_>,
-    ) -> Result<(), ConnError> {
+    pub(super) fn lie(&mut self, liar: &Liar, mut answer: Answer<'_>) -> Result<(), ConnError> {
         let mut body = Vec::new();
         while let Some(part) = answer.body.next(MAX_CHUNK)? {
             body.extend(part);
