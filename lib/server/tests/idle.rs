@@ -18,7 +18,7 @@ use town::client::Client;
 use town::people::{Person, person};
 
 /// Sessions to open; `SMR_IDLE_SESSIONS` says otherwise.
-const SESSIONS: usize = 500;
+const SESSIONS: usize = 1000;
 /// The most that one may cost, in bytes, beyond its sockets.
 const COST: usize = 2048;
 
