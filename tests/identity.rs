@@ -298,7 +298,8 @@ fn another_person_under_a_known_name_is_an_alarm_and_the_hint_helps() {
 
     let said = house.sh("alice", "echo secret | smr-send bob").expect(76);
     let hint = said.stderr.lines().find(|l| l.contains("hint: ")).unwrap();
-    let file = hint.split('"').rev().nth(1).unwrap();
+    let (_, file) = hint.split_once("remove \"").unwrap();
+    let (file, _) = file.split_once('"').unwrap();
     house.sh("alice", &format!("rm {file:?}")).expect(0);
     let id = send(&mut house, "alice", "bob", "for carol now");
     assert_eq!(read(&mut house, "carol", &id, 0).text(), "for carol now");
