@@ -7,7 +7,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use clap::error::ErrorKind;
-use smr_agent::{Options, detach};
+use smr_agent::{Heap, Options, detach};
 use smr_client::home::Home;
 use smr_name::Class;
 
@@ -31,6 +31,10 @@ struct Args {
     #[arg(long)]
     detach: bool,
 }
+
+// What is freed is overwritten: secrets pass through libraries that do not.
+#[global_allocator]
+static HEAP: Heap = Heap;
 
 fn main() -> ExitCode {
     let args = match Args::try_parse() {

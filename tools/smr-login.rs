@@ -96,7 +96,9 @@ fn run(edge: &Edge, args: Args) -> Result<u8, Stop> {
 }
 
 fn status(edge: &Edge) -> Result<u8, Stop> {
-    let accounts = login::status(&edge.home)?;
+    let (guard, accounts) = login::standing(&edge.home)?;
+    edge.report
+        .detail(&format!("the agent's secrets are {guard}"));
     let socket = edge.home.agent_socket();
     let mut out = Out::stdout();
     for loaded in &accounts {

@@ -294,6 +294,11 @@ impl House {
         said
     }
 
+    /// Starts a shell command as a person, and does not wait for it.
+    pub(crate) fn spawn(&mut self, who: &str, command: &str) -> Child {
+        self.command(who, command).spawn().expect("sh runs")
+    }
+
     fn command(&mut self, who: &str, command: &str) -> Command {
         if !self.people.iter().any(|p| p == who) {
             fs::create_dir_all(self.path("home").join(who).join("home")).unwrap();

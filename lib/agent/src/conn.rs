@@ -9,6 +9,8 @@ use smr_name::Class;
 
 use crate::carry::{self, Hold};
 use crate::failure::Failure;
+use crate::guard;
+use crate::locked::scrub;
 use crate::table::Table;
 use crate::wire::{self, WireError};
 
@@ -27,24 +29,42 @@ pub(crate) fn serve(mut tool: UnixStream, table: &Table) -> Result<Farewell, Wir
         return Ok(Farewell::Left);
     }
     let mut hold = Hold::default();
-    while let Some(ask) = next(&mut tool)? {
-        match ask {
-            Ask::Carry { account, head } => match table.find(&account) {
-                Ok(account) => carry::carry(&mut tool, &mut hold, account, &head)?,
-                Err(failure) => carry::refuse(&mut tool, failure)?,
-            },
-            Ask::Stop => {
-                table.clear();
-                wire::answer(&mut tool, &Answer::Done)?;
-                return Ok(Farewell::Stop);
-            }
-            ask => {
-                let answer = answer(ask, table).unwrap_or_else(Failure::answer);
-                wire::answer(&mut tool, &answer)?;
-            }
+    loop {
+        let turn = turn(&mut tool, &mut hold, table);
+        scrub();
+        if let Some(farewell) = turn? {
+            return Ok(farewell);
         }
     }
-    Ok(Farewell::Left)
+}
+
+// One ask and its answer, in a frame of its own, so that the stack it used is
+// all below the caller's.
+#[inline(never)]
+fn turn(
+    tool: &mut UnixStream,
+    hold: &mut Hold,
+    table: &Table,
+) -> Result<Option<Farewell>, WireError> {
+    let Some(ask) = next(tool)? else {
+        return Ok(Some(Farewell::Left));
+    };
+    match ask {
+        Ask::Carry { account, head } => match table.find(&account) {
+            Ok(account) => carry::carry(tool, hold, account, &head)?,
+            Err(failure) => carry::refuse(tool, failure)?,
+        },
+        Ask::Stop => {
+            table.clear();
+            wire::answer(tool, &Answer::Done)?;
+            return Ok(Some(Farewell::Stop));
+        }
+        ask => {
+            let answer = answer(ask, table).unwrap_or_else(Failure::answer);
+            wire::answer(tool, &answer)?;
+        }
+    }
+    Ok(None)
 }
 
 fn next(tool: &mut UnixStream) -> Result<Option<Ask>, WireError> {
@@ -79,6 +99,7 @@ fn greet(tool: &mut UnixStream) -> Result<bool, WireError> {
 fn answer(ask: Ask, table: &Table) -> Result<Answer, Failure> {
     match ask {
         Ask::Status => Ok(Answer::Status {
+            memory: guard::memory(),
             accounts: table.status(),
         }),
         Ask::Load(load) => table.load(&load).map(|()| Answer::Done),

@@ -6,6 +6,8 @@
 use rustix::mm::{self, MlockAllFlags};
 use rustix::process::{self, DumpableBehavior, Resource, Rlimit};
 
+use smr_channel::local::Memory;
+
 use crate::locked::Locked;
 
 /// Hardens this process, and returns a sentence for each measure the system
@@ -30,6 +32,11 @@ pub(crate) fn harden() -> Vec<String> {
     refused
 }
 
+/// Tells what guards the secrets that this process is given from now on.
+pub(crate) fn memory() -> Memory {
+    Locked::new(0u8).memory()
+}
+
 // Under a limit, locking what is to come would make later allocations fail.
 fn lock_memory() -> Result<(), String> {
     let wish = Rlimit {
@@ -42,7 +49,7 @@ fn lock_memory() -> Result<(), String> {
     if unlimited && mm::mlockall(flags).is_ok() {
         return Ok(());
     }
-    if Locked::new(0u8).is_locked() {
+    if memory() != Memory::Open {
         return Ok(());
     }
     Err("keys may be swapped to disk: RLIMIT_MEMLOCK allows no locked memory".to_owned())

@@ -24,5 +24,6 @@ mod socket;
 mod table;
 mod wire;
 
+pub use locked::Heap;
 pub use run::{AgentError, Options, run};
 pub use socket::SocketError;

@@ -20,6 +20,7 @@ use smr_name::{Class, MailboxName};
 
 use crate::clock;
 use crate::keys::KeysError;
+use crate::locked::Locked;
 
 const CONNECT: Duration = Duration::from_secs(10);
 const HANDSHAKE: Duration = Duration::from_secs(30);
@@ -120,7 +121,8 @@ pub(crate) struct Target {
 pub(crate) struct Link {
     reader: BufReader<TcpStream>,
     writer: BufWriter<TcpStream>,
-    session: Session,
+    // Its chain key lies in it, not behind a pointer.
+    session: Locked<Session>,
     // Seconds of uptime after which smrd will not serve it.
     until: i64,
 }
@@ -150,7 +152,7 @@ impl Link {
         let mut link = Link {
             reader,
             writer,
-            session,
+            session: Locked::new(session),
             until: i64::MAX,
         };
         link.welcome(&target.mailbox)?;

@@ -1,87 +1,72 @@
-//! Memory for secrets: pages of their own, kept out of swap and core dumps,
-//! overwritten when given back.
+//! Memory for secrets: pages of their own, out of swap and dumps, and of the
+//! kernel's own sight where it can do that; overwritten when given back.
 //!
 //! Never lends its bytes, only the value in them; never grows. One of the few
-//! files that may hold `unsafe`.
+//! rooms that may hold `unsafe`.
 #![allow(unsafe_code)]
 
-use std::mem::MaybeUninit;
+mod heap;
+mod pages;
+
 use std::ops::{Deref, DerefMut};
-use std::ptr;
 
-use rustix::mm::{self, Advice};
-use zeroize::Zeroize;
+use smr_channel::local::Memory;
 
-// A page to itself: munlock works by page, and would free a neighbour's too.
-#[repr(align(4096))]
-struct Page<T>(MaybeUninit<T>);
+pub use heap::Heap;
+pub(crate) use heap::scrub;
+use pages::Pages;
 
-/// Holds one value in locked pages; wiped after its own destructor has run.
+/// Holds one value in pages of its own; wiped after its own destructor has run.
 ///
-/// What the value keeps behind pointers of its own is not covered. Where the
-/// system refuses to lock (RLIMIT_MEMLOCK), the value is held all the same and
-/// [`Locked::is_locked`] says so.
+/// What the value keeps behind pointers of its own is not covered: see
+/// [`Heap`]. Where the system refuses to lock (RLIMIT_MEMLOCK), the value is
+/// held all the same and [`Locked::memory`] says so.
 pub(crate) struct Locked<T> {
-    page: Box<Page<T>>,
-    locked: bool,
+    pages: Pages<T>,
 }
 
 impl<T> Locked<T> {
     /// Moves `value` into locked memory. The caller's stack may keep a copy
-    /// until it is overwritten.
+    /// until [`scrub`].
     pub(crate) fn new(value: T) -> Self {
-        let mut page = Box::new(Page(MaybeUninit::uninit()));
-        let place = ptr::from_mut(&mut *page).cast();
-        let size = size_of::<Page<T>>();
-        // SAFETY: `place` and `size` are exactly the live allocation of `page`;
-        // both calls change how the kernel treats it, not what it holds.
-        let locked = unsafe {
-            // Best effort: an older kernel that cannot exclude it still locks it.
-            let _ = mm::madvise(place, size, Advice::LinuxDontDump);
-            mm::mlock(place, size).is_ok()
-        };
-        page.0.write(value);
-        Locked { page, locked }
+        let pages = Pages::<T>::map();
+        // SAFETY: as large and as aligned as a T, ours alone, and holding none.
+        unsafe { pages.place().write(value) };
+        Locked { pages }
     }
 
-    /// Tells whether the pages are out of reach of swap.
-    pub(crate) fn is_locked(&self) -> bool {
-        self.locked
+    /// Tells what guards the pages.
+    pub(crate) fn memory(&self) -> Memory {
+        self.pages.memory()
     }
 }
+
+// SAFETY: the pages belong to this value alone, as a box's would.
+unsafe impl<T: Send> Send for Locked<T> {}
+// SAFETY: shared references give shared references to the value, no more.
+unsafe impl<T: Sync> Sync for Locked<T> {}
 
 impl<T> Deref for Locked<T> {
     type Target = T;
 
     fn deref(&self) -> &T {
         // SAFETY: written in `new`, dropped only in `drop`.
-        unsafe { self.page.0.assume_init_ref() }
+        unsafe { &*self.pages.place() }
     }
 }
 
 impl<T> DerefMut for Locked<T> {
     fn deref_mut(&mut self) -> &mut T {
         // SAFETY: as in `deref`, and we hold the only reference.
-        unsafe { self.page.0.assume_init_mut() }
+        unsafe { &mut *self.pages.place() }
     }
 }
 
 impl<T> Drop for Locked<T> {
     fn drop(&mut self) {
-        // SAFETY: written in `new`; nothing reads it after this.
-        unsafe { self.page.0.assume_init_drop() };
-        let size = size_of::<Page<T>>();
-        let place: *mut Page<T> = &mut *self.page;
-        // SAFETY: the slice is the whole live allocation, of a type for which
-        // any bytes are valid; the destructor has run, so no value is harmed.
-        let bytes =
-            unsafe { std::slice::from_raw_parts_mut(place.cast::<MaybeUninit<u8>>(), size) };
-        bytes.zeroize();
-        if self.locked {
-            // SAFETY: the range `new` locked, still allocated. A failure leaves
-            // an empty page locked, which harms nobody.
-            let _ = unsafe { mm::munlock(place.cast(), size) };
-        }
+        // SAFETY: written in `new`; nothing reads it after this, and the pages
+        // go, overwritten, when this has run.
+        unsafe { self.pages.place().drop_in_place() };
     }
 }
 
@@ -89,13 +74,9 @@ impl<T> Drop for Locked<T> {
 mod tests {
     use std::sync::Arc;
 
-    use super::Locked;
+    use smr_channel::local::Memory;
 
-    fn locked_kib() -> u64 {
-        let status = std::fs::read_to_string("/proc/self/status").unwrap();
-        let line = status.lines().find(|l| l.starts_with("VmLck:")).unwrap();
-        line.split_whitespace().nth(1).unwrap().parse().unwrap()
-    }
+    use super::Locked;
 
     #[test]
     fn value_is_kept_and_changed_in_place() {
@@ -114,8 +95,35 @@ mod tests {
     }
 
     #[test]
-    fn pages_are_locked() {
+    fn values_without_size_and_values_that_panic_are_no_trouble() {
+        let _empty = Locked::new(());
+        struct Sore;
+        impl Drop for Sore {
+            fn drop(&mut self) {
+                panic!("on purpose");
+            }
+        }
+        let held = Locked::new(Sore);
+        assert!(std::panic::catch_unwind(move || drop(held)).is_err());
+    }
+
+    #[test]
+    fn what_guards_the_pages_is_what_the_kernel_says() {
         let held = Locked::new([0u8; 64]);
-        assert_eq!(held.is_locked(), locked_kib() >= 4);
+        let place = std::ptr::from_ref(&*held).addr();
+        let maps = std::fs::read_to_string("/proc/self/smaps").unwrap();
+        let mut lines = maps.lines().skip_while(|line| {
+            !line
+                .split_once('-')
+                .is_some_and(|(from, _)| usize::from_str_radix(from, 16) == Ok(place))
+        });
+        let head = lines.next().expect("the pages are mapped");
+        let flags = lines.find(|line| line.starts_with("VmFlags:")).unwrap();
+        let has = |flag: &str| flags.split(' ').any(|word| word == flag);
+        match held.memory() {
+            Memory::Hidden => assert!(head.contains("secretmem"), "{head}"),
+            Memory::Locked => assert!(has("lo") && has("dd"), "{flags}"),
+            Memory::Open => assert!(!has("lo"), "{flags}"),
+        }
     }
 }

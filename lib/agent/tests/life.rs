@@ -27,7 +27,7 @@ fn logged_in(agent: &Agent, lifetime: u32, idle: u32) -> (Repository, Tool) {
 
 fn status(tool: &mut Tool) -> Vec<Loaded> {
     match tool.ask(&Ask::Status) {
-        Some(Answer::Status { accounts }) => accounts,
+        Some(Answer::Status { accounts, .. }) => accounts,
         other => panic!("{other:?}"),
     }
 }

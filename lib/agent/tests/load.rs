@@ -58,7 +58,7 @@ fn takes(tool: &mut Tool, load: Load) -> Result<(), Class> {
 
 fn accounts(tool: &mut Tool) -> usize {
     match tool.ask(&Ask::Status) {
-        Some(Answer::Status { accounts }) => accounts.len(),
+        Some(Answer::Status { accounts, .. }) => accounts.len(),
         other => panic!("{other:?}"),
     }
 }

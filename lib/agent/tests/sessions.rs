@@ -26,8 +26,8 @@ fn refused(load: Load) -> (Class, String) {
     let Some(Answer::Failed { class, text, .. }) = tool.ask(&Ask::Load(Box::new(load))) else {
         panic!("logged in")
     };
-    let none = Answer::Status { accounts: vec![] };
-    assert_eq!(tool.ask(&Ask::Status), Some(none));
+    let status = tool.ask(&Ask::Status);
+    assert!(matches!(status, Some(Answer::Status { accounts, .. }) if accounts.is_empty()));
     (class, text)
 }
 
@@ -56,7 +56,7 @@ fn a_request_is_carried_and_its_warrant_handed_over() {
     assert_eq!(carried.reply, Reply::Done);
     let identity = smr_channel::identity::Identity::parse(&repository.identity).unwrap();
     carried.warrant.verify(&identity.warrant).unwrap();
-    let Some(Answer::Status { accounts }) = tool.ask(&Ask::Status) else {
+    let Some(Answer::Status { accounts, .. }) = tool.ask(&Ask::Status) else {
         panic!("no status")
     };
     assert_eq!(accounts.len(), 1);

@@ -14,7 +14,7 @@ use zeroize::Zeroizing;
 use crate::codec::{CodecError, Reader, Writer};
 use crate::warrant::Warrant;
 
-pub use answer::{Answer, Loaded};
+pub use answer::{Answer, Loaded, Memory};
 pub use ask::{Ask, Entrance, Load, Secret, Stanza};
 
 /// The version of this protocol.
@@ -110,7 +110,9 @@ mod tests {
     use smr_name::Class;
     use zeroize::Zeroizing;
 
-    use super::{Answer, Ask, Entrance, Frame, HEADER, Load, Loaded, MAX_FRAME, Secret, Stanza};
+    use super::{
+        Answer, Ask, Entrance, Frame, HEADER, Load, Loaded, MAX_FRAME, Memory, Secret, Stanza,
+    };
     use crate::codec::CodecError;
     use crate::suite::Suite;
     use crate::warrant::Warrant;
@@ -183,6 +185,7 @@ mod tests {
                 pid: 4711,
             },
             Answer::Status {
+                memory: Memory::Locked,
                 accounts: vec![loaded],
             },
             Answer::Done,

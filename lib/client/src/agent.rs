@@ -8,7 +8,7 @@ use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 
 use smr_channel::codec::CodecError;
-use smr_channel::local::{Answer, Ask, Frame, Load, Loaded, VERSION};
+use smr_channel::local::{Answer, Ask, Frame, Load, Loaded, Memory, VERSION};
 use smr_channel::warrant::Warrant;
 use smr_name::{Address, Class};
 use smr_seal::FileKey;
@@ -132,8 +132,13 @@ impl Connection {
 
     /// Says who is logged in.
     pub fn status(&mut self) -> Result<Vec<Loaded>, AgentError> {
+        Ok(self.standing()?.1)
+    }
+
+    /// Says who is logged in, and what guards their secrets.
+    pub fn standing(&mut self) -> Result<(Memory, Vec<Loaded>), AgentError> {
         match self.ask(&Ask::Status)? {
-            Answer::Status { accounts } => Ok(accounts),
+            Answer::Status { memory, accounts } => Ok((memory, accounts)),
             _ => Err(AgentError::OutOfTurn),
         }
     }
@@ -458,7 +463,11 @@ pub(crate) mod tests {
             Box::new(|tool| assert_eq!(head(tool), Ask::Status)),
             Box::new(|tool| {
                 assert_eq!(head(tool), Ask::Status);
-                say(tool, &Answer::Status { accounts: vec![] });
+                let none = Answer::Status {
+                    memory: Memory::Locked,
+                    accounts: vec![],
+                };
+                say(tool, &none);
             }),
         ]);
         let mut connection = Connection::open(&fake.socket).unwrap();

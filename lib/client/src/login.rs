@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use rand_core::OsRng;
 use smr_channel::identity::Identity as ServerIdentity;
-use smr_channel::local::{Entrance, Load, Loaded, Secret};
+use smr_channel::local::{Entrance, Load, Loaded, Memory, Secret};
 use smr_evidence::trust::Certificate;
 use smr_name::{Address, Class, Fingerprint};
 use zeroize::Zeroizing;
@@ -201,6 +201,17 @@ pub(crate) fn load(
 /// Returns what the agent says of its accounts; fails with 69 where none answers.
 pub fn status(home: &Home) -> Result<Vec<Loaded>, Failure> {
     Ok(Connection::open(&home.agent_socket())?.status()?)
+}
+
+/// Returns the same, and what guards the secrets, as a sentence's end.
+pub fn standing(home: &Home) -> Result<(&'static str, Vec<Loaded>), Failure> {
+    let (memory, accounts) = Connection::open(&home.agent_socket())?.standing()?;
+    let guard = match memory {
+        Memory::Hidden => "hidden from the kernel itself (memfd_secret)",
+        Memory::Locked => "locked and kept out of dumps (mlock)",
+        Memory::Open => "not locked, and may be swapped to disk (RLIMIT_MEMLOCK)",
+    };
+    Ok((guard, accounts))
 }
 
 /// Wipes the account's secrets from the agent, keeping its name.

@@ -24,6 +24,26 @@ pub struct Loaded {
     pub online: bool,
 }
 
+/// What guards the secrets of an agent against who may read memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Memory {
+    /// Not even the kernel sees it (memfd_secret(2)).
+    Hidden = 1,
+    /// Never on a swap disk or in a dump (mlock(2)).
+    Locked = 2,
+    /// Nothing: the system allows no locked memory.
+    Open = 3,
+}
+
+impl Memory {
+    fn from_code(code: u8) -> Option<Memory> {
+        [Memory::Hidden, Memory::Locked, Memory::Open]
+            .into_iter()
+            .find(|memory| *memory as u8 == code)
+    }
+}
+
 /// What the agent answers; its `Debug` shows the kind only.
 #[derive(Clone, PartialEq, Eq)]
 pub enum Answer {
@@ -36,6 +56,8 @@ pub enum Answer {
     },
     /// To `Status`.
     Status {
+        /// What guards the secrets.
+        memory: Memory,
         /// The accounts, by name.
         accounts: Vec<Loaded>,
     },
@@ -109,10 +131,11 @@ impl Answer {
         let mut w = Writer::with_capacity(64);
         match self {
             Answer::Hello { version, pid } => w.u8(HELLO_BACK).u16(*version).u32(*pid),
-            Answer::Status { accounts } => {
-                w.u8(STATUS_BACK)
-                    .list("list of accounts", accounts, |w, loaded| loaded.write(w))
-            }
+            Answer::Status { memory, accounts } => w.u8(STATUS_BACK).u8(*memory as u8).list(
+                "list of accounts",
+                accounts,
+                |w, loaded| loaded.write(w),
+            ),
             Answer::Done => w.u8(DONE),
             Answer::Signature(signature) => w.u8(SIGNATURE).bytes("signature", signature),
             Answer::FileKey(key) => w.u8(FILE_KEY).option(key.as_ref(), |w, key| {
@@ -143,6 +166,7 @@ impl Answer {
                 pid: r.u32()?,
             },
             STATUS_BACK => Answer::Status {
+                memory: Memory::from_code(r.u8()?).ok_or(CodecError::Value("kind of memory"))?,
                 accounts: r.list(Loaded::read)?,
             },
             DONE => Answer::Done,
