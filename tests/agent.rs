@@ -162,3 +162,156 @@ fn the_default_socket_is_below_smr_home() {
     connection.stop().unwrap();
     assert!(child.wait().unwrap().success());
 }
+
+/// Somebody else, and root in his own right.
+const NOBODY: &str = "65534";
+
+/// Runs a program as another user, without a privilege.
+fn as_nobody(program: &Path) -> Command {
+    assert!(rustix::process::geteuid().is_root(), "needs root");
+    let mut setpriv = Command::new("setpriv");
+    setpriv.args(["--reuid", NOBODY, "--regid", NOBODY, "--clear-groups"]);
+    setpriv.arg(program);
+    setpriv
+}
+
+/// Programs where everybody can run them; homes of root are closed to others.
+fn public_copy(room: &Room) -> PathBuf {
+    let open = fs::Permissions::from_mode(0o755);
+    fs::set_permissions(room.0.path(), open).unwrap();
+    let program = room.0.path().join("smr-agent");
+    fs::copy(PROGRAM, &program).unwrap();
+    program
+}
+
+/// Starts an agent of nobody's in a folder of his; its process and its socket.
+fn agent_of_nobody(room: &Room) -> (std::process::Child, PathBuf) {
+    let program = public_copy(room);
+    let folder = room.0.path().join("his");
+    fs::create_dir(&folder).unwrap();
+    std::os::unix::fs::chown(&folder, Some(65_534), Some(65_534)).unwrap();
+    let socket = folder.join("agent.sock");
+    let mut agent = as_nobody(&program);
+    // It cannot write to a pipe of root's, so that it is there when it answers.
+    let child = agent.arg("--socket").arg(&socket).spawn().unwrap();
+    let connects = || std::os::unix::net::UnixStream::connect(&socket).is_ok();
+    assert!(eventually(connects));
+    (child, socket)
+}
+
+#[test]
+fn users_and_agents_do_not_speak_to_strangers() {
+    let room = Room::new();
+    let (mut agent, socket) = agent_of_nobody(&room);
+    // Root passes every mode: only the credentials are left. He is refused as a
+    // tool, before he hands anything over, and by the agent without a word.
+    let error = Connection::open(&socket).err().unwrap();
+    assert!(matches!(error, AgentError::Stranger(_)), "{error}");
+    assert_eq!(error.class(), Class::Denied);
+    let mut knock = std::os::unix::net::UnixStream::connect(&socket).unwrap();
+    // It may close before it has been greeted.
+    let _ = std::io::Write::write_all(&mut knock, b"\0\0\0\x04\x01\x01\0\x01");
+    let answer = std::io::Read::read(&mut knock, &mut [0; 64]);
+    assert!(matches!(answer, Ok(0) | Err(_)), "{answer:?}");
+    // Its own user is let in.
+    let mut own = as_nobody("perl".as_ref());
+    own.args(["-MSocket", "-e", KNOCK]).arg(&socket);
+    assert_eq!(own.status().unwrap().code(), Some(0));
+    agent.kill().unwrap();
+    agent.wait().unwrap();
+}
+
+// Hello, version 1; 0 for an answer, 7 for none, 3 when it cannot connect.
+const KNOCK: &str = r#"
+    $SIG{PIPE} = "IGNORE";
+    socket(S, PF_UNIX, SOCK_STREAM, 0) && connect(S, pack_sockaddr_un($ARGV[0])) or exit 3;
+    syswrite S, "\0\0\0\4\1\1\0\1";
+    exit(sysread(S, $answer, 1) ? 0 : 7);
+"#;
+
+#[test]
+fn its_own_user_can_neither_trace_it_nor_read_its_memory() {
+    let room = Room::new();
+    let (mut agent, _) = agent_of_nobody(&room);
+    let mut other = as_nobody("sleep".as_ref()).arg("60").spawn().unwrap();
+    // Of setpriv there is nothing left once the other program runs.
+    let runs = |pid: u32| status_of(pid, "comm") == "sleep\n";
+    assert!(eventually(|| runs(other.id())));
+    let reads = |pid: u32| {
+        let mut head = as_nobody("sh".as_ref());
+        head.args(["-c", &format!("exec 2>/dev/null; : < /proc/{pid}/mem")]);
+        head.status().unwrap().success()
+    };
+    let traces = |pid: u32| {
+        let mut strace = as_nobody("strace".as_ref());
+        strace.args(["-p", &pid.to_string(), "-o", "/dev/null"]);
+        let attached = strace.stderr(std::process::Stdio::piped()).spawn();
+        let mut attached = attached.unwrap();
+        let mut said = String::new();
+        let stderr = attached.stderr.take().unwrap();
+        let mut lines = std::io::BufReader::new(stderr);
+        std::io::BufRead::read_line(&mut lines, &mut said).unwrap();
+        // Where it attached, it stays until it is told to leave.
+        let _ = attached.kill();
+        attached.wait().unwrap();
+        said.contains("attached")
+    };
+    // The other one can be read and traced, or this would show nothing.
+    assert!(reads(other.id()) && traces(other.id()));
+    assert!(!reads(agent.id()), "memory can be read");
+    assert!(!traces(agent.id()), "it can be traced");
+    for child in [&mut agent, &mut other] {
+        child.kill().unwrap();
+        child.wait().unwrap();
+    }
+}
+
+#[test]
+fn a_socket_that_was_handed_over_is_used_and_left_alone() {
+    let room = Room::new();
+    let socket = room.socket();
+    let mut manager = Command::new("systemd-socket-activate")
+        .arg("-l")
+        .arg(&socket)
+        .args([PROGRAM, "--exit-when-empty"])
+        .env("SMR_HOME", room.0.path())
+        .stderr(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut line = String::new();
+    let mut lines = std::io::BufReader::new(manager.stderr.take().unwrap());
+    std::io::BufRead::read_line(&mut lines, &mut line).unwrap();
+    assert!(line.starts_with("Listening on"), "{line}");
+    let mut connection = Connection::open(&socket).unwrap();
+    assert_eq!(connection.pid(), manager.id());
+    assert_eq!(connection.status().unwrap(), vec![]);
+    drop(connection);
+    assert!(manager.wait().unwrap().success());
+    assert!(socket.exists(), "it is the manager's to take away");
+}
+
+#[test]
+fn systemd_finds_nothing_wrong_with_the_units() {
+    let room = Room::new();
+    let units = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/systemd");
+    let files = ["smr-agent.socket", "smr-agent.service"].map(|name| {
+        // They name where it is installed; here it is not.
+        let text = fs::read_to_string(units.join(name)).unwrap();
+        let file = room.0.path().join(name);
+        fs::write(&file, text.replace("/usr/bin/smr-agent", PROGRAM)).unwrap();
+        file
+    });
+    let verify = |files: &[PathBuf]| {
+        let mut systemd = Command::new("systemd-analyze");
+        systemd.args(["--user", "verify", "--man=no"]).args(files);
+        let output = systemd.env("XDG_RUNTIME_DIR", room.0.path()).output();
+        let output = output.unwrap();
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        (output.status.success(), said)
+    };
+    assert_eq!(verify(&files), (true, String::new()));
+    // and it would find it
+    let spoilt = fs::read_to_string(&files[1]).unwrap() + "\n[Service]\nLimitCOR=0\n";
+    fs::write(&files[1], spoilt).unwrap();
+    assert_ne!(verify(&files), (true, String::new()));
+}

@@ -280,3 +280,21 @@ fn a_tool_that_dies_in_a_body_costs_a_session_and_no_more() {
     let mut next = Tool::open(&agent.socket);
     next.carry(RUI, &Request::Ping).unwrap();
 }
+
+#[test]
+fn a_session_whose_lifetime_is_over_is_opened_anew_without_being_asked() {
+    let agent = Agent::start(false);
+    let device = Device::generate();
+    let repository = Repository::start(&device);
+    let mut tool = Tool::open(&agent.socket);
+    let brief = "brief@repo.example";
+    let load = Ask::Load(Box::new(load(brief, &repository, &device)));
+    assert_eq!(tool.ask(&load), Some(Answer::Done));
+    let start = std::time::Instant::now();
+    while sessions(&repository) < 4 {
+        tool.carry(brief, &Request::Ping).unwrap();
+        assert!(start.elapsed().as_secs() < 20, "no new session");
+    }
+    // One a second, not one a request.
+    assert!(start.elapsed().as_secs() >= 2);
+}

@@ -5,6 +5,8 @@
 
 use std::io::{Read, Seek, SeekFrom, Write};
 use std::rc::Rc;
+use std::thread;
+use std::time::Duration;
 
 use rand_core::{OsRng, RngCore};
 use sha2::{Digest, Sha256};
@@ -16,9 +18,10 @@ use smr_evidence::postmark::{self, Kind, Postmark};
 use smr_name::{Address, Class, MailboxName, MessageId};
 use smr_seal::Recipient;
 
+use crate::agent::AgentError;
 use crate::failure::Failure;
 use crate::known::Mark;
-use crate::session::Offer;
+use crate::session::{Offer, SessionError};
 use crate::spool::Spool;
 use crate::user::User;
 
@@ -92,12 +95,12 @@ pub fn send(user: &mut User, letter: Letter, id: MessageId) -> Result<Vec<Mailbo
 /// Deposits a sealed file and keeps its postmarks.
 fn deposit(user: &mut User, spool: Spool, offer: Offer) -> Result<Vec<MailboxName>, Failure> {
     user.session.begin();
-    let notes = retry(|| {
+    let notes = insist(&spool, || {
         spool
             .file()
             .seek(SeekFrom::Start(0))
-            .map_err(|e| spool_failed(&e))?;
-        Ok(user.session.deposit(&offer, &mut spool.file())?)
+            .map_err(AgentError::Body)?;
+        user.session.deposit(&offer, &mut spool.file())
     })?;
     let kept = keep_postmarks(user, &offer, &notes);
     kept.map_err(|failure| user.session.prove(failure, &[]))?;
@@ -139,13 +142,41 @@ fn sent_all_the_same(id: &MessageId, failure: Failure) -> Failure {
     Failure::new(class, text).hint("smr-ls sent")
 }
 
-/// Runs a deposit again, once, where its reply may have been lost: the id makes
-/// it the same message.
-fn retry<T>(mut run: impl FnMut() -> Result<T, Failure>) -> Result<T, Failure> {
-    match run() {
-        Err(failure) if failure.class == Class::Busy => run(),
-        other => other,
+// Between tries of a deposit whose outcome is not known: long enough for smrd to
+// be started anew, in milliseconds.
+const PAUSES: [u64; 8] = [0, 100, 200, 400, 800, 1600, 3200, 3200];
+
+/// Runs a deposit, and again where its reply may have been lost: the id makes it
+/// the same message. Before anything of it has left, once more is enough; after
+/// that the message may be there, and to give up would have it sent twice.
+fn insist<T>(
+    spool: &Spool,
+    mut run: impl FnMut() -> Result<T, SessionError>,
+) -> Result<T, Failure> {
+    let mut begun = false;
+    for (number, pause) in PAUSES.into_iter().enumerate() {
+        let error = match run() {
+            Err(error) if is_cut(&error) => error,
+            other => return Ok(other?),
+        };
+        begun |= spool.file().stream_position().is_ok_and(|at| at > 0);
+        let last = number + 1 == PAUSES.len();
+        if last && begun {
+            let failure = Failure::from(error).hint("smr-ls sent: is it there? else send again");
+            return Err(failure.about("whether the message was taken is not known"));
+        }
+        if last || (number > 0 && !begun) {
+            return Err(error.into());
+        }
+        thread::sleep(Duration::from_millis(pause));
     }
+    // The last number has returned.
+    Err(Failure::new(Class::Broken, "a deposit without a try"))
+}
+
+// Not a refusal: smrd did not say anything.
+fn is_cut(error: &SessionError) -> bool {
+    matches!(error, SessionError::Agent(error) if error.class() == Class::Busy)
 }
 
 fn check_postmark(
@@ -197,10 +228,6 @@ pub(crate) fn unkept(why: &str) -> Failure {
         format!("smrd did not keep its word: {why}"),
     )
     .hint("keep your state folder; ask the operator what happened")
-}
-
-fn spool_failed(error: &std::io::Error) -> Failure {
-    Failure::new(Class::Io, format!("the spool file failed: {error}"))
 }
 
 fn full(user: &User, addresses: &[Address]) -> Result<Vec<Address>, Failure> {

@@ -355,12 +355,12 @@ fn decoded(text: &SecretText) -> Result<Zeroizing<Vec<u8>>, KeyRingError> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use rand_core::OsRng;
 
     use super::*;
 
-    fn ring() -> KeyRing {
+    pub(crate) fn ring() -> KeyRing {
         KeyRing {
             account: "rui@repo.example".parse().unwrap(),
             label: "lap\"top\\ \u{e9}\n".into(),

@@ -33,5 +33,6 @@ pub mod session;
 pub mod spool;
 mod succession;
 pub mod token;
+mod tries;
 mod upkeep;
 pub mod user;

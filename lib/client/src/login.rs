@@ -20,6 +20,7 @@ use crate::guest;
 use crate::home::Home;
 use crate::keyring::KeyRing;
 use crate::private;
+use crate::tries;
 use crate::upkeep;
 
 /// Connects to the agent, and starts one if none answers.
@@ -87,13 +88,13 @@ pub fn account(home: &Home, settings: &Settings) -> Result<Address, Failure> {
     }
 }
 
-/// Opens the key ring of an account.
+/// Opens the key ring of an account; after wrong passphrases not at once.
 pub(crate) fn unlock(
     path: &Path,
     account: &Address,
     passphrase: &Zeroizing<String>,
 ) -> Result<KeyRing, Failure> {
-    let ring = KeyRing::load(path, passphrase)?;
+    let ring = tries::open(path, passphrase)?;
     if ring.account != *account {
         let text = format!("\"{}\" is the key ring of {}", path.display(), ring.account);
         return Err(Failure::new(Class::Forged, text).hint("was a file renamed? smr-register"));

@@ -177,9 +177,13 @@ impl Peer {
             };
         }
         self.seen.sessions.fetch_add(1, Ordering::SeqCst);
+        let lifetime = match account.as_str() {
+            "brief" => 1,
+            _ => 3600,
+        };
         Reply::Welcome {
             account,
-            until: now() + 3600,
+            until: now() + lifetime,
             now: now(),
         }
     }
