@@ -440,6 +440,10 @@ fn a_tool_holds_what_it_sends_and_no_long_term_secret() {
             "the search finds nothing"
         );
     };
+    let limits = fs::read_to_string(format!("/proc/{}/limits", tool.id())).unwrap();
+    let core = limits.lines().find(|l| l.starts_with("Max core")).unwrap();
+    let numbers: Vec<_> = core.split_whitespace().skip(4).take(2).collect();
+    assert_eq!(numbers, ["0", "0"], "no core file of a tool");
     drop(stdin);
     assert!(tool.wait().unwrap().success());
     println!("smr-send: {} bytes read", found.bytes);

@@ -12,6 +12,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use clap::Parser;
 use smr_cli::args::{self, Common};
+use smr_cli::cores;
 use smr_cli::out::OutError;
 use smr_cli::prompt::PromptError;
 use smr_cli::report::Report;
@@ -133,6 +134,7 @@ pub(crate) fn main<A: Parser>(
     common: impl Fn(&A) -> &Common,
     run: impl Fn(&Edge, A) -> Result<u8, Stop>,
 ) -> ExitCode {
+    cores::forbid();
     let args: A = match args::parse(tool) {
         Ok(args) => args,
         Err(code) => return ExitCode::from(code),

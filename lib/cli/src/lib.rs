@@ -4,6 +4,7 @@
 //! it prints was decided elsewhere.
 
 pub mod args;
+pub mod cores;
 pub mod json;
 pub mod out;
 mod pinentry;
