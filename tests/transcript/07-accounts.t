@@ -34,6 +34,19 @@ $ unset CREDENTIALS_DIRECTORY; smr-login --no-input --as carol.notes --passphras
 ! ...
 [77]
 
+# after many in a row even the right one has to wait, and one is enough then
+$ echo 8 > $SMR_HOME/keys/carol.notes@repo.example.tries
+$ unset CREDENTIALS_DIRECTORY; smr-login --no-input --as carol.notes --passphrase-file phrase
+! smr-login: error: 8 wrong passphrases in a row, the next is looked at in [..] s
+! smr-login: hint: try again then
+[75]
+
+$ touch -d '2 minutes ago' $SMR_HOME/keys/carol.notes@repo.example.tries
+$ unset CREDENTIALS_DIRECTORY; smr-login --no-input --as carol.notes --passphrase-file phrase
+$ ls $SMR_HOME/keys | grep -c 'tries$'
+0
+[1]
+
 # with nobody to ask there is no guessing
 $ unset CREDENTIALS_DIRECTORY; smr-login --no-input --as carol.notes
 ! smr-login: error: [..]
