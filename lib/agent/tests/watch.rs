@@ -34,7 +34,7 @@ fn logged_in(idle: u32) -> (Agent, Repository, Tool) {
 
 fn status(tool: &mut Tool) -> Loaded {
     match tool.ask(&Ask::Status) {
-        Some(Answer::Status { mut accounts }) => accounts.remove(0),
+        Some(Answer::Status { mut accounts, .. }) => accounts.remove(0),
         other => panic!("{other:?}"),
     }
 }
