@@ -71,7 +71,7 @@ fn ten_tools_at_once_are_all_served() {
         .map(|command| {
             (
                 command,
-                house.spawn("alice", &format!("{command} </dev/null")),
+                house.begin("alice", &format!("{command} </dev/null")),
             )
         })
         .collect();

@@ -426,7 +426,7 @@ fn a_tool_holds_what_it_sends_and_no_long_term_secret() {
     let bytes = letter.to_vec();
     needles.push(Needle { name, bytes });
     // It waits for the end of its body.
-    let mut tool = house.spawn("alice", "exec smr-send -s waits alice");
+    let mut tool = house.begin("alice", "exec smr-send -s waits alice");
     let mut stdin = tool.stdin.take().unwrap();
     // More than it reads at a time: what fits the pipe again, it has taken.
     let pad = vec![b'.'; 1 << 20];

@@ -171,7 +171,7 @@ fn amid(
     wire.arm(Rule::After(at));
     // Nobody can be asked for a passphrase, and none is there to be read.
     let alone = format!("unset CREDENTIALS_DIRECTORY; exec 2>&1; {command} </dev/null");
-    let mut tool = house.spawn(who, &alone);
+    let mut tool = house.begin(who, &alone);
     while tool.try_wait().unwrap().is_none() {
         if wire.stops.recv_timeout(Duration::from_millis(5)).is_ok() {
             restart(house, end);

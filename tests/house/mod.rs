@@ -295,7 +295,7 @@ impl House {
     }
 
     /// Starts a shell command as a person, and does not wait for it.
-    pub(crate) fn spawn(&mut self, who: &str, command: &str) -> Child {
+    pub(crate) fn begin(&mut self, who: &str, command: &str) -> Child {
         self.command(who, command).spawn().expect("sh runs")
     }
 
