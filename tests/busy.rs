@@ -109,11 +109,11 @@ fn a_busy_session_keeps_no_other_tool_waiting() {
         // A Ping has no body, so smrd refuses it, but only at its end.
         busy.carry(
             &account,
-            &Request::Ping,
+            &Request::Ping.encode().unwrap(),
             Some(&mut Slow(slow)),
             &mut io::sink(),
         )
-        .map(|(reply, _)| format!("{reply:?}"))
+        .map(|(reply, _)| reply)
         .map_err(|error| error.to_string())
     });
     feed.send(7).unwrap();

@@ -309,7 +309,12 @@ fn residents(house: &House, classic: &str) -> Vec<Connection> {
     let mut signs = connect();
     signs.sign(&ring.account, &attributes()).unwrap();
     let mut carries = connect();
-    let pong = carries.carry(&ring.account, &Request::Ping, None, &mut std::io::sink());
+    let pong = carries.carry(
+        &ring.account,
+        &Request::Ping.encode().unwrap(),
+        None,
+        &mut std::io::sink(),
+    );
     pong.unwrap();
     all.extend([signs, carries]);
     all

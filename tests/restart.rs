@@ -281,13 +281,25 @@ fn a_renewal_of_the_session_key_may_be_cut() {
         (true, End::Killed),
     ] {
         // The first opens a session where none is; a Ping is short.
-        let _ = agent.carry(&account, &Request::Ping, None, &mut std::io::sink());
+        let _ = agent.carry(
+            &account,
+            &Request::Ping.encode().unwrap(),
+            None,
+            &mut std::io::sink(),
+        );
         wire.arm(Rule::Long { passed });
         let over = AtomicBool::new(false);
         thread::scope(|scope| {
             let (agent, account, over) = (&mut agent, &account, &over);
             scope.spawn(move || {
-                let mut ping = || agent.carry(account, &Request::Ping, None, &mut std::io::sink());
+                let mut ping = || {
+                    agent.carry(
+                        account,
+                        &Request::Ping.encode().unwrap(),
+                        None,
+                        &mut std::io::sink(),
+                    )
+                };
                 // A renewal is due after 1024 messages at most, two a Ping.
                 while !over.load(Ordering::SeqCst) {
                     match ping().map_err(|error| error.class()) {
