@@ -157,6 +157,13 @@ fn an_old_answer_given_again() {
     let dir = proved(&said);
     let before = fs::read_to_string(dir.join("before-heads")).unwrap();
     assert!(before.starts_with("entry 2 has head "), "{before}");
+    // smrd's own hand against smrd: two listings, each with its warrant
+    let told = fs::read(dir.join("before-reply")).unwrap();
+    match Reply::decode(&told).unwrap() {
+        Reply::Listing { count, .. } => assert_eq!(count, 2),
+        other => panic!("{other:?}"),
+    }
+    assert!(dir.join("before-warrant").exists());
     // the truth is believed as before
     house.sh("bob", "smr-ls -1").expect(0);
 }

@@ -15,6 +15,7 @@ use smr_name::{Class, EntryName, Head, MailboxName, MessageId};
 
 use crate::failure::Failure;
 use crate::known::Mark;
+use crate::proof::Word;
 use crate::user::User;
 
 const PAGE: u16 = 200;
@@ -90,6 +91,13 @@ fn before(user: &User, folder: Folder, due: &[Mark]) -> Vec<(String, Vec<u8>)> {
     // Where they cannot be read the marks must do.
     let notes = user.known.all_postmarks().unwrap_or_default();
     let promised = notes.into_iter().find(promises);
+    let word = user
+        .known
+        .word(&user.address.mailbox, &user.repository, folder);
+    if let Ok(Some(word)) = word {
+        let mut seen = due.iter().filter_map(|mark| Word::kept(&word, &mark.head));
+        before.extend(seen.next().unwrap_or_default());
+    }
     before.extend(promised.map(|note| ("postmark".to_owned(), note.into_bytes())));
     before
 }
@@ -106,7 +114,7 @@ fn walk(
     page: u16,
     peek: u32,
 ) -> Result<Vec<(Entry, Vec<u8>)>, Failure> {
-    let mut chain = Chain::new(due, folder);
+    let mut chain = Chain::new(due.clone(), folder);
     let mut all: Vec<(Entry, Vec<u8>)> = Vec::new();
     loop {
         let listing = user.session.list(folder, chain.number, page, peek)?;
@@ -124,6 +132,9 @@ fn walk(
                 .end(listing.head)
                 .map_err(|why| altered(folder, why))?;
             remember(user, folder, &mark)?;
+            if mark.number > 0 && !due.contains(&mark) {
+                keep_word(user, folder)?;
+            }
             return Ok(all);
         }
     }
@@ -178,6 +189,18 @@ impl Chain {
             number: self.number,
             head: self.head,
         })
+    }
+}
+
+/// Keeps what smrd has signed of a folder: should it say something else later,
+/// that contradicts its own word.
+fn keep_word(user: &User, folder: Folder) -> Result<(), Failure> {
+    let mailbox = &user.address.mailbox;
+    match user.session.last_word() {
+        Some(word) => Ok(user
+            .known
+            .keep_word(mailbox, &user.repository, folder, &word)?),
+        None => Ok(()),
     }
 }
 

@@ -7,10 +7,12 @@
 use std::io::{self, Read, Write};
 use std::path::PathBuf;
 
+use smr_channel::codec::{Reader, Writer};
 use smr_channel::identity::Identity;
+use smr_channel::reply::Reply;
 use smr_channel::session::{reply_hash, request_hash};
 use smr_channel::warrant::Warrant;
-use smr_name::{Class, Fingerprint};
+use smr_name::{Class, Fingerprint, Head};
 
 use crate::failure::Failure;
 use crate::home::Home;
@@ -105,6 +107,44 @@ impl Word {
             && same(&self.told, reply, &self.warrant.reply)
     }
 
+    /// Returns it as bytes, to be kept while smrd stands by it; none where it
+    /// is too large.
+    pub(crate) fn keep(&self) -> Option<Vec<u8>> {
+        if self.asked.size > 0 || !self.told.is_whole() {
+            return None;
+        }
+        let mut w = Writer::new();
+        w.long("request", &self.request)
+            .long("reply", &self.reply)
+            .long("body", &self.told.bytes)
+            .long("warrant", &self.warrant.encode());
+        w.finish().ok()
+    }
+
+    /// Returns the files of a word that was kept, for the proof of what
+    /// contradicts it, if it is the listing that ended at this head.
+    pub(crate) fn kept(bytes: &[u8], head: &Head) -> Option<Vec<Against>> {
+        let mut r = Reader::new(bytes);
+        let (request, reply) = (r.long().ok()?.to_vec(), r.long().ok()?.to_vec());
+        let (body, warrant) = (r.long().ok()?.to_vec(), r.long().ok()?.to_vec());
+        match Reply::decode(&reply) {
+            Ok(Reply::Listing { head: told, .. }) if told == *head => {}
+            _ => return None,
+        }
+        let files = [
+            ("request", request),
+            ("reply", reply),
+            ("reply-body", body),
+            ("warrant", warrant),
+        ];
+        let files = files.into_iter().filter(|(_, bytes)| !bytes.is_empty());
+        Some(
+            files
+                .map(|(name, bytes)| (name.to_owned(), bytes))
+                .collect(),
+        )
+    }
+
     fn size(&self) -> usize {
         self.asked.bytes.len() + self.told.bytes.len()
     }
@@ -146,6 +186,11 @@ impl Words {
         while too_much(&self.words) {
             self.words.remove(0);
         }
+    }
+
+    /// Returns what was said last.
+    pub(crate) fn last(&self) -> Option<&Word> {
+        self.words.last()
     }
 
     /// Begins another matter.
@@ -253,7 +298,8 @@ fn readme(failure: &Failure, server: &Identity, files: &[Against]) -> String {
          smr refused what it said:\n\n    {}\n\n\
          N-request, N-reply (and -body)   what was asked and answered, the last one in question\n\
          N-warrant                        the repository's signature on both, 176 bytes\n\
-         before-...                       what the last reply contradicts, as it was known\n\
+         before-...                       what the last reply contradicts, as it was known;\n\
+         before-warrant                   if it is there, the repository's signature on that\n\
          identity                         the repository's keys; compare their fingerprint\n\
          check.sh                         checks the warrants: sh check.sh, needs openssl 3\n\n\
          Files: {}\n\

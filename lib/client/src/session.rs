@@ -143,6 +143,11 @@ impl Session {
         self
     }
 
+    /// Returns smrd's last word, to be kept while it stands by it.
+    pub(crate) fn last_word(&self) -> Option<Vec<u8>> {
+        self.words.last().and_then(Word::keep)
+    }
+
     /// Begins a matter: what smrd said before has nothing to do with it.
     pub(crate) fn begin(&mut self) {
         self.words.forget();

@@ -9,7 +9,8 @@ use smr_channel::request::Folder;
 use smr_name::{Head, MailboxName, RepositoryName};
 
 use super::form::{MarkFile, load, save};
-use super::{Known, KnownError, Sighting, compare};
+use super::{Known, KnownError, LIMIT, Sighting, compare};
+use crate::private;
 
 /// How far a mailbox had come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,6 +64,41 @@ impl Known {
         folder: Folder,
     ) -> Result<Option<Mark>, KnownError> {
         load_mark(self.mark_file(mailbox, repository, folder))
+    }
+
+    fn word_file(
+        &self,
+        mailbox: &MailboxName,
+        repository: &RepositoryName,
+        folder: Folder,
+    ) -> PathBuf {
+        let file = self.mark_file(mailbox, repository, folder);
+        file.with_extension("word")
+    }
+
+    /// Keeps the signed listing in which a folder was seen last.
+    pub(crate) fn keep_word(
+        &self,
+        mailbox: &MailboxName,
+        repository: &RepositoryName,
+        folder: Folder,
+        word: &[u8],
+    ) -> Result<(), KnownError> {
+        Ok(private::replace(
+            &self.word_file(mailbox, repository, folder),
+            word,
+        )?)
+    }
+
+    /// Returns the signed listing in which a folder was seen last, or none.
+    pub(crate) fn word(
+        &self,
+        mailbox: &MailboxName,
+        repository: &RepositoryName,
+        folder: Folder,
+    ) -> Result<Option<Vec<u8>>, KnownError> {
+        let file = self.word_file(mailbox, repository, folder);
+        Ok(private::read(&file, LIMIT)?)
     }
 
     /// Returns the marks that a folder of an own mailbox must have: how far it
