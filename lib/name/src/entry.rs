@@ -16,8 +16,8 @@ const SEQ_DIGITS: usize = 12;
 const TIME_DIGITS: usize = 11;
 
 /// Names one message of one mailbox:
-/// `SEQ.TIME.ID.SENDER,S=SIZE,H=SHA256,C=CMS`, at most 180 bytes.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// `SEQ.TIME.ID.SENDER,S=SIZE,H=SHA256,C=CMS`, at most 205 bytes.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct EntryName {
     /// Position in the mailbox, from 1; 12 digits.
     pub number: u64,

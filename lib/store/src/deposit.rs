@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use smr_name::{EntryName, Head, MailboxName, MessageId};
 
+use crate::durable::record::{self, Body, Record};
 use crate::durable::{DiskError, Spooled};
 use crate::layout::Folder;
 use crate::mailbox::{Mailbox, Slot};
@@ -89,7 +90,12 @@ impl Store {
         let Some(slots) = slots.into_iter().collect::<Option<Vec<_>>>() else {
             return Ok(None);
         };
-        settle_all(&targets, slots).map(Some)
+        let placing = Placing {
+            targets: &targets,
+            slots,
+            on_disk: true,
+        };
+        placing.settled().map(Some)
     }
 
     /// Places a sealed receipt in the receipts folder of `to`, who sent the
@@ -140,20 +146,113 @@ impl Store {
         }
         // Refuse all for one before any has it.
         before(spooled.size(), facts, targets)?;
-        let mut slots = Vec::with_capacity(targets.len());
-        let mut outcome = Ok(());
-        for target in targets {
-            match target.mailbox().place(spooled, facts) {
-                Ok(slot) => slots.push(slot),
-                Err(error) => {
-                    outcome = Err(error.into());
-                    break;
-                }
-            }
+        let mut placing = Placing {
+            targets,
+            slots: Vec::with_capacity(targets.len()),
+            on_disk: false,
+        };
+        let outcome = self.through_journal(&mut placing, spooled, facts);
+        if placing.is_lost() {
+            return outcome.map(|()| Vec::new());
         }
-        // What is linked is delivered, even if the rest failed.
-        let placed = settle_all(targets, slots)?;
+        // What is placed is delivered, even if the rest failed.
+        let placed = placing.settled()?;
         outcome.map(|()| placed)
+    }
+
+    // One record for all its entries, one sync for all who deposit at this
+    // time, then its names.
+    fn through_journal(
+        &self,
+        placing: &mut Placing,
+        spooled: &Spooled,
+        facts: &Facts,
+    ) -> Result<(), StoreError> {
+        let (body, beside) = match spooled.small() {
+            Some(body) => (Body::Here(body.to_vec()), None),
+            None => {
+                let beside = self.journal().lay_beside(spooled)?;
+                (beside.body(), Some(beside))
+            }
+        };
+        let here = spooled.small().map_or(0, <[u8]>::len);
+        let turn = self
+            .journal()
+            .turn(record::longest(placing.targets.len(), here))?;
+        // Numbered while it is our turn: in no folder may an entry be on disk
+        // whose predecessor is not.
+        let outcome = placing.place(spooled.size(), facts);
+        let record = Record {
+            targets: placing.fresh().map(|(_, slot)| slot.target()).collect(),
+            body,
+        };
+        if record.targets.is_empty() {
+            return outcome;
+        }
+        let ticket = turn.append(&record, beside);
+        self.journal().sync(&ticket)?;
+        for (mailbox, slot) in placing.fresh() {
+            mailbox.link(slot, spooled)?;
+        }
+        placing.settle()?;
+        ticket.made();
+        outcome
+    }
+}
+
+/// Entries that are being placed. What is neither settled nor found is given
+/// up when this is dropped: others wait for it.
+struct Placing<'a> {
+    targets: &'a [Target],
+    slots: Vec<Slot>,
+    on_disk: bool,
+}
+
+impl Placing<'_> {
+    fn place(&mut self, size: u64, facts: &Facts) -> Result<(), StoreError> {
+        for target in self.targets {
+            self.slots.push(target.mailbox().place(size, facts)?);
+        }
+        Ok(())
+    }
+
+    fn all(&self) -> impl Iterator<Item = (&Mailbox, &Slot)> {
+        let mailboxes = self.targets.iter().map(Target::mailbox);
+        mailboxes.zip(&self.slots)
+    }
+
+    /// Returns what no earlier deposit placed.
+    fn fresh(&self) -> impl Iterator<Item = (&Mailbox, &Slot)> {
+        self.all().filter(|(_, slot)| !slot.placed.repeated)
+    }
+
+    fn settle(&mut self) -> Result<(), StoreError> {
+        self.on_disk = true;
+        for (mailbox, slot) in self.fresh() {
+            mailbox.settle(slot)?;
+        }
+        Ok(())
+    }
+
+    /// Tells whether an error left open what is on disk.
+    fn is_lost(&self) -> bool {
+        !self.on_disk && self.fresh().next().is_some()
+    }
+
+    /// Returns once everything that was placed would survive a power cut.
+    fn settled(self) -> Result<Vec<Placed>, StoreError> {
+        for (mailbox, slot) in self.all() {
+            mailbox.settled(slot)?;
+        }
+        Ok(self.slots.iter().map(|slot| slot.placed.clone()).collect())
+    }
+}
+
+impl Drop for Placing<'_> {
+    fn drop(&mut self) {
+        if !self.on_disk {
+            self.fresh().for_each(|(mailbox, _)| mailbox.give_up());
+        }
     }
 }
 
@@ -162,11 +261,4 @@ fn before(size: u64, facts: &Facts, targets: &[Target]) -> Result<Vec<Option<Slo
         .iter()
         .map(|target| Ok(target.mailbox().placed_before(size, facts)?))
         .collect()
-}
-
-fn settle_all(targets: &[Target], slots: Vec<Slot>) -> Result<Vec<Placed>, StoreError> {
-    for (target, slot) in targets.iter().zip(&slots) {
-        target.mailbox().settle(slot)?;
-    }
-    Ok(slots.into_iter().map(|slot| slot.placed).collect())
 }

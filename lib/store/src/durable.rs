@@ -1,14 +1,21 @@
 //! Durability: the one room that writes, links, renames, removes and syncs.
 //!
+//! A message is durable by its record in the journal, everything else by
+//! syncing the file and its directory.
+//!
 //! Never retries a failed sync: the second would succeed although the data is
 //! gone. After one the store takes nothing more until it is opened again;
 //! reading goes on. Never decides what a path should be.
+
+pub(crate) mod journal;
+pub(crate) mod record;
+pub(crate) mod replay;
+mod spool;
 
 use std::fs::File;
 use std::io::Write;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use rustix::fs::{self, AtFlags, Mode, OFlags};
@@ -17,6 +24,8 @@ use smr_name::Class;
 
 use crate::group::DirSync;
 use crate::layout::TMP;
+
+pub use spool::{Spool, Spooled};
 
 /// Says why the disk did not do what was asked.
 #[derive(Debug, thiserror::Error)]
@@ -137,28 +146,46 @@ impl Disk {
         self.failed.store(true, Ordering::SeqCst);
     }
 
-    /// Names the operation and the path of what went wrong. EIO leaves open
-    /// what the disk holds, so it fails the store.
+    /// Names the operation and the path of what went wrong while reading, which
+    /// concerns nothing else.
     pub(crate) fn error(&self, operation: &'static str, path: &str, errno: Errno) -> DiskError {
         let path = self.path.join(path);
         match errno {
             Errno::NOSPC | Errno::DQUOT => DiskError::Full { operation, path },
             Errno::EXIST | Errno::NOTEMPTY => DiskError::Exists { operation, path },
-            _ => {
-                if errno == Errno::IO {
-                    self.fail();
-                }
-                let source = errno.into();
-                DiskError::Io {
-                    operation,
-                    path,
-                    source,
-                }
-            }
+            _ => DiskError::Io {
+                operation,
+                path,
+                source: errno.into(),
+            },
         }
     }
 
-    fn writable(&self) -> Result<(), DiskError> {
+    // The same for what changes the disk: EIO leaves open what it holds now, so
+    // it fails the store.
+    fn change_error(&self, operation: &'static str, path: &str, errno: Errno) -> DiskError {
+        if errno == Errno::IO {
+            self.fail();
+        }
+        self.error(operation, path, errno)
+    }
+
+    fn write_error(&self, path: &str, error: &std::io::Error) -> DiskError {
+        self.change_error("write", path, errno_of(error))
+    }
+
+    // A failed sync fails the store, and is of no class `Busy` even for a full
+    // disk: what it should have written is gone, and nobody can say what.
+    fn sync_error(&self, path: &str, errno: Errno) -> DiskError {
+        self.fail();
+        DiskError::Io {
+            operation: "sync",
+            path: self.path.join(path),
+            source: errno.into(),
+        }
+    }
+
+    pub(crate) fn writable(&self) -> Result<(), DiskError> {
         if self.has_failed() {
             Err(DiskError::Failed)
         } else {
@@ -166,9 +193,13 @@ impl Disk {
         }
     }
 
+    /// Returns the next number of this opening, from 1.
+    fn serial(&self) -> u64 {
+        self.serial.fetch_add(1, Ordering::Relaxed) + 1
+    }
+
     fn fresh(&self, kind: &str) -> String {
-        let serial = self.serial.fetch_add(1, Ordering::Relaxed);
-        format!("{TMP}/{kind}.{serial}")
+        format!("{TMP}/{kind}.{}", self.serial())
     }
 
     fn create_file(&self, path: &str) -> Result<File, DiskError> {
@@ -177,7 +208,7 @@ impl Disk {
             OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         fs::openat(&self.root, path, flags, FILE_MODE)
             .map(File::from)
-            .map_err(|errno| self.error("create", path, errno))
+            .map_err(|errno| self.change_error("create", path, errno))
     }
 
     /// Opens the lock file, made if missing; its content means nothing.
@@ -191,25 +222,29 @@ impl Disk {
     pub(crate) fn make_directory(&self, path: &str) -> Result<(), DiskError> {
         self.writable()?;
         fs::mkdirat(&self.root, path, DIRECTORY_MODE)
-            .map_err(|errno| self.error("create", path, errno))
+            .map_err(|errno| self.change_error("create", path, errno))
     }
 
     pub(crate) fn link(&self, from: &str, to: &str) -> Result<(), DiskError> {
         self.writable()?;
+        if planted("in-place") && to.starts_with(crate::layout::ACCOUNTS) {
+            let content = self.read_file(from)?.unwrap_or_default();
+            return self.write_file(to, &content);
+        }
         fs::linkat(&self.root, from, &self.root, to, AtFlags::empty())
-            .map_err(|errno| self.error("create", to, errno))
+            .map_err(|errno| self.change_error("create", to, errno))
     }
 
     pub(crate) fn rename(&self, from: &str, to: &str) -> Result<(), DiskError> {
         self.writable()?;
         fs::renameat(&self.root, from, &self.root, to)
-            .map_err(|errno| self.error("create", to, errno))
+            .map_err(|errno| self.change_error("create", to, errno))
     }
 
     /// Removes a file; one that is gone already is no error.
     pub(crate) fn remove(&self, path: &str) -> Result<(), DiskError> {
         match fs::unlinkat(&self.root, path, AtFlags::empty()) {
-            Err(errno) if errno != Errno::NOENT => Err(self.error("remove", path, errno)),
+            Err(errno) if errno != Errno::NOENT => Err(self.change_error("remove", path, errno)),
             _ => Ok(()),
         }
     }
@@ -224,7 +259,7 @@ impl Disk {
     /// Removes a directory of `tmp` with all that is in it.
     pub(crate) fn remove_tree(&self, path: &str) -> Result<(), DiskError> {
         std::fs::remove_dir_all(self.path.join(path))
-            .map_err(|error| self.io_error("remove", path, &error))
+            .map_err(|error| self.change_error("remove", path, errno_of(&error)))
     }
 
     /// Removes all that is in a directory, whatever its names; a link to one
@@ -245,22 +280,15 @@ impl Disk {
         };
         std::fs::read_dir(self.path.join(path))
             .and_then(|mut entries| entries.try_for_each(remove))
-            .map_err(|error| self.io_error("empty", path, &error))
+            .map_err(|error| self.change_error("empty", path, errno_of(&error)))
     }
 
     /// Writes a new file and syncs it, but not its directory.
     pub(crate) fn write_file(&self, path: &str, content: &[u8]) -> Result<(), DiskError> {
         let mut file = self.create_file(path)?;
         file.write_all(content)
-            .map_err(|e| self.io_error("write", path, &e))?;
+            .map_err(|error| self.write_error(path, &error))?;
         self.sync_file(&file, path)
-    }
-
-    /// Writes a spool file of this content, synced.
-    pub(crate) fn write_spool(self: &Arc<Self>, content: &[u8]) -> Result<Spooled, DiskError> {
-        let mut spool = Spool::new(self)?;
-        spool.write(content)?;
-        spool.finish()
     }
 
     pub(crate) fn io_error(
@@ -269,19 +297,15 @@ impl Disk {
         path: &str,
         error: &std::io::Error,
     ) -> DiskError {
-        let errno = Errno::from_io_error(error).unwrap_or(Errno::IO);
-        self.error(operation, path, errno)
+        self.error(operation, path, errno_of(error))
     }
 
     fn sync_file(&self, file: &File, path: &str) -> Result<(), DiskError> {
         // Without this a power cut may leave the name with half the content.
-        fs::fsync(file).map_err(|errno| {
-            let error = self.error("sync", path, errno);
+        fs::fsync(file).map_err(|errno| match errno {
             // A full disk costs this file alone; whoever wrote it drops it.
-            if !matches!(error, DiskError::Full { .. }) {
-                self.fail();
-            }
-            error
+            Errno::NOSPC | Errno::DQUOT => self.error("sync", path, errno),
+            _ => self.sync_error(path, errno),
         })
     }
 
@@ -291,15 +315,10 @@ impl Disk {
     }
 
     fn sync_opened(&self, directory: &OwnedFd, path: &str) -> Result<(), DiskError> {
-        fs::fsync(directory).map_err(|errno| {
-            self.fail();
-            // Of no class `Busy`, even for a full disk: the store has failed.
-            DiskError::Io {
-                operation: "sync",
-                path: self.path.join(path),
-                source: errno.into(),
-            }
-        })
+        if planted("no-directory-sync") {
+            return Ok(());
+        }
+        fs::fsync(directory).map_err(|errno| self.sync_error(path, errno))
     }
 
     /// Syncs a directory: every name made in it before this call survives a
@@ -319,99 +338,28 @@ impl Disk {
     /// Syncs the whole file system of the store: what a killed smrd left in
     /// memory is on disk before anyone is shown it.
     pub(crate) fn sync_all(&self) -> Result<(), DiskError> {
-        fs::syncfs(&self.root).map_err(|errno| {
-            self.fail();
-            self.error("sync", ".", errno)
-        })
+        fs::syncfs(&self.root).map_err(|errno| self.sync_error(".", errno))
     }
 }
 
-/// A file being written in the store's `tmp`; removed when dropped.
-pub struct Spool {
-    file: File,
-    name: TmpName,
-    size: u64,
-    torn: bool,
+/// Tells whether the tests have planted this fault, to see that they find it.
+#[cfg(feature = "planted")]
+fn planted(fault: &str) -> bool {
+    std::env::var_os("SMR_PLANTED").is_some_and(|planted| planted == fault)
 }
 
-/// A synced file in the store's `tmp`, ready to be deposited; its name there is
-/// removed when dropped.
-pub struct Spooled {
-    name: TmpName,
-    size: u64,
+#[cfg(not(feature = "planted"))]
+fn planted(_: &str) -> bool {
+    false
 }
 
-struct TmpName {
-    disk: Arc<Disk>,
-    path: String,
-}
-
-impl Drop for TmpName {
-    fn drop(&mut self) {
-        // What cannot be removed now is removed when the store is next opened.
-        let _ = self.disk.remove(&self.path);
-    }
-}
-
-impl Spool {
-    pub(crate) fn new(disk: &Arc<Disk>) -> Result<Spool, DiskError> {
-        let path = disk.fresh("spool");
-        let file = disk.create_file(&path)?;
-        let disk = Arc::clone(disk);
-        Ok(Spool {
-            file,
-            name: TmpName { disk, path },
-            size: 0,
-            torn: false,
-        })
-    }
-
-    /// Appends bytes. After an error the spool can only be dropped.
-    pub fn write(&mut self, bytes: &[u8]) -> Result<(), DiskError> {
-        self.file.write_all(bytes).map_err(|error| {
-            self.torn = true;
-            self.name.disk.io_error("write", &self.name.path, &error)
-        })?;
-        self.size += bytes.len() as u64;
-        Ok(())
-    }
-
-    /// Returns the bytes written so far.
-    pub fn size(&self) -> u64 {
-        self.size
-    }
-
-    /// Syncs the content to disk. Class `Busy` for a full disk, else `Io`.
-    pub fn finish(self) -> Result<Spooled, DiskError> {
-        if self.torn {
-            return Err(DiskError::Torn);
-        }
-        self.name.disk.sync_file(&self.file, &self.name.path)?;
-        Ok(Spooled {
-            name: self.name,
-            size: self.size,
-        })
-    }
-}
-
-impl Spooled {
-    /// Returns the size in bytes.
-    pub fn size(&self) -> u64 {
-        self.size
-    }
-
-    pub(crate) fn path(&self) -> &str {
-        &self.name.path
-    }
-
-    pub(crate) fn belongs_to(&self, disk: &Arc<Disk>) -> bool {
-        Arc::ptr_eq(&self.name.disk, disk)
-    }
+fn errno_of(error: &std::io::Error) -> Errno {
+    Errno::from_io_error(error).unwrap_or(Errno::IO)
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{Disk, DiskError, Spool};
+    use super::{Disk, DiskError};
     use crate::group::DirSync;
     use rustix::io::Errno;
     use smr_name::Class;
@@ -422,39 +370,6 @@ mod tests {
         let disk = Arc::new(Disk::open(directory.path()).unwrap());
         disk.make_directory("tmp").unwrap();
         (directory, disk)
-    }
-
-    #[test]
-    fn spools_leave_no_trace_when_dropped() {
-        let (directory, disk) = disk();
-        let mut spool = Spool::new(&disk).unwrap();
-        spool.write(b"abc").unwrap();
-        let spooled = spool.finish().unwrap();
-        assert_eq!(spooled.size(), 3);
-        let tmp = directory.path().join("tmp");
-        assert_eq!(std::fs::read_dir(&tmp).unwrap().count(), 1);
-        drop(spooled);
-        assert_eq!(std::fs::read_dir(&tmp).unwrap().count(), 0);
-    }
-
-    #[test]
-    fn a_torn_spool_cannot_be_finished() {
-        let (_directory, disk) = disk();
-        let mut spool = Spool::new(&disk).unwrap();
-        spool.file = std::fs::OpenOptions::new()
-            .write(true)
-            .open("/dev/full")
-            .unwrap();
-        let error = spool.write(b"abc").unwrap_err();
-        assert_eq!(error.class(), Class::Busy);
-        assert!(
-            error
-                .to_string()
-                .starts_with("the disk is full: cannot write"),
-            "{error}"
-        );
-        assert!(matches!(spool.finish(), Err(DiskError::Torn)));
-        assert!(!disk.has_failed());
     }
 
     #[test]
@@ -485,8 +400,9 @@ mod tests {
         assert_eq!(disk.error("link", "a", Errno::DQUOT).class(), Class::Busy);
         assert_eq!(disk.error("link", "a", Errno::ACCESS).class(), Class::Io);
         assert_eq!(disk.error("open", "a", Errno::MFILE).class(), Class::Busy);
+        assert_eq!(disk.error("read", "a", Errno::IO).class(), Class::Io);
         assert!(disk.write_file("a", b"1").is_ok());
-        assert_eq!(disk.error("link", "a", Errno::IO).class(), Class::Io);
+        assert_eq!(disk.change_error("link", "a", Errno::IO).class(), Class::Io);
         assert!(matches!(disk.write_file("b", b"1"), Err(DiskError::Failed)));
         assert!(matches!(disk.link("a", "c"), Err(DiskError::Failed)));
     }

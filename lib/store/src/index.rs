@@ -4,7 +4,7 @@
 //! Never touches the disk. It follows from the file names alone, so it may be
 //! thrown away at any time.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 
 use smr_name::{EntryName, Head, IdPrefix, MailboxName, MessageId};
 
@@ -31,7 +31,46 @@ pub(crate) struct Index {
     items: Vec<Item>,
     by_id: BTreeSet<(MessageId, usize)>,
     settled: usize,
-    bytes: u64,
+    /// Positions that are on disk while one before them is not yet.
+    ready: BTreeSet<usize>,
+    /// One of the others will never be on disk.
+    broken: bool,
+    usage: Usage,
+    /// The same for each who has deposited here.
+    senders: HashMap<MailboxName, Usage>,
+}
+
+/// How many messages there are, and their size; whether or not others share
+/// the files.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Usage {
+    /// Messages, those being deposited included, removed ones not.
+    pub count: u64,
+    /// Their size in bytes.
+    pub bytes: u64,
+}
+
+impl Usage {
+    /// Returns the sum of both.
+    #[must_use]
+    pub fn plus(self, other: Usage) -> Usage {
+        Usage {
+            count: self.count.saturating_add(other.count),
+            bytes: self.bytes.saturating_add(other.bytes),
+        }
+    }
+
+    fn add(&mut self, size: u64) {
+        *self = self.plus(Usage {
+            count: 1,
+            bytes: size,
+        });
+    }
+
+    fn take(&mut self, size: u64) {
+        self.count = self.count.saturating_sub(1);
+        self.bytes = self.bytes.saturating_sub(size);
+    }
 }
 
 impl Index {
@@ -40,7 +79,11 @@ impl Index {
         let position = self.items.len();
         let before = self.items.last().map(|item| item.head).unwrap_or_default();
         self.by_id.insert((entry.id, position));
-        self.bytes = self.bytes.saturating_add(entry.size);
+        if !state.is_removed() {
+            self.usage.add(entry.size);
+            let sender = self.senders.entry(entry.sender.clone()).or_default();
+            sender.add(entry.size);
+        }
         self.items.push(Item {
             head: before.extend(&entry),
             entry,
@@ -51,10 +94,39 @@ impl Index {
         position
     }
 
-    /// Marks the entry at `position`, and all before it, as on disk. They lie
-    /// in one directory and were linked in order, so one sync covers them.
-    pub(crate) fn settle(&mut self, position: usize) {
-        self.settled = self.settled.max(position + 1).min(self.items.len());
+    /// Marks the entry at `position` as removed; one that was stays as it is.
+    pub(crate) fn bury(&mut self, position: usize, state: State) {
+        let Some(item) = self.items.get_mut(position) else {
+            return;
+        };
+        if !item.state.is_removed() {
+            item.state = state;
+            self.usage.take(item.entry.size);
+            if let Some(sender) = self.senders.get_mut(&item.entry.sender) {
+                sender.take(item.entry.size);
+            }
+        }
+    }
+
+    /// Says that the entry at `position` is on disk. It is settled once all
+    /// before it are; tells whether any entry became so.
+    pub(crate) fn settle(&mut self, position: usize) -> bool {
+        let before = self.settled;
+        self.ready.insert(position);
+        while self.ready.remove(&self.settled) {
+            self.settled += 1;
+        }
+        self.settled > before
+    }
+
+    /// Says that an entry that is not settled will never be.
+    pub(crate) fn give_up(&mut self) {
+        self.broken = true;
+    }
+
+    /// Tells whether what is not settled may never be.
+    pub(crate) fn is_broken(&self) -> bool {
+        self.broken
     }
 
     /// Tells whether the entry at `position` is on disk for good.
@@ -89,9 +161,21 @@ impl Index {
             .unwrap_or_default()
     }
 
-    /// Returns the size of all entries in bytes.
-    pub(crate) fn bytes(&self) -> u64 {
-        self.bytes
+    /// Returns the head after the last shown entry of at most this number.
+    pub(crate) fn head_upto(&self, number: u64) -> Head {
+        let passed = self.shown().len() - self.shown_after(number).len();
+        let last = passed.checked_sub(1).and_then(|last| self.items.get(last));
+        last.map(|item| item.head).unwrap_or_default()
+    }
+
+    /// Returns how much is here.
+    pub(crate) fn usage(&self) -> Usage {
+        self.usage
+    }
+
+    /// Returns how much of it is of one sender.
+    pub(crate) fn usage_by(&self, sender: &MailboxName) -> Usage {
+        self.senders.get(sender).copied().unwrap_or_default()
     }
 
     /// Returns the positions of every entry with this id, settled or not, by
@@ -130,7 +214,8 @@ impl Index {
         self.shown().get(first..).unwrap_or_default()
     }
 
-    /// Returns the ids of shown entries that begin so, each once.
+    /// Returns the ids of shown entries that begin so and are not removed, each
+    /// once.
     pub(crate) fn ids(&self, prefix: &IdPrefix) -> Vec<MessageId> {
         let padded = format!("{prefix:0<32}");
         let first = padded.parse().unwrap_or(MessageId::from_bytes([0; 16]));
@@ -138,7 +223,10 @@ impl Index {
             .by_id
             .range((first, 0)..)
             .take_while(|(id, _)| prefix.matches(id))
-            .filter(|&&(_, position)| self.is_settled(position))
+            .filter(|&&(_, position)| {
+                let item = self.shown().get(position);
+                item.is_some_and(|item| !item.state.is_removed())
+            })
             .map(|&(id, _)| id)
             .collect();
         ids.dedup();
@@ -148,7 +236,7 @@ impl Index {
 
 #[cfg(test)]
 mod tests {
-    use super::Index;
+    use super::{Index, Usage};
     use crate::layout::State;
     use smr_name::{EntryName, Head, MessageId};
 
@@ -178,11 +266,21 @@ mod tests {
         index.settle(first);
         assert_eq!(index.head(), Head::default().extend(&entry(1, 1, "rui")));
         assert_eq!(index.shown_with_number(2), None);
-        index.settle(second);
-        index.settle(first);
+        assert!(index.settle(second));
+        assert!(!index.settle(first));
         assert_eq!(index.shown().len(), 2);
         assert_eq!(index.shown_with_number(2), Some(second));
-        assert_eq!(index.bytes(), 20);
+        let usage = |count, bytes| Usage { count, bytes };
+        assert_eq!(index.usage(), usage(2, 20));
+        for _ in 0..2 {
+            index.bury(first, State::RemovedNew);
+            assert_eq!(index.usage(), usage(1, 10));
+        }
+        assert_eq!(index.usage_by(&"rui".parse().unwrap()), usage(1, 10));
+        assert_eq!(index.usage_by(&"ana".parse().unwrap()), Usage::default());
+        assert_eq!(index.shown().len(), 2);
+        index.push(entry(3, 3, "rui"), State::RemovedRead);
+        assert_eq!(index.usage(), usage(1, 10));
     }
 
     #[test]
@@ -191,10 +289,25 @@ mod tests {
         for number in [2, 5, 9] {
             index.push(entry(number, number as u8, "rui"), State::New);
         }
-        index.settle(2);
+        // The last is on disk first: nobody sees it before the others.
+        for (position, shown) in [(2, 0), (0, 1), (1, 3)] {
+            index.settle(position);
+            assert_eq!(index.shown().len(), shown);
+        }
         assert_eq!(index.shown_with_number(5), Some(1));
         assert_eq!(index.shown_with_number(4), None);
         assert_eq!(index.shown_after(5).len(), 1);
+        let heads: Vec<_> = index.shown().iter().map(|item| item.head).collect();
+        for (upto, head) in [
+            (1, None),
+            (2, Some(0)),
+            (4, Some(0)),
+            (5, Some(1)),
+            (9, Some(2)),
+        ] {
+            let head = head.map_or(Head::default(), |at: usize| heads[at]);
+            assert_eq!(index.head_upto(upto), head);
+        }
         assert_eq!(index.shown_after(0).len(), 3);
         assert!(index.shown_after(u64::MAX).is_empty());
     }
@@ -205,7 +318,9 @@ mod tests {
         index.push(entry(1, 0xab, "rui"), State::New);
         index.push(entry(2, 0xab, "ana"), State::New);
         index.push(entry(3, 0xac, "ana"), State::New);
-        index.settle(2);
+        (0..3).for_each(|position| {
+            index.settle(position);
+        });
         let id = MessageId::from_bytes([0xab; 16]);
         assert_eq!(index.shown_with_id(id, None), Some(1));
         assert_eq!(
@@ -216,6 +331,10 @@ mod tests {
         assert_eq!(index.ids(&"abababab".parse().unwrap()), [id]);
         assert_eq!(index.ids(&id.to_string().parse().unwrap()), [id]);
         assert!(index.ids(&"abababac".parse().unwrap()).is_empty());
+        index.bury(0, State::RemovedNew);
+        index.bury(1, State::RemovedNew);
+        assert!(index.ids(&"abababab".parse().unwrap()).is_empty());
+        assert_eq!(index.shown_with_id(id, None), Some(1));
         assert!(index.ids(&"ffffffff".parse().unwrap()).is_empty());
     }
 }

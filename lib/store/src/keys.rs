@@ -5,9 +5,9 @@
 
 use smr_name::MailboxName;
 
+use crate::finding::Why;
 use crate::layout;
 use crate::store::{Store, StoreError};
-use crate::stranger::Why;
 
 /// The most keys that are kept for one account.
 pub const MAX_KEYS: usize = 4096;

@@ -10,13 +10,19 @@ use crate::keys::KeyName;
 /// The file that makes a directory a store, and says which format it has.
 pub(crate) const FORMAT: &str = "format";
 /// What `FORMAT` contains.
-pub(crate) const FORMAT_TEXT: &[u8] = b"smr store 1\n";
+pub(crate) const FORMAT_TEXT: &[u8] = b"smr store 2\n";
+/// What it contained before removal was known; opening rewrites it.
+pub(crate) const FORMAT_BEFORE: &[u8] = b"smr store 1\n";
 /// The file whose lock the one smrd of this store holds.
 pub(crate) const LOCK: &str = "lock";
 /// What is not whole yet; emptied whenever the store is opened.
 pub(crate) const TMP: &str = "tmp";
+/// Small messages whose files may not be on disk yet.
+pub(crate) const JOURNAL: &str = "journal";
 /// One directory for each account.
 pub(crate) const ACCOUNTS: &str = "accounts";
+/// All names that the store has in its directory.
+pub(crate) const ROOT: [&str; 5] = [ACCOUNTS, FORMAT, JOURNAL, LOCK, TMP];
 /// The account record within an account's directory; last to be written.
 pub(crate) const RECORD: &str = "record";
 
@@ -56,13 +62,49 @@ pub enum State {
     Fetched,
     /// Read: in `cur`, ends in `:2,S`.
     Read,
+    /// Removed, never fetched: an empty file in `new`, ends in `:2,T`.
+    RemovedNew,
+    /// Removed, fetched and not read: an empty file in `cur`, ends in `:2,T`.
+    RemovedFetched,
+    /// Removed, read: an empty file in `cur`, ends in `:2,ST`.
+    RemovedRead,
+}
+
+impl State {
+    /// The states of a message that is there, lowest first.
+    pub(crate) const PRESENT: [State; 3] = [State::New, State::Fetched, State::Read];
+
+    /// Tells whether only a tombstone is left.
+    pub fn is_removed(self) -> bool {
+        self > State::Read
+    }
+
+    /// Returns how far the message had come, whether or not it was removed
+    /// since.
+    pub fn reached(self) -> State {
+        match self {
+            State::New | State::RemovedNew => State::New,
+            State::Fetched | State::RemovedFetched => State::Fetched,
+            State::Read | State::RemovedRead => State::Read,
+        }
+    }
+
+    /// Returns the state that a removal leads to.
+    pub(crate) fn removed(self) -> State {
+        match self.reached() {
+            State::New => State::RemovedNew,
+            State::Fetched => State::RemovedFetched,
+            _ => State::RemovedRead,
+        }
+    }
 }
 
 impl Folder {
     /// Every folder.
     pub const ALL: [Folder; 3] = [Folder::Inbox, Folder::Sent, Folder::Receipts];
 
-    pub(crate) fn as_str(self) -> &'static str {
+    /// Returns its name, which is that of its directory.
+    pub fn as_str(self) -> &'static str {
         match self {
             Folder::Inbox => "inbox",
             Folder::Sent => "sent",
@@ -97,9 +139,9 @@ pub(crate) enum Shelf {
 
 impl State {
     pub(crate) fn shelf(self) -> Shelf {
-        match self {
+        match self.reached() {
             State::New => Shelf::New,
-            State::Fetched | State::Read => Shelf::Cur,
+            _ => Shelf::Cur,
         }
     }
 
@@ -108,8 +150,29 @@ impl State {
             State::New => "",
             State::Fetched => ":2,",
             State::Read => ":2,S",
+            State::RemovedNew | State::RemovedFetched => ":2,T",
+            State::RemovedRead => ":2,ST",
         }
     }
+}
+
+/// Returns the path of a file of the journal, of which there are two.
+pub(crate) fn journal(file: usize) -> String {
+    format!("{JOURNAL}/{file}")
+}
+
+/// Returns the name beside the journal of a large message, which is not in it.
+pub(crate) fn large(number: u64) -> String {
+    format!("{JOURNAL}/large.{number}")
+}
+
+/// Tells whether a path is one that [`large`] returns.
+pub(crate) fn is_large(path: &str) -> bool {
+    let number = path
+        .rsplit('.')
+        .next()
+        .and_then(|number| number.parse().ok());
+    number.is_some_and(|number| large(number) == path)
 }
 
 /// Returns the directory of an account.
@@ -168,12 +231,19 @@ pub(crate) fn file(name: &MailboxName, folder: Folder, entry: &EntryName, state:
 
 /// Reads the name of a file found on a shelf; none for a stranger.
 pub(crate) fn parse(shelf: Shelf, name: &str) -> Option<(EntryName, State)> {
-    let (unique, state) = match shelf {
-        Shelf::New => (name, State::New),
-        Shelf::Cur => [State::Read, State::Fetched]
-            .into_iter()
-            .find_map(|state| Some((name.strip_suffix(state.suffix())?, state)))?,
+    let states: &[State] = match shelf {
+        Shelf::New => &[State::RemovedNew, State::New],
+        Shelf::Cur => &[
+            State::RemovedRead,
+            State::RemovedFetched,
+            State::Read,
+            State::Fetched,
+        ],
     };
+    // No suffix ends in another but the empty one, which is tried last.
+    let (unique, state) = states
+        .iter()
+        .find_map(|&state| Some((name.strip_suffix(state.suffix())?, state)))?;
     Some((unique.parse().ok()?, state))
 }
 
@@ -189,10 +259,14 @@ mod tests {
     fn names_come_back_with_their_state() {
         let entry: EntryName = NAME.parse().unwrap();
         let ana = "ana".parse().unwrap();
-        for state in [State::New, State::Fetched, State::Read] {
-            let path = file(&ana, Folder::Inbox, &entry, state);
-            let name = path.rsplit('/').next().unwrap();
-            assert_eq!(parse(state.shelf(), name), Some((entry.clone(), state)));
+        for state in State::PRESENT {
+            for state in [state, state.removed()] {
+                let path = file(&ana, Folder::Inbox, &entry, state);
+                let name = path.rsplit('/').next().unwrap();
+                assert_eq!(parse(state.shelf(), name), Some((entry.clone(), state)));
+            }
+            assert!(state.removed() > State::Read && state.removed().is_removed());
+            assert_eq!(state.removed().reached(), state);
         }
         assert_eq!(
             file(&ana, Folder::Sent, &entry, State::Read),
@@ -230,7 +304,8 @@ mod tests {
     fn names_on_the_wrong_shelf_are_strangers() {
         assert_eq!(parse(Shelf::Cur, NAME), None);
         assert_eq!(parse(Shelf::New, &format!("{NAME}:2,")), None);
-        for suffix in [":2,RS", ":2,SS", ":1,", ":2,S "] {
+        assert_eq!(parse(Shelf::New, &format!("{NAME}:2,ST")), None);
+        for suffix in [":2,RS", ":2,SS", ":1,", ":2,S ", ":2,TS", ":2,TT"] {
             assert_eq!(parse(Shelf::Cur, &format!("{NAME}{suffix}")), None);
         }
         for name in ["", ".", "..", ":2,", ":2,S", "README"] {

@@ -6,6 +6,8 @@
 
 mod deposit;
 mod durable;
+mod finding;
+mod fsck;
 mod group;
 mod index;
 mod keys;
@@ -13,15 +15,17 @@ mod layout;
 mod load;
 mod look;
 mod mailbox;
+mod mark;
 mod registry;
 mod store;
-mod stranger;
 
 pub use deposit::{Facts, Placed};
 pub use durable::{DiskError, Spool, Spooled};
+pub use finding::{Finding, Why};
+pub use fsck::{Summary, fsck};
+pub use index::Usage;
 pub use keys::{KeyName, MAX_KEY, MAX_KEYS};
 pub use layout::{Folder, State};
 pub use mailbox::{Listing, MailboxError};
 pub use registry::records;
 pub use store::{OpenError, Store, StoreError};
-pub use stranger::{Stranger, Why};

@@ -5,10 +5,10 @@
 use smr_name::EntryName;
 
 use crate::durable::DiskError;
+use crate::finding::Why;
 use crate::index::Index;
 use crate::layout::{self, State};
 use crate::mailbox::Mailbox;
-use crate::stranger::Why;
 
 impl Mailbox {
     /// Reads the folder. What it shows was synced when the store was opened:
@@ -62,10 +62,10 @@ impl Mailbox {
     }
 
     fn report_entry(&self, entry: &EntryName, state: State, why: Why) {
-        self.strangers.add(self.file(entry, state), why);
+        self.findings.add(self.file(entry, state), why);
     }
 
     fn report(&self, directory: &str, name: &str, why: Why) {
-        self.strangers.add(format!("{directory}/{name}"), why);
+        self.findings.add(format!("{directory}/{name}"), why);
     }
 }

@@ -1,19 +1,20 @@
-//! One folder of one account: placing, listing, opening, raising the state.
+//! One folder of one account: placing, listing, opening.
 //!
 //! Its lock is never held while anything is synced, and it shows nobody what a
 //! power cut could take back.
 
 use std::fs::File;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Condvar, Mutex};
 
 use smr_name::{Class, EntryName, Head, IdPrefix, MailboxName, MessageId};
 
 use crate::deposit::{Facts, Placed};
+use crate::durable::record::Target;
 use crate::durable::{Disk, DiskError, Spooled};
+use crate::finding::Findings;
 use crate::group::DirSync;
-use crate::index::{Index, Item};
+use crate::index::{Index, Usage};
 use crate::layout::{self, Folder, Shelf, State};
-use crate::stranger::Strangers;
 
 /// How many receipts one reader may give for one message.
 const RECEIPTS_EACH: usize = 16;
@@ -91,6 +92,9 @@ pub struct Listing {
     pub count: u64,
     /// The head after the last entry of the whole folder.
     pub head: Head,
+    /// The head before the first of the entries, or after the last one that
+    /// was passed over.
+    pub before: Head,
 }
 
 /// Which message of a folder is meant.
@@ -101,21 +105,34 @@ pub(crate) enum Pick<'a> {
     IdFrom(MessageId, &'a MailboxName),
 }
 
-/// An entry that is linked, and perhaps not yet on disk for good.
+/// An entry that has its number, and perhaps is not yet on disk for good.
 pub(crate) struct Slot {
     position: usize,
     pub(crate) placed: Placed,
 }
 
+impl Slot {
+    /// Returns what the journal says of it.
+    pub(crate) fn target(&self) -> Target {
+        Target {
+            mailbox: self.placed.mailbox.clone(),
+            folder: self.placed.folder,
+            entry: self.placed.entry.clone(),
+        }
+    }
+}
+
 /// One folder of one account.
 pub(crate) struct Mailbox {
     pub(crate) disk: Arc<Disk>,
-    pub(crate) strangers: Arc<Strangers>,
+    pub(crate) findings: Arc<Findings>,
     pub(crate) account: MailboxName,
     pub(crate) folder: Folder,
     // Protects the order of numbers and heads, and where each file lies; read
     // from the directory when first needed.
     index: Mutex<Option<Index>>,
+    // More of the folder is settled, or never will be.
+    settled: Condvar,
     new: DirSync,
     cur: DirSync,
 }
@@ -123,16 +140,17 @@ pub(crate) struct Mailbox {
 impl Mailbox {
     pub(crate) fn new(
         disk: &Arc<Disk>,
-        strangers: &Arc<Strangers>,
+        findings: &Arc<Findings>,
         account: &MailboxName,
         folder: Folder,
     ) -> Mailbox {
         Mailbox {
             disk: Arc::clone(disk),
-            strangers: Arc::clone(strangers),
+            findings: Arc::clone(findings),
             account: account.clone(),
             folder,
             index: Mutex::new(None),
+            settled: Condvar::new(),
             new: DirSync::default(),
             cur: DirSync::default(),
         }
@@ -147,33 +165,62 @@ impl Mailbox {
         self.with(|index| self.repeated(index, size, facts))
     }
 
-    /// Links a spooled file into the folder, or finds what an earlier call
-    /// linked. It is acknowledged to nobody before `settle`.
-    pub(crate) fn place(&self, spooled: &Spooled, facts: &Facts) -> Result<Slot, MailboxError> {
+    /// Numbers an entry in the folder, or finds what an earlier call did. It is
+    /// acknowledged to nobody before [`Mailbox::settled`]; whoever is given one
+    /// that is new settles it or gives it up.
+    pub(crate) fn place(&self, size: u64, facts: &Facts) -> Result<Slot, MailboxError> {
         self.with(|index| {
-            if let Some(slot) = self.repeated(index, spooled.size(), facts)? {
+            if let Some(slot) = self.repeated(index, size, facts)? {
                 return Ok(slot);
             }
-            let entry = next_entry(index, spooled.size(), facts)?;
+            if index.is_broken() {
+                return Err(DiskError::Failed.into());
+            }
+            let entry = next_entry(index, size, facts)?;
             let state = self.folder.first_state();
-            // Link first: at that instant the message is delivered.
-            let path = self.file(&entry, state);
-            self.disk.link(spooled.path(), &path)?;
             let position = index.push(entry, state);
             self.slot(index, position, false)
         })
     }
 
-    /// Returns once what `place` returned would survive a power cut.
+    /// Gives a placed entry its name in the folder.
+    pub(crate) fn link(&self, slot: &Slot, spooled: &Spooled) -> Result<(), DiskError> {
+        let path = self.file(&slot.placed.entry, self.folder.first_state());
+        self.disk.link(spooled.path(), &path)
+    }
+
+    /// Says that what was placed would survive a power cut.
     pub(crate) fn settle(&self, slot: &Slot) -> Result<(), MailboxError> {
-        if self.with(|index| Ok(index.is_settled(slot.position)))? {
-            return Ok(());
-        }
-        self.sync(self.folder.first_state().shelf())?;
         self.with(|index| {
-            index.settle(slot.position);
+            if index.settle(slot.position) {
+                self.settled.notify_all();
+            }
             Ok(())
         })
+    }
+
+    /// Says that what was placed may never be on disk, nor what follows it.
+    pub(crate) fn give_up(&self) {
+        // Poisoned says the same.
+        let _ = self.with(|index| {
+            index.give_up();
+            self.settled.notify_all();
+            Ok(())
+        });
+    }
+
+    /// Returns once what was placed, here and before it, would survive a power
+    /// cut.
+    pub(crate) fn settled(&self, slot: &Slot) -> Result<(), MailboxError> {
+        let mut guard = self.index.lock().map_err(|_| self.poisoned())?;
+        loop {
+            match guard.as_ref() {
+                Some(index) if index.is_settled(slot.position) => return Ok(()),
+                Some(index) if !index.is_broken() => {}
+                _ => return Err(DiskError::Failed.into()),
+            }
+            guard = self.settled.wait(guard).map_err(|_| self.poisoned())?;
+        }
     }
 
     /// Lists at most `limit` entries after number `after`.
@@ -186,6 +233,7 @@ impl Mailbox {
                 more: following.len() > limit,
                 count: index.shown().len() as u64,
                 head: index.head(),
+                before: index.head_upto(after),
             })
         })
     }
@@ -203,69 +251,28 @@ impl Mailbox {
         })
     }
 
-    /// Returns the size of all messages here in bytes.
-    pub(crate) fn bytes(&self) -> Result<u64, MailboxError> {
-        self.with(|index| Ok(index.bytes()))
+    /// Returns how many messages are here and their size in bytes, the removed
+    /// ones apart.
+    pub(crate) fn usage(&self) -> Result<Usage, MailboxError> {
+        self.with(|index| Ok(index.usage()))
+    }
+
+    /// Returns how much of it one sender deposited.
+    pub(crate) fn usage_by(&self, sender: &MailboxName) -> Result<Usage, MailboxError> {
+        self.with(|index| Ok(index.usage_by(sender)))
     }
 
     /// Opens the message meant.
     pub(crate) fn open(&self, pick: Pick) -> Result<(EntryName, State, File), MailboxError> {
         self.with(|index| {
             let item = position(index, pick).and_then(|p| index.item(p));
+            let item = item.filter(|item| !item.lies.is_removed());
             let item = item.ok_or_else(|| self.no_message())?;
             let path = self.file(&item.entry, item.lies);
             let file = self.disk.open_file(&path)?;
             let file = file.ok_or_else(|| self.no_message())?;
             Ok((item.entry.clone(), item.state, file))
         })
-    }
-
-    /// Raises the state of the message meant; returns once that would survive
-    /// a power cut. A state that is as high already stays.
-    pub(crate) fn raise(&self, pick: Pick, state: State) -> Result<(), MailboxError> {
-        let moved = self.with(|index| {
-            let position = position(index, pick).ok_or_else(|| self.no_message())?;
-            let item = index.item_mut(position).ok_or_else(|| self.no_message())?;
-            if item.state >= state {
-                return Ok(None);
-            }
-            self.move_up(item, state)?;
-            Ok(Some(position))
-        })?;
-        let Some(position) = moved else {
-            return Ok(());
-        };
-        self.sync(Shelf::Cur)?;
-        self.with(|index| {
-            let item = index.item_mut(position).ok_or_else(|| self.no_message())?;
-            item.state = item.state.max(state);
-            if item.old_name {
-                // Only now: before the sync a power cut could have taken both.
-                self.disk.remove(&self.file(&item.entry, State::New))?;
-                item.old_name = false;
-            }
-            Ok(())
-        })
-    }
-
-    fn move_up(&self, item: &mut Item, state: State) -> Result<(), MailboxError> {
-        if item.lies >= state {
-            return Ok(());
-        }
-        let (from, to) = (
-            self.file(&item.entry, item.lies),
-            self.file(&item.entry, state),
-        );
-        if item.lies.shelf() == state.shelf() {
-            self.disk.rename(&from, &to)?;
-        } else {
-            // A second name, not a rename: two directories are two syncs, and
-            // a power cut between them must not lose the message.
-            self.disk.link(&from, &to)?;
-            item.old_name = true;
-        }
-        item.lies = state;
-        Ok(())
     }
 
     fn repeated(
@@ -312,7 +319,7 @@ impl Mailbox {
         Ok(Slot { position, placed })
     }
 
-    fn sync(&self, shelf: Shelf) -> Result<(), DiskError> {
+    pub(crate) fn sync(&self, shelf: Shelf) -> Result<(), DiskError> {
         let path = layout::shelf(&self.account, self.folder, shelf);
         match shelf {
             Shelf::New => self.disk.sync_shared(&self.new, &path),
@@ -324,22 +331,26 @@ impl Mailbox {
         layout::file(&self.account, self.folder, entry, state)
     }
 
-    fn no_message(&self) -> MailboxError {
+    fn poisoned(&self) -> MailboxError {
+        MailboxError::Poisoned {
+            account: self.account.clone(),
+            folder: self.folder,
+        }
+    }
+
+    pub(crate) fn no_message(&self) -> MailboxError {
         MailboxError::NoMessage {
             account: self.account.clone(),
             folder: self.folder,
         }
     }
 
-    fn with<T>(
+    pub(crate) fn with<T>(
         &self,
         act: impl FnOnce(&mut Index) -> Result<T, MailboxError>,
     ) -> Result<T, MailboxError> {
         // Poisoned: disk and index may disagree; a new start reads the disk.
-        let mut guard = self.index.lock().map_err(|_| MailboxError::Poisoned {
-            account: self.account.clone(),
-            folder: self.folder,
-        })?;
+        let mut guard = self.index.lock().map_err(|_| self.poisoned())?;
         let index = match guard.take() {
             Some(index) => index,
             None => self.load()?,
@@ -372,7 +383,7 @@ fn next_entry(index: &Index, size: u64, facts: &Facts) -> Result<EntryName, Mail
     }
 }
 
-fn position(index: &Index, pick: Pick) -> Option<usize> {
+pub(crate) fn position(index: &Index, pick: Pick) -> Option<usize> {
     match pick {
         Pick::Number(number) => index.shown_with_number(number),
         Pick::Id(id) => index.shown_with_id(id, None),

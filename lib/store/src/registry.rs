@@ -11,12 +11,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use smr_name::MailboxName;
 
 use crate::durable::{Disk, DiskError};
+use crate::finding::{Findings, Why};
 use crate::group::DirSync;
 use crate::layout::{self, ACCOUNTS, Folder, RECORD, TREE};
 use crate::look::Found;
 use crate::mailbox::Mailbox;
 use crate::store::StoreError;
-use crate::stranger::{Strangers, Why};
 
 /// Reads the records of the store at `path`, also while a smrd has it open;
 /// changes nothing, and passes over what is no account.
@@ -48,8 +48,8 @@ pub(crate) struct Account {
 }
 
 impl Account {
-    fn new(disk: &Arc<Disk>, strangers: &Arc<Strangers>, name: MailboxName) -> Account {
-        let folder = |folder| Mailbox::new(disk, strangers, &name, folder);
+    fn new(disk: &Arc<Disk>, findings: &Arc<Findings>, name: MailboxName) -> Account {
+        let folder = |folder| Mailbox::new(disk, findings, &name, folder);
         Account {
             record: RwLock::new(None),
             keeping: Mutex::new(()),
@@ -113,30 +113,27 @@ impl Account {
 /// The accounts of a store.
 pub(crate) struct Registry {
     disk: Arc<Disk>,
-    strangers: Arc<Strangers>,
+    findings: Arc<Findings>,
     accounts: RwLock<BTreeMap<MailboxName, Arc<Account>>>,
     sync: DirSync,
 }
 
 impl Registry {
     /// Reads which accounts there are; reports what is none.
-    pub(crate) fn load(
-        disk: &Arc<Disk>,
-        strangers: &Arc<Strangers>,
-    ) -> Result<Registry, DiskError> {
+    pub(crate) fn load(disk: &Arc<Disk>, findings: &Arc<Findings>) -> Result<Registry, DiskError> {
         let mut accounts = BTreeMap::new();
         for found in disk.names(ACCOUNTS)? {
             match account_name(disk, &found)? {
                 Ok(name) => {
-                    let account = Account::new(disk, strangers, name.clone());
+                    let account = Account::new(disk, findings, name.clone());
                     accounts.insert(name, Arc::new(account));
                 }
-                Err(why) => strangers.add(format!("{ACCOUNTS}/{}", found.shown()), why),
+                Err(why) => findings.add(format!("{ACCOUNTS}/{}", found.shown()), why),
             }
         }
         Ok(Registry {
             disk: Arc::clone(disk),
-            strangers: Arc::clone(strangers),
+            findings: Arc::clone(findings),
             accounts: RwLock::new(accounts),
             sync: DirSync::default(),
         })
@@ -176,7 +173,7 @@ impl Registry {
             });
         }
         self.disk.sync_shared(&self.sync, ACCOUNTS)?;
-        let account = Account::new(&self.disk, &self.strangers, name.clone());
+        let account = Account::new(&self.disk, &self.findings, name.clone());
         let mut accounts = self
             .accounts
             .write()

@@ -10,12 +10,17 @@ use std::sync::Arc;
 
 use smr_name::{Class, EntryName, IdPrefix, MailboxName, MessageId};
 
+use crate::durable::journal::Journal;
+use crate::durable::replay::replay;
 use crate::durable::{Disk, DiskError, Spool};
-use crate::layout::{self, ACCOUNTS, FORMAT, FORMAT_TEXT, Folder, LOCK, State, TMP};
+use crate::finding::{Finding, Findings, Why};
+use crate::index::Usage;
+use crate::layout::{
+    self, ACCOUNTS, FORMAT, FORMAT_BEFORE, FORMAT_TEXT, Folder, JOURNAL, LOCK, State, TMP,
+};
 use crate::look::Found;
 use crate::mailbox::{Listing, MailboxError, Pick};
 use crate::registry::{Account, Registry};
-use crate::stranger::{Stranger, Strangers, Why};
 
 /// Says why a store cannot be made or opened.
 #[derive(Debug, thiserror::Error)]
@@ -27,7 +32,7 @@ pub enum OpenError {
     #[error("\"{}\" is not a store", .0.display())]
     NotAStore(PathBuf),
     /// The store has a format this program does not know.
-    #[error("\"{}\" has an unknown store format, expected \"smr store 1\"", .0.display())]
+    #[error("\"{}\" has an unknown store format, expected \"smr store 2\"", .0.display())]
     Format(PathBuf),
     /// Another process has the store open.
     #[error("\"{}\" is in use by another smrd", .0.display())]
@@ -88,7 +93,8 @@ impl StoreError {
 /// An open store; threads share it by reference.
 pub struct Store {
     disk: Arc<Disk>,
-    strangers: Arc<Strangers>,
+    journal: Journal,
+    findings: Arc<Findings>,
     registry: Registry,
     // Held as long as the store is open: two smrd would claim the same numbers.
     _lock: Lock,
@@ -100,50 +106,53 @@ impl Store {
     pub fn create(path: &Path) -> Result<Store, OpenError> {
         let disk = Disk::create(path)?;
         // What an interrupted `create` left is taken over.
-        let ours = |found: &Found| matches!(found.name.as_deref(), Ok(ACCOUNTS | LOCK | TMP));
+        let ours =
+            |found: &Found| matches!(found.name.as_deref(), Ok(ACCOUNTS | JOURNAL | LOCK | TMP));
         if !disk.names(".")?.iter().all(ours) {
             return Err(OpenError::NotEmpty(path.to_owned()));
         }
         let lock = lock(&disk, path)?;
-        for directory in [ACCOUNTS, TMP] {
-            match disk.make_directory(directory) {
-                Ok(()) | Err(DiskError::Exists { .. }) => disk.sync_directory(directory)?,
-                Err(error) => return Err(error.into()),
-            }
+        for directory in [ACCOUNTS, JOURNAL, TMP] {
+            make_sure_of(&disk, directory)?;
         }
         disk.empty(TMP)?;
         // Last: a directory with this file is a store.
-        let made = format!("{TMP}/{FORMAT}");
-        disk.write_file(&made, FORMAT_TEXT)?;
-        disk.rename(&made, FORMAT)?;
-        disk.sync_directory(".")?;
+        write_format(&disk)?;
         drop(lock);
         Store::open(path)
     }
 
     /// Opens a store, locks it, and heals what a kill or a power cut left:
-    /// `tmp` is emptied, and what was written is synced before it is shown.
+    /// `tmp` is emptied, what the journal alone holds gets its files, and what
+    /// was written is synced before it is shown.
     /// Class `Config` if it is no store, `Busy` if another process has it.
     pub fn open(path: &Path) -> Result<Store, OpenError> {
         let disk = Arc::new(Disk::open(path)?);
-        match disk.read_file(FORMAT)? {
-            None => return Err(OpenError::NotAStore(path.to_owned())),
-            Some(text) if text != FORMAT_TEXT => return Err(OpenError::Format(path.to_owned())),
-            Some(_) => {}
-        }
+        let format = known_format(&disk, path)?;
         let lock = lock(&disk, path)?;
         disk.empty(TMP)?;
+        if format == FORMAT_BEFORE {
+            make_sure_of(&disk, JOURNAL)?;
+        }
+        replay(&disk)?;
         disk.sync_all()?;
-        let strangers = Arc::new(Strangers::default());
+        if format == FORMAT_BEFORE {
+            // All that was legal then is legal now; an older smrd must not
+            // take tombstones for strangers.
+            write_format(&disk)?;
+        }
+        let findings = Arc::new(Findings::default());
         for found in disk.names(".")? {
-            if !matches!(found.name.as_deref(), Ok(ACCOUNTS | FORMAT | LOCK | TMP)) {
-                strangers.add(found.shown(), Why::Name);
+            if !layout::ROOT.contains(&found.shown().as_str()) {
+                findings.add(found.shown(), Why::Name);
             }
         }
         Ok(Store {
-            registry: Registry::load(&disk, &strangers)?,
+            // Only now may it be emptied: all it told of is on disk.
+            journal: Journal::open(&disk)?,
+            registry: Registry::load(&disk, &findings)?,
             disk,
-            strangers,
+            findings,
             _lock: lock,
         })
     }
@@ -152,14 +161,18 @@ impl Store {
         &self.disk
     }
 
+    pub(crate) fn journal(&self) -> &Journal {
+        &self.journal
+    }
+
     pub(crate) fn report(&self, path: String, why: Why) {
-        self.strangers.add(path, why);
+        self.findings.add(path, why);
     }
 
     /// Returns the strangers found since the last call: those of the store
     /// and its accounts when it was opened, those of a folder once it is used.
-    pub fn strangers(&self) -> Vec<Stranger> {
-        self.strangers.take()
+    pub fn findings(&self) -> Vec<Finding> {
+        self.findings.take()
     }
 
     /// Tells whether a write has failed, so that nothing is taken any more.
@@ -326,13 +339,37 @@ impl Store {
         self.raise(mailbox, folder, Pick::Number(number), state)
     }
 
-    /// Returns the size of all messages of an account in bytes, its own copies
-    /// and receipts included, whether or not others share the file.
-    pub fn usage(&self, mailbox: &MailboxName) -> Result<u64, StoreError> {
+    /// Removes a message of inbox or sent folder and leaves a tombstone: its
+    /// name stays in the listing and in the head, its bytes go. Returns once
+    /// that is on disk; repeating it is safe. Class `Missing` if absent.
+    pub fn remove(
+        &self,
+        mailbox: &MailboxName,
+        folder: Folder,
+        id: MessageId,
+    ) -> Result<(), StoreError> {
+        Ok(self.account(mailbox)?.folder(folder).remove(Pick::Id(id))?)
+    }
+
+    /// Returns how many messages an account has and their size, its own copies
+    /// and receipts included.
+    pub fn usage(&self, mailbox: &MailboxName) -> Result<Usage, StoreError> {
         let account = self.account(mailbox)?;
-        Folder::ALL.into_iter().try_fold(0u64, |sum, folder| {
-            Ok(sum.saturating_add(account.folder(folder).bytes()?))
-        })
+        Folder::ALL
+            .into_iter()
+            .try_fold(Usage::default(), |sum, folder| {
+                Ok(sum.plus(account.folder(folder).usage()?))
+            })
+    }
+
+    /// Returns how much of a folder one sender, or reader, deposited.
+    pub fn usage_by(
+        &self,
+        mailbox: &MailboxName,
+        folder: Folder,
+        sender: &MailboxName,
+    ) -> Result<Usage, StoreError> {
+        Ok(self.account(mailbox)?.folder(folder).usage_by(sender)?)
     }
 
     pub(crate) fn account(&self, name: &MailboxName) -> Result<Arc<Account>, StoreError> {
@@ -353,6 +390,36 @@ impl Store {
 
 fn pick(id: MessageId, reader: Option<&MailboxName>) -> Pick<'_> {
     reader.map_or(Pick::Id(id), |reader| Pick::IdFrom(id, reader))
+}
+
+impl Drop for Store {
+    fn drop(&mut self) {
+        self.journal.close();
+    }
+}
+
+/// Returns what the store's format file says, if it is a format known here.
+pub(crate) fn known_format(disk: &Disk, path: &Path) -> Result<Vec<u8>, OpenError> {
+    let format = disk.read_file(FORMAT)?;
+    let format = format.ok_or_else(|| OpenError::NotAStore(path.to_owned()))?;
+    match format == FORMAT_TEXT || format == FORMAT_BEFORE {
+        true => Ok(format),
+        false => Err(OpenError::Format(path.to_owned())),
+    }
+}
+
+fn make_sure_of(disk: &Disk, directory: &str) -> Result<(), DiskError> {
+    match disk.make_directory(directory) {
+        Ok(()) | Err(DiskError::Exists { .. }) => disk.sync_directory(directory),
+        Err(error) => Err(error),
+    }
+}
+
+fn write_format(disk: &Disk) -> Result<(), DiskError> {
+    let made = format!("{TMP}/{FORMAT}");
+    disk.write_file(&made, FORMAT_TEXT)?;
+    disk.rename(&made, FORMAT)?;
+    disk.sync_directory(".")
 }
 
 struct Lock(File);

@@ -10,7 +10,7 @@ use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use ground::{checked, child, command, content, deposit, facts, id, name, store_of};
+use ground::{checked, child, command, content, deposit, examined, facts_of, id, name, store_of};
 use smr_name::Head;
 use smr_store::{Folder, KeyName, State, Store};
 
@@ -113,7 +113,7 @@ fn check_after_kill(path: &Path, acknowledged: &[(String, u64)]) {
                 .is_some()
         );
     }
-    assert!(store.strangers().is_empty());
+    assert!(store.findings().is_empty());
 }
 
 #[test]
@@ -139,7 +139,11 @@ fn child_does_one_of_each() {
     let mut spool = store.spool().unwrap();
     spool.write(&content(id(1), 70)).unwrap();
     store
-        .place_receipt(&spool.finish().unwrap(), &facts(1, "ana", 5), &name("rui"))
+        .place_receipt(
+            &spool.finish().unwrap(),
+            &facts_of(1, "ana", 5, 70),
+            &name("rui"),
+        )
         .unwrap();
     say("done 6");
     let again = deposit(&store, 1, "rui", &["ana", "eva"], 9000).unwrap();
@@ -153,12 +157,26 @@ fn child_does_one_of_each() {
     say("done 7");
     store.keep_key(&name("ana"), KEY, b"sealed").unwrap();
     say("done 8");
+    store.remove(&name("ana"), Folder::Inbox, id(1)).unwrap();
+    say("done 9");
+    store.remove(&name("eva"), Folder::Inbox, id(1)).unwrap();
+    store.remove(&name("ana"), Folder::Inbox, id(1)).unwrap();
+    say("done 10");
+    // More than goes through the journal, before and behind what does.
+    deposit(&store, 3, "rui", &["ana", "eva"], 70_000).unwrap();
+    deposit(&store, 4, "ana", &["eva"], 70).unwrap();
+    say("done 11");
 }
 
 // Runs the child so that it is killed before the Nth call; returns the last
 // step it had done, or none where it ended by itself.
 fn killed_at(call: &str, nth: usize, path: &Path) -> Option<u32> {
+    killed_with("", call, nth, path)
+}
+
+fn killed_with(fault: &str, call: &str, nth: usize, path: &Path) -> Option<u32> {
     let output = Command::new("strace")
+        .env("SMR_PLANTED", fault)
         .args([
             "-f",
             "-qq",
@@ -177,7 +195,7 @@ fn killed_at(call: &str, nth: usize, path: &Path) -> Option<u32> {
         .rev()
         .find_map(|line| line.split_once("done ")?.1.parse().ok());
     if output.status.success() {
-        assert_eq!(last, Some(8), "{text}");
+        assert_eq!(last, Some(11), "{text}");
         return None;
     }
     assert_eq!(
@@ -193,7 +211,16 @@ fn killed_at(call: &str, nth: usize, path: &Path) -> Option<u32> {
 fn a_kill_before_any_call_leaves_all_or_nothing_of_it() {
     let mut kills = 0;
     for call in [
-        "linkat", "unlinkat", "renameat", "mkdirat", "fsync", "syncfs",
+        "linkat",
+        "unlinkat",
+        "renameat",
+        "mkdirat",
+        "fsync",
+        "fdatasync",
+        "syncfs",
+        "write",
+        "pwrite64",
+        "ftruncate",
     ] {
         for nth in 1.. {
             let room = tempfile::tempdir().unwrap();
@@ -206,10 +233,29 @@ fn a_kill_before_any_call_leaves_all_or_nothing_of_it() {
         }
     }
     // As many as the calls of one run, or nothing was tested.
-    assert!(kills > 40, "{kills}");
+    assert!(kills > 120, "{kills}");
+}
+
+#[cfg(feature = "planted")]
+#[test]
+fn planted_writing_in_place_is_seen() {
+    let mut caught = 0;
+    for nth in 1.. {
+        let room = tempfile::tempdir().unwrap();
+        drop(store_of(room.path(), &["ana", "rui"]));
+        let Some(step) = killed_with("in-place", "write", nth, room.path()) else {
+            break;
+        };
+        let checked = || check_steps(room.path(), step, "in place");
+        caught += u32::from(std::panic::catch_unwind(checked).is_err());
+    }
+    assert!(caught > 0);
 }
 
 fn check_steps(path: &Path, step: u32, at: &str) {
+    // Already before it is healed there is nothing that is not explained.
+    let (_, findings) = examined(path);
+    assert!(findings.is_empty(), "{at}: {findings:?}");
     let store = Store::open(path).unwrap();
     assert_eq!(tmp_count(path), 0, "{at}");
     let (ana, eva, rui) = (name("ana"), name("eva"), name("rui"));
@@ -229,10 +275,9 @@ fn check_steps(path: &Path, step: u32, at: &str) {
     // Repeated, whether or not it was there.
     store.keep_key(&ana, KEY, b"sealed").unwrap();
     let state = |mailbox| {
-        store
-            .entry_by_sender(mailbox, &rui, id(1))
-            .unwrap()
-            .map(|(_, state)| state)
+        let there = store.has_account(mailbox);
+        let entry = there.then(|| store.entry_by_sender(mailbox, &rui, id(1)).unwrap());
+        entry.flatten().map(|(_, state)| state)
     };
     if store.has_account(&eva) {
         assert_eq!(store.record(&eva).unwrap().unwrap(), b"eva", "{at}");
@@ -254,7 +299,17 @@ fn check_steps(path: &Path, step: u32, at: &str) {
         assert!(state(&ana) >= Some(State::Fetched), "{at}");
     }
     if step >= 4 {
-        assert_eq!(state(&ana), Some(State::Read), "{at}");
+        assert_eq!(state(&ana).unwrap().reached(), State::Read, "{at}");
+    }
+    let removed = |name| state(name).is_some_and(State::is_removed);
+    assert!(step < 9 || removed(&ana), "{at}");
+    assert!(step < 10 || removed(&eva), "{at}");
+    assert!(step >= 8 || !removed(&ana) && !removed(&eva), "{at}");
+    if step >= 11 {
+        for (number, to) in [(3, &ana), (3, &eva), (4, &eva)] {
+            let there = store.entry(to, Folder::Inbox, id(number), None);
+            assert!(there.unwrap().is_some(), "{at}");
+        }
     }
     let record = store.record(&ana).unwrap().unwrap();
     assert!(record == b"ana 2" || record == b"ana" && step < 5, "{at}");
@@ -272,12 +327,25 @@ fn check_steps(path: &Path, step: u32, at: &str) {
         store.create_account(&eva, b"eva").unwrap();
     }
     deposit(&store, 1, "rui", &["ana", "eva"], 9000).unwrap();
-    store.mark_read(&ana, id(1)).unwrap();
-    assert_eq!(checked(&store, "ana", Folder::Inbox).0.len(), 1, "{at}");
-    assert!(store.strangers().is_empty(), "{at}");
+    if !removed_in(&store, "ana") {
+        store.mark_read(&ana, id(1)).unwrap();
+        store.remove(&ana, Folder::Inbox, id(1)).unwrap();
+    }
+    assert!(removed_in(&store, "ana"), "{at}");
+    deposit(&store, 3, "rui", &["ana", "eva"], 70_000).unwrap();
+    assert_eq!(checked(&store, "ana", Folder::Inbox).0.len(), 2, "{at}");
+    assert!(store.findings().is_empty(), "{at}");
     let before = folders(&store);
     drop(store);
+    let (summary, findings) = examined(path);
+    assert!(findings.is_empty(), "{at}: {findings:?}");
+    assert_eq!((summary.accounts, summary.leftovers), (3, 0), "{at}");
     assert_eq!(folders(&Store::open(path).unwrap()), before, "{at}");
+}
+
+fn removed_in(store: &Store, mailbox: &str) -> bool {
+    let there = store.entry(&name(mailbox), Folder::Inbox, id(1), None);
+    there.unwrap().is_some_and(|(_, state)| state.is_removed())
 }
 
 #[test]

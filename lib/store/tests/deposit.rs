@@ -5,7 +5,7 @@ mod ground;
 use std::collections::BTreeSet;
 use std::io::Read;
 
-use ground::{checked, content, deposit, facts, id, name, store_of};
+use ground::{checked, content, deposit, facts, facts_of, id, name, store_of};
 use smr_name::{Class, Head};
 use smr_store::{Folder, OpenError, State, Store, Why};
 
@@ -41,7 +41,7 @@ fn a_deposit_lies_in_every_inbox_and_in_the_sent_folder_as_one_file() {
         store.open_number(&name("rui"), Folder::Sent, 1).unwrap().1,
         State::Read
     );
-    assert_eq!(store.usage(&name("ana")).unwrap(), 10_000);
+    assert_eq!(store.usage(&name("ana")).unwrap().bytes, 10_000);
     assert_eq!(
         std::fs::read_dir(room.path().join("tmp")).unwrap().count(),
         0
@@ -73,7 +73,7 @@ fn a_repetition_returns_the_first_entry_and_stores_nothing() {
     let ana = [name("ana")];
     assert_eq!(
         store
-            .deposited(size, &facts(1, "rui", 5), &ana, true)
+            .deposited(size, &facts_of(1, "rui", 5, 10), &ana, true)
             .unwrap(),
         None
     );
@@ -85,7 +85,7 @@ fn a_repetition_returns_the_first_entry_and_stores_nothing() {
         assert!(again.repeated && !first.repeated);
     }
     let asked = store
-        .deposited(size, &facts(1, "rui", 5), &ana, true)
+        .deposited(size, &facts_of(1, "rui", 5, 10), &ana, true)
         .unwrap();
     assert_eq!(asked, Some(again));
     assert_eq!(checked(&store, "ana", Folder::Inbox).0.len(), 2);
@@ -98,14 +98,14 @@ fn a_repetition_returns_the_first_entry_and_stores_nothing() {
     let both = [name("ana"), name("eva")];
     assert!(
         store
-            .deposited(size, &facts(1, "rui", 5), &both, true)
+            .deposited(size, &facts_of(1, "rui", 5, 10), &both, true)
             .unwrap()
             .is_some()
     );
     let three = [name("ana"), name("eva"), name("rui")];
     assert_eq!(
         store
-            .deposited(size, &facts(1, "rui", 5), &three, true)
+            .deposited(size, &facts_of(1, "rui", 5, 10), &three, true)
             .unwrap(),
         None
     );
@@ -121,11 +121,11 @@ fn an_id_names_one_message_only() {
         spool.write(&[0; 10]).unwrap();
         spool.finish().unwrap()
     };
-    let mut other = facts(1, "rui", 5);
+    let mut other = facts_of(1, "rui", 5, 10);
     other.sha256 = [9; 32];
-    let mut inside = facts(1, "rui", 5);
+    let mut inside = facts_of(1, "rui", 5, 10);
     inside.cms = [9; 32];
-    for wrong in [other, inside, facts(1, "eva", 5)] {
+    for wrong in [other, inside, facts_of(1, "eva", 5, 10)] {
         // Eva comes first, and yet has nothing: all or none are refused.
         let to = [name("eva"), name("ana")];
         let error = store.deposit(&spooled(), &wrong, &to, true).unwrap_err();
@@ -214,7 +214,7 @@ fn threads_fill_one_mailbox_and_many() {
     let store = Store::open(room.path()).unwrap();
     assert_eq!(heads(&store), before);
     check_heads(&store, &placed);
-    assert!(store.strangers().is_empty());
+    assert!(store.findings().is_empty());
 }
 
 // Every head that was handed out is the chain over the entries up to its own.
@@ -349,7 +349,7 @@ fn an_interrupted_mark_is_healed() {
     assert_eq!(listing.entries, [(placed[0].entry.clone(), State::Read)]);
     assert_eq!(listing.head, head);
     assert_eq!(std::fs::read_dir(new).unwrap().count(), 0);
-    assert!(store.strangers().is_empty());
+    assert!(store.findings().is_empty());
 }
 
 #[test]
@@ -550,7 +550,7 @@ fn names_that_walk_do_not_reach_the_store() {
         .map(|e| e.unwrap().file_name())
         .collect();
     top.sort();
-    assert_eq!(top, ["accounts", "format", "lock", "tmp"]);
+    assert_eq!(top, ["accounts", "format", "journal", "lock", "tmp"]);
     assert_eq!(checked(&store, "record", Folder::Inbox).0.len(), 1);
 }
 
@@ -581,7 +581,13 @@ fn only_stores_are_opened_and_by_one() {
         Class::CannotCreate
     );
     drop(Store::open(&path).unwrap());
-    std::fs::write(path.join("format"), "smr store 2\n").unwrap();
+    // One of before removal was known is taken over, for good.
+    std::fs::write(path.join("format"), "smr store 1\n").unwrap();
+    std::fs::remove_dir_all(path.join("journal")).unwrap();
+    drop(Store::open(&path).unwrap());
+    let format = std::fs::read_to_string(path.join("format")).unwrap();
+    assert_eq!(format, "smr store 2\n");
+    std::fs::write(path.join("format"), "smr store 3\n").unwrap();
     assert!(matches!(Store::open(&path), Err(OpenError::Format(_))));
     let deep = room.path().join("no/such/parent");
     assert_eq!(Store::create(&deep).err().unwrap().class(), Class::Io);
@@ -644,7 +650,7 @@ fn strangers_are_told_and_left_alone() {
     let store = Store::open(room.path()).unwrap();
     let whys = |store: &Store| {
         let mut whys: Vec<_> = store
-            .strangers()
+            .findings()
             .into_iter()
             .map(|s| (s.path, s.why))
             .collect();

@@ -8,7 +8,7 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use ground::{checked, child, deposit, id, name, store_of};
+use ground::{checked, child, deposit, examined, id, name, store_of};
 use smr_name::Class;
 use smr_store::{Folder, State, Store};
 
@@ -16,9 +16,24 @@ fn store_path() -> Option<PathBuf> {
     std::env::var_os("SMR_TEST_STORE").map(PathBuf::from)
 }
 
+// More than goes through the journal, or what does.
+fn size() -> usize {
+    let size = std::env::var("SMR_TEST_SIZE");
+    size.map_or(70_000, |size| size.parse().unwrap())
+}
+
 // Runs a child of this file whose Nth call fails; it must end well.
 fn run(test: &str, call: &str, error: &str, nth: usize, path: &Path) {
+    run_with(70_000, test, call, error, nth, path);
+}
+
+fn run_with(size: usize, test: &str, call: &str, error: &str, nth: usize, path: &Path) {
+    traced(size, &child(test, path), call, error, nth);
+}
+
+fn traced(size: usize, words: &[String], call: &str, error: &str, nth: usize) {
     let output = Command::new("strace")
+        .env("SMR_TEST_SIZE", size.to_string())
         .args([
             "-f",
             "-qq",
@@ -28,7 +43,7 @@ fn run(test: &str, call: &str, error: &str, nth: usize, path: &Path) {
             &format!("trace={call}"),
         ])
         .args(["-e", &format!("inject={call}:error={error}:when={nth}")])
-        .args(child(test, path))
+        .args(words)
         .output()
         .expect("strace is installed");
     let text = String::from_utf8_lossy(&output.stdout);
@@ -49,7 +64,7 @@ fn child_meets_a_failed_sync() {
     let mut acknowledged = Vec::new();
     let mut failed = false;
     for number in 1..=6 {
-        match deposit(&store, number, "rui", &["ana"], 100) {
+        match deposit(&store, number, "rui", &["ana"], size()) {
             Ok(_) if failed => panic!("took {number} after a failed sync"),
             Ok(_) => acknowledged.push(id(number)),
             Err(error) => {
@@ -89,23 +104,36 @@ fn child_meets_a_failed_sync() {
 
 #[test]
 fn after_a_failed_sync_nothing_is_taken_until_reopened() {
-    // Three syncs a deposit: the file, inbox/new, sent/cur.
-    let broken = (1..=9).map(|nth| ("EIO", nth));
+    // Three syncs at the start, then two for each large one: its file, and its
+    // name beside the journal.
+    let broken = (4..=9).map(|nth| (70_000, "fsync", "EIO", nth));
     // On a directory even a full disk is a failure: what was linked is lost.
-    let full = [("ENOSPC", 2), ("ENOSPC", 6)];
-    for (error, nth) in broken.chain(full) {
+    let full = [5, 7].map(|nth| (70_000, "fsync", "ENOSPC", nth));
+    // And one sync of the journal for each.
+    let sizes = [100, 70_000].into_iter();
+    let journal = sizes.flat_map(|size| (1..=5).map(move |nth| (size, "fdatasync", "EIO", nth)));
+    let late = [1, 2].map(|nth| (100, "fdatasync", "ENOSPC", nth));
+    // A file of it grows by 16 writes of 64 KiB; the next ones are records.
+    let writes = [
+        (100, "pwrite64", "EIO", 3),
+        (100, "pwrite64", "EIO", 18),
+        (100, "pwrite64", "ENOSPC", 19),
+    ];
+    let all = broken.chain(full).chain(journal).chain(late).chain(writes);
+    for (size, call, error, nth) in all {
         let room = tempfile::tempdir().unwrap();
         drop(store_of(room.path(), &["ana", "rui"]));
-        run(
+        run_with(
+            size,
             "child_meets_a_failed_sync",
-            "fsync",
+            call,
             error,
             nth,
             room.path(),
         );
         let store = Store::open(room.path()).unwrap();
         for number in 1..=6 {
-            deposit(&store, number, "rui", &["ana"], 100).unwrap();
+            deposit(&store, number, "rui", &["ana"], size).unwrap();
         }
         assert_eq!(checked(&store, "ana", Folder::Inbox).0.len(), 6);
     }
@@ -120,7 +148,7 @@ fn child_meets_a_full_disk() {
     let store = Store::open(&path).unwrap();
     let mut refused = 0;
     for number in 1..=3 {
-        if let Err(error) = deposit(&store, number, "rui", &["ana"], 100) {
+        if let Err(error) = deposit(&store, number, "rui", &["ana"], size()) {
             assert_eq!(error.class(), Class::Busy);
             assert!(
                 error.to_string().starts_with("the disk is full: cannot "),
@@ -128,7 +156,7 @@ fn child_meets_a_full_disk() {
             );
             refused += 1;
             checked(&store, "ana", Folder::Inbox);
-            deposit(&store, number, "rui", &["ana"], 100).unwrap();
+            deposit(&store, number, "rui", &["ana"], size()).unwrap();
         }
     }
     assert_eq!(refused, 1);
@@ -140,17 +168,60 @@ fn child_meets_a_full_disk() {
 
 #[test]
 fn a_full_disk_refuses_and_is_forgotten() {
-    // Links: inbox/new and sent/cur in turn. Syncs of the file: every third.
-    for (call, nth) in [
-        ("linkat", 1),
-        ("linkat", 2),
-        ("linkat", 5),
-        ("fsync", 1),
-        ("fsync", 4),
+    // The first of three links of a large one, and the sync of its file, after
+    // the three of the start. Small ones: the growth of the journal.
+    for (size, call, nth) in [
+        (70_000, "linkat", 1),
+        (70_000, "linkat", 4),
+        (70_000, "fsync", 4),
+        (70_000, "fsync", 6),
+        (100, "pwrite64", 1),
+        (100, "pwrite64", 9),
     ] {
+        for error in ["ENOSPC", "EDQUOT"] {
+            let room = tempfile::tempdir().unwrap();
+            drop(store_of(room.path(), &["ana", "rui"]));
+            let test = "child_meets_a_full_disk";
+            run_with(size, test, call, error, nth, room.path());
+        }
+    }
+}
+
+#[test]
+#[ignore = "a process that finds no room for a name"]
+fn child_has_no_room_for_a_name() {
+    let Some(path) = store_path() else {
+        return;
+    };
+    let store = Store::open(&path).unwrap();
+    let ana = name("ana");
+    let refused = deposit(&store, 1, "rui", &["ana"], size()).unwrap_err();
+    assert_eq!(refused.class(), Class::Busy);
+    // It is on disk, and shown to nobody yet.
+    assert!(checked(&store, "ana", Folder::Inbox).0.is_empty());
+    assert!(store.has_failed());
+    for number in [1, 2] {
+        let after = deposit(&store, number, "rui", &["ana"], size());
+        assert_eq!(after.unwrap_err().class(), Class::Io);
+    }
+    assert_eq!(store.entry(&ana, Folder::Inbox, id(2), None).unwrap(), None);
+}
+
+#[test]
+fn a_message_without_a_name_gets_it_at_the_next_start() {
+    for (size, nth) in [(100, 1), (100, 2), (70_000, 2), (70_000, 3)] {
         let room = tempfile::tempdir().unwrap();
         drop(store_of(room.path(), &["ana", "rui"]));
-        run("child_meets_a_full_disk", call, "ENOSPC", nth, room.path());
+        let test = "child_has_no_room_for_a_name";
+        run_with(size, test, "linkat", "ENOSPC", nth, room.path());
+        let (_, findings) = examined(room.path());
+        assert!(findings.is_empty(), "{findings:?}");
+        let store = Store::open(room.path()).unwrap();
+        assert_eq!(checked(&store, "ana", Folder::Inbox).0.len(), 1);
+        assert_eq!(checked(&store, "rui", Folder::Sent).0.len(), 1);
+        assert!(deposit(&store, 1, "rui", &["ana"], size).unwrap()[0].repeated);
+        drop(store);
+        assert_eq!(examined(room.path()).0.leftovers, 0);
     }
 }
 
@@ -172,8 +243,8 @@ fn child_cannot_sync_a_record() {
 
 #[test]
 fn a_record_that_may_be_lost_is_not_shown() {
-    // Two syncs: the file, the account's directory.
-    for nth in 1..=2 {
+    // After the three of the start two syncs: the file, the account's directory.
+    for nth in 4..=5 {
         let room = tempfile::tempdir().unwrap();
         drop(store_of(room.path(), &["ana"]));
         run(
@@ -212,10 +283,29 @@ fn a_mark_that_may_be_lost_is_not_shown() {
     let store = store_of(room.path(), &["ana", "rui"]);
     deposit(&store, 1, "rui", &["ana"], 100).unwrap();
     drop(store);
-    run("child_cannot_sync_a_mark", "fsync", "EIO", 1, room.path());
+    run("child_cannot_sync_a_mark", "fsync", "EIO", 4, room.path());
     let store = Store::open(room.path()).unwrap();
     store.mark_read(&name("ana"), id(1)).unwrap();
     let listing = store.list(&name("ana"), Folder::Inbox, 0, 9).unwrap();
     assert_eq!(listing.entries.len(), 1);
     assert_eq!(listing.entries[0].1, State::Read);
+}
+
+#[cfg(feature = "planted")]
+#[test]
+fn planted_retrying_of_a_sync_is_seen() {
+    let room = tempfile::tempdir().unwrap();
+    drop(store_of(room.path(), &["ana", "rui"]));
+    let met = std::panic::catch_unwind(|| {
+        let test = "child_meets_a_failed_sync";
+        planted("retry-sync", test, "fdatasync", room.path());
+    });
+    assert!(met.is_err());
+}
+
+#[cfg(feature = "planted")]
+fn planted(fault: &str, test: &str, call: &str, path: &Path) {
+    let mut words = vec!["env".to_owned(), format!("SMR_PLANTED={fault}")];
+    words.extend(child(test, path));
+    traced(100, &words, call, "EIO", 1);
 }

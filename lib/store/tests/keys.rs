@@ -74,7 +74,7 @@ fn strangers_among_the_keys_are_reported_and_left() {
     std::fs::write(folder.join("notes.txt"), "x").unwrap();
     std::fs::create_dir(folder.join(format!("{}.1", "07".repeat(32)))).unwrap();
     assert_eq!(store.keys(&name("ana"), None, 9).unwrap(), []);
-    let mut why: Vec<_> = store.strangers().into_iter().map(|s| s.why).collect();
+    let mut why: Vec<_> = store.findings().into_iter().map(|s| s.why).collect();
     why.sort_by_key(|why| why.to_string());
     assert_eq!(why, [Why::Kind, Why::Name]);
     assert!(folder.join("notes.txt").exists());

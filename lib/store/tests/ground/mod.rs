@@ -5,8 +5,9 @@ use std::io::Read;
 use std::path::Path;
 use std::process::Command;
 
-use smr_name::{EntryName, Head, MailboxName, MessageId};
-use smr_store::{Facts, Folder, Placed, Store, StoreError};
+use sha2::{Digest, Sha256};
+use smr_name::{Class, EntryName, Head, MailboxName, MessageId};
+use smr_store::{Facts, Finding, Folder, Placed, Store, StoreError, Summary, fsck};
 
 /// Returns a checked name.
 pub(crate) fn name(text: &str) -> MailboxName {
@@ -36,6 +37,14 @@ pub(crate) fn facts(number: u64, sender: &str, time: i64) -> Facts {
     }
 }
 
+/// Returns the same, with the hash of a message of `size` bytes.
+pub(crate) fn facts_of(number: u64, sender: &str, time: i64, size: usize) -> Facts {
+    Facts {
+        sha256: Sha256::digest(content(id(number), size)).into(),
+        ..facts(number, sender, time)
+    }
+}
+
 /// Deposits message `number`.
 pub(crate) fn deposit(
     store: &Store,
@@ -49,7 +58,8 @@ pub(crate) fn deposit(
         spool.write(part)?;
     }
     let to: Vec<_> = to.iter().map(|to| name(to)).collect();
-    store.deposit(&spool.finish()?, &facts(number, sender, 1000), &to, true)
+    let facts = facts_of(number, sender, 1000, size);
+    store.deposit(&spool.finish()?, &facts, &to, true)
 }
 
 /// Makes a store with these accounts.
@@ -72,18 +82,22 @@ pub(crate) fn checked(store: &Store, account: &str, folder: Folder) -> (Vec<Entr
     loop {
         let after = entries.len() as u64;
         let listing = store.list(&account, folder, after, 100).unwrap();
-        for (entry, _) in listing.entries {
+        for (entry, state) in listing.entries {
             assert_eq!(entry.number, entries.len() as u64 + 1);
             assert!(entry.time >= time);
             time = entry.time;
             head = head.extend(&entry);
-            let (_, _, mut file) = store.open_number(&account, folder, entry.number).unwrap();
-            let mut bytes = Vec::new();
-            file.read_to_end(&mut bytes).unwrap();
-            assert!(
-                bytes == content(entry.id, entry.size as usize),
-                "{entry} is not whole"
-            );
+            let opened = store.open_number(&account, folder, entry.number);
+            if state.is_removed() {
+                assert_eq!(opened.unwrap_err().class(), Class::Missing);
+            } else {
+                let mut bytes = Vec::new();
+                opened.unwrap().2.read_to_end(&mut bytes).unwrap();
+                assert!(
+                    bytes == content(entry.id, entry.size as usize),
+                    "{entry} is not whole"
+                );
+            }
             entries.push(entry);
         }
         if !listing.more {
@@ -92,6 +106,14 @@ pub(crate) fn checked(store: &Store, account: &str, folder: Folder) -> (Vec<Entr
             return (entries, head);
         }
     }
+}
+
+/// Examines a store, and returns what was found.
+pub(crate) fn examined(path: &Path) -> (Summary, Vec<Finding>) {
+    let mut findings = Vec::new();
+    let summary = fsck(path, &[], &mut |finding| findings.push(finding)).unwrap();
+    assert_eq!(summary.findings, findings.len() as u64);
+    (summary, findings)
 }
 
 /// Returns the command that runs the test `test` of this file alone, as a

@@ -1,0 +1,401 @@
+//! The journal: a message is on disk once it is in it; its names in the folders
+//! follow, and are synced together with many others.
+//!
+//! A redo log of two files, used in turn. A record says which entries come
+//! about, and holds the message; a large one lies beside. Never acknowledges before the sync that covers
+//! a record, and never gives a file of the journal free before everything it
+//! tells of is on disk without it.
+
+use std::fs::File;
+use std::os::unix::fs::FileExt;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+
+use rustix::fs::{self, Mode, OFlags};
+
+use super::record::{self, Body, Record};
+use super::spool::TmpName;
+use super::{Disk, DiskError, Spooled, errno_of, planted};
+use crate::group::DirSync;
+use crate::layout;
+
+/// A file of the journal is left for the other one at this size, in bytes.
+const FULL: u64 = 64 << 20;
+/// A file grows by so many bytes at a time; what is there already is written
+/// over, so that a sync concerns data alone.
+const STEP: u64 = 1 << 20;
+
+/// The journal of an open store.
+pub(crate) struct Journal {
+    disk: Arc<Disk>,
+    files: [File; 2],
+    // Protects the order of the records, which is that of the numbers in each
+    // folder: whoever numbers an entry for the journal holds it until the
+    // record stands in the buffer.
+    state: Mutex<State>,
+    // Where a batch is waited for, even and odd ones apart: one that is synced
+    // wakes its own threads, and one of those that collected meanwhile.
+    batches: [Condvar; 2],
+    changed: Condvar,
+    beside: DirSync,
+}
+
+/// A large message whose name beside the journal is synced.
+pub(crate) struct Beside {
+    name: TmpName,
+    number: u64,
+    size: u64,
+}
+
+impl Beside {
+    /// Returns what a record says of it.
+    pub(crate) fn body(&self) -> Body {
+        Body::Beside(self.number)
+    }
+}
+
+#[derive(Default)]
+struct State {
+    /// Records of the active file that are not written yet.
+    buffer: Vec<u8>,
+    /// Where the buffer goes.
+    at: u64,
+    /// Bytes that each file has.
+    sizes: [u64; 2],
+    active: usize,
+    /// Which use of a file this is; rises.
+    pass: u64,
+    /// Which batch the buffer is, and how many are on disk.
+    batch: u64,
+    synced: u64,
+    syncing: bool,
+    broken: bool,
+    /// Records in each file whose files are not made yet.
+    unmade: [u64; 2],
+    /// The other file may still be needed.
+    sweeping: bool,
+    /// Large messages that records of each file are of.
+    large: [Vec<Beside>; 2],
+}
+
+impl State {
+    /// Tells whether a record of `size` bytes belongs into the other file.
+    fn is_full(&self, size: u64) -> bool {
+        let records = self.at + self.buffer.len() as u64;
+        // What lies beside takes room as well, until it is swept.
+        let beside = self.large[self.active].iter().map(|large| large.size);
+        records > 0 && records + size + beside.sum::<u64>() > FULL
+    }
+}
+
+/// The right to append one record; others wait.
+pub(crate) struct Turn<'a> {
+    journal: &'a Journal,
+    state: MutexGuard<'a, State>,
+    sweep: bool,
+}
+
+/// A record that was appended; its files are to be made, then it is dropped.
+pub(crate) struct Ticket<'a> {
+    journal: &'a Journal,
+    batch: u64,
+    counted: bool,
+    file: usize,
+    sweep: bool,
+}
+
+impl Journal {
+    /// Opens the journal of a store, whose records were replayed and synced;
+    /// empties it.
+    pub(crate) fn open(disk: &Arc<Disk>) -> Result<Journal, DiskError> {
+        let open = |n: usize| -> Result<File, DiskError> {
+            let path = layout::journal(n);
+            let flags = OFlags::RDWR | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+            let file = fs::openat(disk.root(), &path, flags, Mode::from_raw_mode(0o600))
+                .map(File::from)
+                .map_err(|errno| disk.error("open", &path, errno))?;
+            file.set_len(0)
+                .map_err(|error| disk.io_error("empty", &path, &error))?;
+            disk.sync_file(&file, &path)?;
+            Ok(file)
+        };
+        let files = [open(0)?, open(1)?];
+        for found in disk.names(layout::JOURNAL)? {
+            let path = format!("{}/{}", layout::JOURNAL, found.shown());
+            if layout::is_large(&path) {
+                disk.remove(&path)?;
+            }
+        }
+        disk.sync_directory(layout::JOURNAL)?;
+        Ok(Journal {
+            disk: Arc::clone(disk),
+            files,
+            state: Mutex::new(State {
+                pass: 1,
+                ..State::default()
+            }),
+            batches: [Condvar::new(), Condvar::new()],
+            changed: Condvar::new(),
+            beside: DirSync::default(),
+        })
+    }
+
+    /// Gives a synced spool file a name beside the journal; returns once that is
+    /// on disk. It stays until the folders are.
+    pub(crate) fn lay_beside(&self, spooled: &Spooled) -> Result<Beside, DiskError> {
+        let number = self.disk.serial();
+        let path = layout::large(number);
+        self.disk.link(spooled.path(), &path)?;
+        let name = TmpName::new(&self.disk, path);
+        self.disk.sync_shared(&self.beside, layout::JOURNAL)?;
+        Ok(Beside {
+            name,
+            number,
+            size: spooled.size(),
+        })
+    }
+
+    /// Waits for the right to append a record of at most `size` bytes, and for
+    /// room. Class `Busy` where the disk has none: nothing has happened then.
+    pub(crate) fn turn(&self, size: usize) -> Result<Turn<'_>, DiskError> {
+        self.disk.writable()?;
+        let size = size as u64;
+        let mut state = self.lock();
+        let mut sweep = false;
+        while state.is_full(size) {
+            if state.broken {
+                return Err(DiskError::Failed);
+            }
+            // What is in the buffer belongs to the file that is left.
+            if state.sweeping || state.syncing || !state.buffer.is_empty() {
+                state = match state.sweeping || state.syncing {
+                    true => wait(&self.changed, state),
+                    false => self.flush(state)?,
+                };
+                continue;
+            }
+            state.active = 1 - state.active;
+            state.at = 0;
+            state.pass += 1;
+            state.sweeping = true;
+            sweep = true;
+        }
+        self.grow(&mut state, size)?;
+        Ok(Turn {
+            journal: self,
+            state,
+            sweep,
+        })
+    }
+
+    // Before anything is numbered: a full disk must not be met afterwards.
+    fn grow(&self, state: &mut State, size: u64) -> Result<(), DiskError> {
+        let (file, end) = (state.active, state.at + state.buffer.len() as u64 + size);
+        let zero = [0; 64 << 10];
+        let target = end.next_multiple_of(STEP);
+        while state.sizes[file] < end {
+            let mut at = state.sizes[file];
+            while at < target {
+                let written = self.files[file].write_all_at(&zero, at);
+                let path = layout::journal(file);
+                written.map_err(|error| self.disk.write_error(&path, &error))?;
+                at += zero.len() as u64;
+            }
+            state.sizes[file] = target;
+        }
+        Ok(())
+    }
+
+    /// Returns once the record is on disk. One of the waiting threads syncs,
+    /// outside the lock. A failure is every later record's too.
+    pub(crate) fn sync(&self, ticket: &Ticket) -> Result<(), DiskError> {
+        let mut state = self.lock();
+        while state.synced <= ticket.batch {
+            if state.broken {
+                return Err(DiskError::Failed);
+            }
+            state = match state.syncing {
+                true => wait(self.waiting(ticket.batch), state),
+                false => self.flush(state)?,
+            };
+        }
+        Ok(())
+    }
+
+    fn flush<'a>(
+        &'a self,
+        mut state: MutexGuard<'a, State>,
+    ) -> Result<MutexGuard<'a, State>, DiskError> {
+        let (file, at, batch) = (state.active, state.at, state.batch);
+        let records = std::mem::take(&mut state.buffer);
+        state.at += records.len() as u64;
+        state.batch += 1;
+        state.syncing = true;
+        drop(state);
+        let outcome = self.put(file, &records, at);
+        let mut state = self.lock();
+        state.syncing = false;
+        match &outcome {
+            Ok(()) => {
+                state.synced = batch + 1;
+                self.waiting(batch + 1).notify_one();
+            }
+            Err(_) => {
+                state.broken = true;
+                self.waiting(batch + 1).notify_all();
+            }
+        }
+        self.waiting(batch).notify_all();
+        self.changed.notify_all();
+        outcome.map(|()| state)
+    }
+
+    // The other file is full, and all its records are synced: once their
+    // files are made and on disk, it may be written over.
+    fn sweep(&self, left: usize) {
+        let mut state = self.lock();
+        while state.unmade[left] > 0 && !state.broken {
+            state = wait(&self.changed, state);
+        }
+        if state.broken {
+            return;
+        }
+        drop(state);
+        // A failure fails the store, and the journal with it.
+        let swept = self.disk.sync_all().is_ok();
+        let mut state = self.lock();
+        state.sweeping = !swept;
+        state.broken |= !swept;
+        let large = std::mem::take(&mut state.large[left]);
+        self.changed.notify_all();
+        drop(state);
+        self.forget(large, swept);
+    }
+
+    // Without the sync the next start needs their names.
+    fn forget(&self, large: Vec<Beside>, swept: bool) {
+        for beside in large {
+            match swept {
+                true => drop(beside.name),
+                false => beside.name.keep(),
+            }
+        }
+    }
+
+    /// Ends the use of the journal: everything is on disk without it, and the
+    /// next start finds it empty. After a failure it stays as it is.
+    pub(crate) fn close(&self) {
+        let mut state = self.lock();
+        let idle = state.unmade == [0, 0] && state.buffer.is_empty();
+        let used = state.batch > 0;
+        let sound = !self.disk.has_failed() && !state.broken && idle;
+        let swept = used && sound && self.disk.sync_all().is_ok();
+        if swept {
+            // What cannot be done now is done when the store is next opened.
+            let _ = self.files.iter().try_for_each(|file| file.set_len(0));
+        }
+        let large = std::mem::take(&mut state.large);
+        large
+            .into_iter()
+            .for_each(|large| self.forget(large, swept));
+    }
+
+    fn put(&self, file: usize, records: &[u8], at: u64) -> Result<(), DiskError> {
+        if planted("in-place") {
+            return Ok(());
+        }
+        let failed = |errno| self.disk.sync_error(&layout::journal(file), errno);
+        // The room is there already: even a full disk is a failure here.
+        let written = self.files[file].write_all_at(records, at);
+        written.map_err(|error| failed(errno_of(&error)))?;
+        // Without this a power cut takes messages that have a postmark.
+        let synced = match planted("no-journal-sync") {
+            true => Ok(()),
+            false => fs::fdatasync(&self.files[file]),
+        };
+        match synced {
+            Err(_) if planted("retry-sync") => fs::fdatasync(&self.files[file]).map_err(failed),
+            synced => synced.map_err(failed),
+        }
+    }
+
+    fn waiting(&self, batch: u64) -> &Condvar {
+        &self.batches[(batch % 2) as usize]
+    }
+
+    // A thread that panicked with it marks the journal broken in `Ticket::drop`
+    // or had appended nothing.
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn wait<'a>(changed: &Condvar, state: MutexGuard<'a, State>) -> MutexGuard<'a, State> {
+    changed.wait(state).unwrap_or_else(PoisonError::into_inner)
+}
+
+impl<'a> Turn<'a> {
+    /// Appends the record; it is on disk after [`Journal::sync`].
+    pub(crate) fn append(mut self, record: &Record, beside: Option<Beside>) -> Ticket<'a> {
+        let state = &mut *self.state;
+        let active = state.active;
+        state.large[active].extend(beside);
+        record::write(record, state.pass, &mut state.buffer);
+        state.unmade[state.active] += 1;
+        Ticket {
+            journal: self.journal,
+            batch: state.batch,
+            counted: false,
+            file: state.active,
+            sweep: std::mem::take(&mut self.sweep),
+        }
+    }
+}
+
+impl Drop for Turn<'_> {
+    fn drop(&mut self) {
+        // Nothing was appended: let the next one sweep.
+        if self.sweep {
+            self.state.active = 1 - self.state.active;
+            self.state.at = FULL;
+            self.state.sweeping = false;
+        }
+    }
+}
+
+impl Ticket<'_> {
+    /// Tells that the files of the record are made. Whoever began a file of the
+    /// journal syncs what the other one tells of, and gives that free.
+    pub(crate) fn made(mut self) {
+        self.count(false);
+        if self.sweep {
+            self.journal.sweep(1 - self.file);
+        }
+    }
+
+    fn count(&mut self, failed: bool) {
+        if std::mem::replace(&mut self.counted, true) {
+            return;
+        }
+        let mut state = self.journal.lock();
+        let unmade = &mut state.unmade[self.file];
+        *unmade = unmade.saturating_sub(1);
+        let last = *unmade == 0;
+        if failed {
+            // It is in the journal alone: the next start makes its files.
+            state.broken = true;
+            self.journal.disk.fail();
+        }
+        if failed {
+            self.journal.batches.iter().for_each(Condvar::notify_all);
+        }
+        if failed || (last && state.sweeping) {
+            self.journal.changed.notify_all();
+        }
+    }
+}
+
+impl Drop for Ticket<'_> {
+    fn drop(&mut self) {
+        self.count(true);
+    }
+}
