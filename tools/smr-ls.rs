@@ -231,15 +231,24 @@ fn messages(
     let short = args.common.quiet || args.one || args.zero;
     // Subjects cost a look into each message: not where nobody asks for them.
     let open = !short || filter.needs_headers() || (args.unread && folder == Folder::Sent);
-    let mut lines = match open {
-        true => listing::lines(user, folder)?,
-        false => {
-            let entries = listing::entries(user, folder)?.into_iter();
-            let bare = |entry| Line {
-                entry,
-                headers: None,
-            };
-            entries.map(bare).collect()
+    // The newest of all need no look at the others.
+    let newest = args
+        .newest
+        .filter(|_| *filter == Filter::default() && !args.unread);
+    let bare = |entry| Line {
+        entry,
+        headers: None,
+    };
+    let mut lines: Vec<Line> = match (open, newest) {
+        (true, None) => listing::lines(user, folder)?,
+        (true, Some(n)) => listing::newest_lines(user, folder, n)?,
+        (false, None) => listing::entries(user, folder)?
+            .into_iter()
+            .map(bare)
+            .collect(),
+        (false, Some(n)) => {
+            let entries = listing::newest_entries(user, folder, n)?;
+            entries.into_iter().map(bare).collect()
         }
     };
     lines.retain(|line| filter.keeps(line));
@@ -315,6 +324,7 @@ impl<'a> Row<'a> {
                 State::New => "new",
                 State::Fetched => "fetched",
                 State::Read => "read",
+                State::Removed => "removed",
             },
         };
         let name = |address: &smr_name::Address| match &address.repository {
@@ -361,6 +371,7 @@ impl<'a> Row<'a> {
             (_, State::New) => "N?",
             (_, State::Fetched) => "F?",
             (_, State::Read) => "R?",
+            (_, State::Removed) => "T?",
         }
     }
 }

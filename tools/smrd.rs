@@ -16,8 +16,8 @@ use smr_cli::report::Report;
 use smr_cli::time::{self, TimeError};
 use smr_name::Class;
 use smr_server::config::{Config, ConfigError, DEFAULT_PATH};
-use smr_server::{CardReport, Fetched, Limits, Outcome, RunError, SetupError, Source};
-use smr_server::{check, check_card, fetch, fingerprint, init, run};
+use smr_server::{CardReport, Fetched, Limits, Outcome, RunError, SetupError, Source, Summary};
+use smr_server::{check, check_card, examine, fetch, fingerprint, init, run};
 
 const TOOL: &str = "smrd";
 
@@ -52,6 +52,9 @@ struct Args {
     /// Also show what is not due yet
     #[arg(short, long, requires = "fetch_revocation")]
     verbose: bool,
+    /// Examine the store: explain every file, or report it
+    #[arg(long, group = "mode")]
+    fsck: bool,
     /// Print JSON Lines
     #[arg(long, conflicts_with_all = ["init", "check", "fingerprint", "show_config"], requires = "mode")]
     json: bool,
@@ -131,6 +134,8 @@ fn act(args: Args) -> Result<u8, Stop> {
         check_all(path)
     } else if let Some(file) = args.check_cert {
         check_file(path, &file, args.at, args.json)
+    } else if args.fsck {
+        examine_store(path, args.json)
     } else if args.fetch_revocation {
         fetch_all(path, args.json, args.verbose)
     } else {
@@ -151,6 +156,57 @@ fn check_all(path: &Path) -> Result<u8, Stop> {
         true => 0,
         false => Class::Config.code(),
     })
+}
+
+fn examine_store(path: &Path, json: bool) -> Result<u8, Stop> {
+    let config = Config::load(path)?;
+    let (mut out, mut told, mut code) = (Out::stdout(), Ok(()), 0);
+    let summary = examine(&config, &mut |finding| {
+        // What cannot be read leaves open whether it is right.
+        code = code.max(finding.why.class().code());
+        let line = match json {
+            true => Line::new("finding")
+                .with("finding", finding.why.as_str())
+                .with("path", finding.path.as_str())
+                .with("text", finding.why.to_string())
+                .finish(),
+            false => format!("{} {finding}", finding.why.as_str()),
+        };
+        if told.is_ok() {
+            told = out.line(&line);
+        }
+    })
+    .map_err(|e| Stop::Failed(e.class(), e.to_string(), None))?;
+    told?;
+    out.line(&match json {
+        true => summary_line(&summary),
+        false => summary_text(&summary),
+    })?;
+    out.finish()?;
+    Ok(code)
+}
+
+fn summary_line(summary: &Summary) -> String {
+    Line::new("summary")
+        .with("accounts", summary.accounts)
+        .with("messages", summary.messages)
+        .with("removed", summary.removed)
+        .with("bytes", summary.bytes)
+        .with("leftovers", summary.leftovers)
+        .with("findings", summary.findings)
+        .finish()
+}
+
+fn summary_text(summary: &Summary) -> String {
+    format!(
+        "{} accounts, {} messages of {} bytes, {} removed, {} leftovers, {} findings",
+        summary.accounts,
+        summary.messages,
+        summary.bytes,
+        summary.removed,
+        summary.leftovers,
+        summary.findings
+    )
 }
 
 fn check_file(path: &Path, file: &Path, at: Option<i64>, json: bool) -> Result<u8, Stop> {

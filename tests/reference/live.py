@@ -39,8 +39,9 @@ def visit(address, server, ring, suites, wanted, sealed):
         warrants.append(message.warrant)
         return accepted(reply), message.body
 
-    (_, entries, more, count, head), peeked = ask("list", INBOX, 0, 256, 16)
+    (_, entries, more, count, head, before), peeked = ask("list", INBOX, 0, 256, 16)
     require(not more and count == len(entries) and head == heads(entries), "another head")
+    require(before == bytes(32), "another head before the first")
     require(any(wanted.hex() in name for name, _, _ in entries), "the message is not listed")
     require(len(peeked) == sum(length for _, _, length in entries), "a listing of another length")
 

@@ -98,7 +98,7 @@ def is_chain(chain):
 
 
 FOLDER = BETWEEN(1, 3, U8)
-ENTRY = TUPLE(WHERE(is_entry, TEXT), BETWEEN(1, 3, U8), U32)
+ENTRY = TUPLE(WHERE(is_entry, TEXT), BETWEEN(1, 4, U8), U32)
 CHAIN = WHERE(is_chain, BETWEEN(2, 8, LIST(BETWEEN(1, 16384, BYTES))))
 
 CLASSES = {64, 65, 66, 67, 69, 70, 73, 74, 75, 76, 77, 78}
@@ -128,6 +128,7 @@ REQUESTS = {
     0x10: ("keep-key", U64, U32),
     0x11: ("keys", OPTION(TUPLE(HASH, U64)), U16),
     0x12: ("watch", FOLDER, U64, U16),
+    0x13: ("remove", FOLDER, ID),
 }
 
 REPLIES = {
@@ -138,7 +139,7 @@ REPLIES = {
     0x85: ("users", LIST(TUPLE(NAME, TEXT, FLAG)), FLAG),
     0x86: ("accepted", ID),
     0x87: ("postmarks", LIST(TEXT)),
-    0x88: ("listing", LIST(ENTRY), FLAG, U64, HASH),
+    0x88: ("listing", LIST(ENTRY), FLAG, U64, HASH, HASH),
     0x89: ("found", LIST(TUPLE(FOLDER, ID))),
     0x8A: ("message", ENTRY),
     0x8B: ("states", LIST(TUPLE(NAME, BETWEEN(0, 3, U8)))),

@@ -105,7 +105,7 @@ def whole(suites):
     scenario.renewal(NOW + 2)
     scenario.steps += [
         request("list", 1, 0, 50, 8192),
-        reply(NOW + 3, "listing", [(first, 1, 3)], False, 1, head, parts=[b"age"]),
+        reply(NOW + 3, "listing", [(first, 1, 3)], False, 1, head, bytes(32), parts=[b"age"]),
         request("watch", 1, 1, 900),
         reply(NOW + 4, "news", 1),
         request("fetch", 1, ID, None),

@@ -86,6 +86,9 @@ pub enum Reply {
         count: u64,
         /// The folder's head after all of them.
         head: Head,
+        /// The folder's head before the first entry listed, or after the last
+        /// one that was passed over.
+        before: Head,
     },
     /// The messages that a prefix names.
     Found {
@@ -225,10 +228,13 @@ mod tests {
                 postmarks: vec!["note\n".to_owned(), String::new()],
             },
             Reply::Listing {
-                entries: vec![entry(State::New), entry(State::Fetched), entry(State::Read)],
+                entries: [State::New, State::Fetched, State::Read, State::Removed]
+                    .map(entry)
+                    .to_vec(),
                 more: false,
-                count: 3,
+                count: 4,
                 head: Head::from_bytes([4; 32]),
+                before: Head::from_bytes([5; 32]),
             },
             Reply::Found {
                 matches: vec![(Folder::Inbox, id), (Folder::Sent, id)],

@@ -114,6 +114,14 @@ pub enum Request {
         /// Which message.
         id: MessageId,
     },
+    /// Removes a message of the inbox or an own copy; the folder keeps its
+    /// entry.
+    Remove {
+        /// Which folder.
+        folder: Folder,
+        /// Which message.
+        id: MessageId,
+    },
     /// Asks how far a message I sent has come.
     State {
         /// Which message.
@@ -242,6 +250,10 @@ mod tests {
                 reader: None,
             },
             Request::MarkRead { id },
+            Request::Remove {
+                folder: Folder::Sent,
+                id,
+            },
             Request::State {
                 id,
                 mailboxes: vec![],

@@ -47,6 +47,17 @@ pub fn find(user: &mut User, prefix: &IdPrefix) -> Result<(Folder, MessageId), F
     }
 }
 
+/// Finds the message that a person named by id or prefix, and all folders that
+/// it is in.
+pub fn find_all(user: &mut User, prefix: &IdPrefix) -> Result<(MessageId, Vec<Folder>), Failure> {
+    let matches = matches(user, prefix)?;
+    let (_, id) = *matches.first().ok_or_else(|| no_message(prefix))?;
+    match matches.iter().all(|(_, other)| *other == id) {
+        true => Ok((id, matches.iter().map(|(folder, _)| *folder).collect())),
+        false => Err(ambiguous(prefix)),
+    }
+}
+
 /// Finds the message that a person named by id or prefix, in one folder.
 pub fn find_in(user: &mut User, folder: Folder, prefix: &IdPrefix) -> Result<MessageId, Failure> {
     let mut here = matches(user, prefix)?

@@ -29,6 +29,7 @@ pub mod numbers;
 pub mod private;
 mod proof;
 pub mod receipts;
+pub mod removal;
 pub mod session;
 pub mod spool;
 mod succession;

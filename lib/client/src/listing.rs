@@ -30,16 +30,34 @@ pub struct Line {
     pub headers: Option<Headers>,
 }
 
-/// Returns all entries of a folder, by number, and remembers how far it has
-/// come.
+/// Returns all entries of a folder whose messages are there, by number, and
+/// remembers how far it has come.
 pub fn entries(user: &mut User, folder: Folder) -> Result<Vec<Entry>, Failure> {
-    let lines = pages(user, folder, PAGE, 0)?;
+    let lines = pages(user, folder, None, PAGE, 0)?;
+    Ok(lines.into_iter().map(|(entry, _)| entry).collect())
+}
+
+/// Returns the newest `most` entries of a folder, by number; what lies before
+/// them is not listed, and where nothing of the folder was seen yet, not
+/// verified (smr-session(7)).
+pub fn newest_entries(user: &mut User, folder: Folder, most: usize) -> Result<Vec<Entry>, Failure> {
+    let lines = pages(user, folder, Some(most), PAGE, 0)?;
     Ok(lines.into_iter().map(|(entry, _)| entry).collect())
 }
 
 /// Returns all messages of a folder with their headers.
 pub fn lines(user: &mut User, folder: Folder) -> Result<Vec<Line>, Failure> {
-    let found = pages(user, folder, PEEK_PAGE, envelope::PEEK)?;
+    opened(user, folder, None)
+}
+
+/// Returns the newest `most` messages of a folder with their headers; else as
+/// [`newest_entries`].
+pub fn newest_lines(user: &mut User, folder: Folder, most: usize) -> Result<Vec<Line>, Failure> {
+    opened(user, folder, Some(most))
+}
+
+fn opened(user: &mut User, folder: Folder, most: Option<usize>) -> Result<Vec<Line>, Failure> {
+    let found = pages(user, folder, most, PEEK_PAGE, envelope::PEEK)?;
     let mut lines = Vec::with_capacity(found.len());
     for (entry, peek) in found {
         // What cannot be opened is listed all the same, without its subject;
@@ -51,19 +69,51 @@ pub fn lines(user: &mut User, folder: Folder) -> Result<Vec<Line>, Failure> {
     Ok(lines)
 }
 
+/// Entries with their first bytes.
+type Peeked = Vec<(Entry, Vec<u8>)>;
+
 fn pages(
     user: &mut User,
     folder: Folder,
+    most: Option<usize>,
     page: u16,
     peek: u32,
-) -> Result<Vec<(Entry, Vec<u8>)>, Failure> {
+) -> Result<Peeked, Failure> {
+    let Some(most) = most else {
+        return pages_after(user, folder, 0, page, peek);
+    };
+    let count = user.session.list(folder, u64::MAX, 1, 0)?.count;
+    let mut window = most as u64;
+    loop {
+        let begin = count.saturating_sub(window);
+        let mut found = pages_after(user, folder, begin, page, peek)?;
+        if found.len() >= most || begin == 0 {
+            found.drain(..found.len().saturating_sub(most));
+            return Ok(found);
+        }
+        // Some of them are removed.
+        window = window.saturating_mul(2);
+    }
+}
+
+/// Walks a folder from after `begin`, or from an earlier number up to which it
+/// was seen.
+fn pages_after(
+    user: &mut User,
+    folder: Folder,
+    begin: u64,
+    page: u16,
+    peek: u32,
+) -> Result<Peeked, Failure> {
     // Before the first request: what other tools see meanwhile may be further
     // than what this one is about to hear.
     let due = user
         .known
         .due(&user.address.mailbox, &user.repository, folder)?;
+    let begin = due.iter().map(|m| m.number).fold(begin, u64::min);
     user.session.begin();
-    let found = walk(user, folder, due.clone(), page, peek);
+    let chain = Chain::new(due.clone(), folder, begin);
+    let found = walk(user, folder, chain, page, peek);
     found.map_err(|failure| user.session.prove(failure, &before(user, folder, &due)))
 }
 
@@ -110,14 +160,17 @@ fn hex(head: &Head) -> String {
 fn walk(
     user: &mut User,
     folder: Folder,
-    due: Vec<Mark>,
+    mut chain: Chain,
     page: u16,
     peek: u32,
-) -> Result<Vec<(Entry, Vec<u8>)>, Failure> {
-    let mut chain = Chain::new(due.clone(), folder);
-    let mut all: Vec<(Entry, Vec<u8>)> = Vec::new();
+) -> Result<Peeked, Failure> {
+    let due = chain.due.clone();
+    let mut all: Peeked = Vec::new();
     loop {
         let listing = user.session.list(folder, chain.number, page, peek)?;
+        chain
+            .joins(listing.before)
+            .map_err(|why| altered(folder, why))?;
         if listing.entries.is_empty() && listing.more {
             return Err(altered(folder, "an empty page is not the last"));
         }
@@ -135,15 +188,17 @@ fn walk(
             if mark.number > 0 && !due.contains(&mark) {
                 keep_word(user, folder)?;
             }
+            all.retain(|(entry, _)| entry.state != State::Removed);
             return Ok(all);
         }
     }
 }
 
-/// Follows a folder from its first entry on.
+/// Follows a folder from one of its entries on.
 struct Chain {
     number: u64,
-    head: Head,
+    // None until smrd has told the head to begin at.
+    head: Option<Head>,
     // Marks that must still be met on the way.
     due: Vec<Mark>,
     // One message may have several receipts, but comes once.
@@ -151,13 +206,30 @@ struct Chain {
 }
 
 impl Chain {
-    fn new(due: Vec<Mark>, folder: Folder) -> Chain {
+    fn new(due: Vec<Mark>, folder: Folder, begin: u64) -> Chain {
         Chain {
             met: (folder != Folder::Receipts).then(HashSet::new),
-            number: 0,
-            head: Head::default(),
+            number: begin,
+            head: (begin == 0).then(Head::default),
             due: due.into_iter().filter(|mark| mark.number > 0).collect(),
         }
+    }
+
+    /// Goes on from where the last page ended, or begins where smrd says.
+    fn joins(&mut self, before: Head) -> Result<(), &'static str> {
+        if *self.head.get_or_insert(before) != before {
+            return Err("a page does not continue what is before it");
+        }
+        self.pass();
+        Ok(())
+    }
+
+    fn pass(&mut self) {
+        let here = self.head.map(|head| Mark {
+            number: self.number,
+            head,
+        });
+        self.due.retain(|mark| Some(*mark) != here);
     }
 
     fn extend(&mut self, name: &EntryName) -> Result<(), &'static str> {
@@ -168,18 +240,14 @@ impl Chain {
             return Err("a message stands in it twice");
         }
         self.number = name.number;
-        self.head = self.head.extend(name);
-        let here = Mark {
-            number: self.number,
-            head: self.head,
-        };
-        self.due.retain(|mark| *mark != here);
+        self.head = self.head.map(|head| head.extend(name));
+        self.pass();
         Ok(())
     }
 
     /// Ends at the head that smrd told.
     fn end(self, told: Head) -> Result<Mark, &'static str> {
-        if self.head != told {
+        if self.head != Some(told) {
             return Err("the entries do not chain to the head");
         }
         if !self.due.is_empty() {
@@ -187,7 +255,7 @@ impl Chain {
         }
         Ok(Mark {
             number: self.number,
-            head: self.head,
+            head: told,
         })
     }
 }
@@ -270,9 +338,41 @@ mod tests {
     }
 
     fn follow(due: &[Mark], numbers: &[u64], told: Head) -> Result<Mark, &'static str> {
-        let mut chain = Chain::new(due.to_vec(), Folder::Inbox);
+        follow_from(0, Head::default(), due, numbers, told)
+    }
+
+    fn follow_from(
+        begin: u64,
+        before: Head,
+        due: &[Mark],
+        numbers: &[u64],
+        told: Head,
+    ) -> Result<Mark, &'static str> {
+        let mut chain = Chain::new(due.to_vec(), Folder::Inbox, begin);
+        chain.joins(before)?;
         numbers.iter().try_for_each(|n| chain.extend(&name(*n)))?;
         chain.end(told)
+    }
+
+    #[test]
+    fn a_listing_may_begin_at_a_mark_or_before_it() {
+        let marks = heads(4);
+        let (seen, last) = (marks[1], marks[3]);
+        for (begin, numbers) in [(2, &[3, 4][..]), (1, &[2, 3, 4])] {
+            let before = marks[begin - 1].head;
+            let walked = follow_from(begin as u64, before, &[seen], numbers, last.head);
+            assert_eq!(walked, Ok(last));
+            // Whoever saw nothing yet believes where it begins.
+            assert_eq!(
+                follow_from(begin as u64, before, &[], numbers, last.head),
+                Ok(last)
+            );
+            let other = marks[0].head.extend(&name(9));
+            assert!(follow_from(begin as u64, other, &[seen], numbers, last.head).is_err());
+        }
+        // From the first entry on there is nothing to believe.
+        let begun = follow_from(0, marks[0].head, &[], &[1], marks[0].head);
+        assert!(begun.is_err());
     }
 
     #[test]
@@ -292,7 +392,7 @@ mod tests {
     #[test]
     fn a_message_comes_once_and_may_have_two_receipts() {
         let twice = |folder| {
-            let mut chain = Chain::new(Vec::new(), folder);
+            let mut chain = Chain::new(Vec::new(), folder, 0);
             let again = EntryName {
                 number: 2,
                 ..name(1)

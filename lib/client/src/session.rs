@@ -115,6 +115,8 @@ pub struct Listing {
     pub count: u64,
     /// The head of the folder.
     pub head: Head,
+    /// The head of the folder before the first of the entries.
+    pub before: Head,
 }
 
 /// An account's requests to smrd, through one connection to the agent.
@@ -284,6 +286,7 @@ impl Session {
             more,
             count,
             head,
+            before,
         } = reply
         else {
             return Err(self.unfit());
@@ -300,6 +303,7 @@ impl Session {
                 more,
                 count,
                 head,
+                before,
             }),
             false => Err(self.unfit()),
         }
@@ -351,6 +355,11 @@ impl Session {
     /// Tells smrd that a message was read.
     pub fn mark_read(&mut self, id: MessageId) -> Result<(), SessionError> {
         self.done(&Request::MarkRead { id }, None)
+    }
+
+    /// Removes a message of the inbox, or an own copy.
+    pub fn remove(&mut self, folder: Folder, id: MessageId) -> Result<(), SessionError> {
+        self.done(&Request::Remove { folder, id }, None)
     }
 
     /// Asks how far a sent message has come in these mailboxes.
@@ -576,6 +585,7 @@ mod tests {
             more: false,
             count: 2,
             head: Head::default(),
+            before: Head::default(),
         }
     }
 

@@ -97,7 +97,7 @@ pub(crate) fn now() -> i64 {
 }
 
 /// The folder, within the store, of what may be lost.
-const CACHE: &str = "cache";
+pub(crate) const CACHE: &str = "cache";
 
 /// Returns the folder of what may be lost.
 pub(crate) fn cache(config: &Config) -> PathBuf {
@@ -115,7 +115,7 @@ impl House {
         // Keys first: without them the folder was never made a repository.
         let keys = keys::load(&config.store.path, &config.name)?;
         let store = Store::open(&config.store.path)?;
-        for stranger in store.strangers() {
+        for stranger in store.findings() {
             if !matches!(stranger.path.as_str(), keys::FILE | CACHE) {
                 log.line(Level::Warn, "stranger")
                     .with("what", stranger)

@@ -80,7 +80,7 @@ impl KeysError {
 pub(crate) const FILE: &str = "server.key";
 
 /// Keys being written; not keys yet.
-const UNFINISHED: &str = "server.key.new";
+pub(crate) const UNFINISHED: &str = "server.key.new";
 
 /// Returns where a store keeps its keys.
 pub(crate) fn path(store: &Path) -> PathBuf {

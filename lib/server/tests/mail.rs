@@ -80,6 +80,7 @@ fn a_message_goes_its_whole_way() {
         more,
         count,
         head,
+        before,
     } = reply
     else {
         panic!("{reply:?}");
@@ -89,7 +90,7 @@ fn a_message_goes_its_whole_way() {
         (1, false, 1, vec![42; 4])
     );
     assert_eq!(head, Head::default().extend(&entries[0].name));
-    assert_eq!(head, marks[0].head);
+    assert_eq!((head, before), (marks[0].head, Head::default()));
     assert_eq!(
         first_state(&mut rui),
         State::New,
@@ -392,6 +393,121 @@ fn deposits_that_do_not_hold_are_refused() {
         panic!("no listing");
     };
     assert_eq!(count, 1, "nothing of the refused deposits is there");
+}
+
+#[test]
+fn a_full_mailbox_takes_no_more_until_its_owner_makes_room() {
+    let limits = "[store]\nmessages = 3\nper_sender_messages = 2\nper_sender = '1KiB'";
+    let town = Town::with(limits);
+    let (mut ana, mut rui) = two(&town);
+    let mut eva = person(&town.ca.card("eva"), "eva").enrol(&town);
+    let full = |reply: &Reply| {
+        assert_eq!(refused(reply), Class::Busy);
+        let Reply::Refused { text, .. } = reply else {
+            unreachable!()
+        };
+        text.clone()
+    };
+    // One sender alone cannot fill it, by number or by size.
+    ana.send(id(1), b"one", &["rui"]);
+    let text = full(&ana.ask(&offer(id(2), &[0; 1024], &["rui"])));
+    assert!(text.contains("from \"ana\""), "{text}");
+    ana.send(id(2), b"two", &["rui"]);
+    let text = full(&ana.ask(&offer(id(3), b"x", &["rui"])));
+    assert!(text.contains("from \"ana\""), "{text}");
+    eva.send(id(4), b"four", &["rui"]);
+    let text = full(&eva.ask(&offer(id(5), b"x", &["rui"])));
+    assert!(text.contains("\"rui\" is full"), "{text}");
+    // A repetition needs no room.
+    eva.send(id(4), b"four", &["rui"]);
+    let remove = |id| Request::Remove {
+        folder: Folder::Inbox,
+        id,
+    };
+    for _ in 0..2 {
+        assert_eq!(rui.ask(&remove(id(1))), Reply::Done);
+    }
+    eva.send(id(5), b"five", &["rui"]);
+    // What was offered while there was room is refused where none is left.
+    let mut leo = person(&town.ca.card("leo"), "leo").enrol(&town);
+    assert_eq!(rui.ask(&remove(id(2))), Reply::Done);
+    for (client, number) in [(&mut ana, 6), (&mut leo, 7)] {
+        let accepted = client.ask(&offer(id(number), b"late", &["rui"]));
+        assert_eq!(accepted, Reply::Accepted { id: id(number) });
+    }
+    let deposit = |number| Request::Deposit { id: id(number) };
+    let (reply, _) = ana.ask_with(&deposit(6), b"late");
+    assert!(matches!(reply, Reply::Postmarks { .. }));
+    full(&leo.ask_with(&deposit(7), b"late").0);
+}
+
+#[test]
+fn what_is_removed_is_gone_for_its_owner_alone() {
+    let town = Town::new();
+    let (mut ana, mut rui) = two(&town);
+    ana.send(id(1), b"one", &["rui"]);
+    ana.send(id(2), b"two", &["rui"]);
+    let remove = |folder, id| Request::Remove { folder, id };
+    assert_eq!(rui.ask(&remove(Folder::Inbox, id(1))), Reply::Done);
+    let Reply::Listing {
+        entries,
+        count,
+        head,
+        before,
+        ..
+    } = rui.ask(&list(Folder::Inbox))
+    else {
+        panic!("no listing");
+    };
+    assert_eq!((entries.len(), count, before), (2, 2, Head::default()));
+    assert_eq!(entries[0].state, State::Removed);
+    let chained = entries
+        .iter()
+        .fold(Head::default(), |h, e| h.extend(&e.name));
+    assert_eq!(chained, head, "the tombstone has its place");
+    let fetch = |folder| Request::Fetch {
+        folder,
+        id: id(1),
+        reader: None,
+    };
+    assert_eq!(refused(&rui.ask(&fetch(Folder::Inbox))), Class::Missing);
+    assert!(matches!(
+        ana.ask(&fetch(Folder::Sent)),
+        Reply::Message { .. }
+    ));
+    // For its sender nothing has changed.
+    let state = Request::State {
+        id: id(1),
+        mailboxes: vec!["rui".parse().unwrap()],
+    };
+    let Reply::States { states } = ana.ask(&state) else {
+        panic!("no states");
+    };
+    assert_eq!(states[0].1, Progress::Deposited);
+    for (folder, number, class) in [
+        (Folder::Sent, 1, Class::Missing),
+        (Folder::Inbox, 9, Class::Missing),
+        (Folder::Receipts, 1, Class::Usage),
+    ] {
+        assert_eq!(refused(&rui.ask(&remove(folder, id(number)))), class);
+    }
+    // A page of the newest tells the head before it.
+    let newest = Request::List {
+        folder: Folder::Inbox,
+        after: 1,
+        limit: 9,
+        peek: 0,
+    };
+    let Reply::Listing {
+        entries: page,
+        before,
+        ..
+    } = rui.ask(&newest)
+    else {
+        panic!("no listing");
+    };
+    assert_eq!(page.len(), 1);
+    assert_eq!(before, Head::default().extend(&entries[0].name));
 }
 
 #[test]

@@ -70,12 +70,14 @@ impl Reply {
                 more,
                 count,
                 head,
+                before,
             } => w
                 .u8(LISTING)
                 .list("listing", entries, |w, entry| entry.write(w))
                 .flag(*more)
                 .u64(*count)
-                .raw(head.as_bytes()),
+                .raw(head.as_bytes())
+                .raw(before.as_bytes()),
             Reply::Found { matches } => {
                 w.u8(FOUND).list("list of ids", matches, |w, (folder, id)| {
                     w.u8(folder.code()).raw(id.as_bytes());
@@ -137,6 +139,7 @@ impl Reply {
                 more: r.flag("mark of more")?,
                 count: r.u64()?,
                 head: Head::from_bytes(r.array()?),
+                before: Head::from_bytes(r.array()?),
             },
             FOUND => Reply::Found {
                 matches: r.list(|r| Ok((Folder::read(r)?, id(r)?)))?,

@@ -27,6 +27,8 @@ pub enum State {
     Fetched = 2,
     /// Marked read (3).
     Read = 3,
+    /// Removed (4): only the entry is left.
+    Removed = 4,
 }
 
 /// How far a message has come, for its sender.
@@ -94,6 +96,7 @@ impl State {
             1 => Ok(State::New),
             2 => Ok(State::Fetched),
             3 => Ok(State::Read),
+            4 => Ok(State::Removed),
             _ => Err(CodecError::Value("state")),
         }
     }

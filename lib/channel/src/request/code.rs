@@ -27,6 +27,7 @@ const LISTS: u8 = 15;
 const KEEP_KEY: u8 = 16;
 const KEYS: u8 = 17;
 const WATCH: u8 = 18;
+const REMOVE: u8 = 19;
 
 const LISTS_ASKED: RangeInclusive<usize> = 1..=MAX_LISTS;
 
@@ -92,6 +93,7 @@ impl Request {
                 .raw(id.as_bytes())
                 .option(reader.as_ref(), name),
             Request::MarkRead { id } => w.u8(MARK_READ).raw(id.as_bytes()),
+            Request::Remove { folder, id } => w.u8(REMOVE).u8(folder.code()).raw(id.as_bytes()),
             Request::State { id, mailboxes } => {
                 w.u8(STATE)
                     .raw(id.as_bytes())
@@ -166,6 +168,10 @@ impl Request {
                 reader: r.option("mark of a reader", name)?,
             },
             MARK_READ => Request::MarkRead { id: id(r)? },
+            REMOVE => Request::Remove {
+                folder: Folder::read(r)?,
+                id: id(r)?,
+            },
             STATE => Request::State {
                 id: id(r)?,
                 mailboxes: r.list(name)?,

@@ -102,6 +102,10 @@ pub struct Listen {
     pub per_peer: usize,
 }
 
+/// More messages than this no mailbox holds, whatever is configured: their
+/// names are kept in memory while it is used.
+const MOST_MESSAGES: u64 = 1_000_000;
+
 /// `[store]`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct StoreLimits {
@@ -111,6 +115,12 @@ pub struct StoreLimits {
     pub max_message: u64,
     /// Bytes that one account's mailbox may hold.
     pub quota: u64,
+    /// Messages, own copies and receipts that it may hold.
+    pub messages: u64,
+    /// Bytes of it that may be from one sender.
+    pub per_sender: u64,
+    /// Messages, or receipts, of it that may be from one sender.
+    pub per_sender_messages: u64,
 }
 
 /// `[enrol]`.
@@ -348,10 +358,19 @@ fn store(
         Ok(_) => Err("expected 1KiB to 16GiB".to_owned()),
         Err(e) => Err(e.to_string()),
     })?;
+    let quota = section.text("quota", size)?.unwrap_or(GIB);
+    let count = 1..=MOST_MESSAGES;
+    let messages = section.number("messages", count.clone())?;
+    let messages = messages.unwrap_or(MOST_MESSAGES);
     let limits = StoreLimits {
         path,
         max_message: max_message.unwrap_or(64 << 20),
-        quota: section.text("quota", size)?.unwrap_or(GIB),
+        quota,
+        messages,
+        per_sender: section.text("per_sender", size)?.unwrap_or(quota),
+        per_sender_messages: section
+            .number("per_sender_messages", count)?
+            .unwrap_or(messages),
     };
     section.finish()?;
     Ok(limits)
@@ -431,6 +450,9 @@ mod tests {
         );
         assert_eq!(config.store.max_message, 64 << 20);
         assert_eq!(config.store.quota, 1 << 30);
+        assert_eq!(config.store.messages, 1_000_000);
+        assert_eq!(config.store.per_sender, 1 << 30);
+        assert_eq!(config.store.per_sender_messages, 1_000_000);
         assert_eq!(config.enrol.policy, Policy::Open);
         assert_eq!(config.enrol.max_devices, 8);
         assert_eq!(config.enrol.max_names, 16);

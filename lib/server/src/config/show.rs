@@ -52,6 +52,9 @@ impl fmt::Display for Config {
         writeln!(f, "\n[store]\npath = {}", path(&store.path))?;
         writeln!(f, "max_message = \"{}\"", size_text(store.max_message))?;
         writeln!(f, "quota = \"{}\"", size_text(store.quota))?;
+        writeln!(f, "messages = {}", store.messages)?;
+        writeln!(f, "per_sender = \"{}\"", size_text(store.per_sender))?;
+        writeln!(f, "per_sender_messages = {}", store.per_sender_messages)?;
         writeln!(f, "\n[enrol]\npolicy = {}", policy(&self.enrol.policy))?;
         writeln!(f, "max_devices = {}", self.enrol.max_devices)?;
         writeln!(f, "max_names = {}", self.enrol.max_names)?;

@@ -11,7 +11,7 @@ use smr_evidence::postmark::{self, Kind, Postmark};
 use smr_name::{Class, EntryName, MailboxName, MessageId};
 use smr_store::{Facts, Folder, Placed, Spool};
 
-use super::{Answer, Intake, Offer, Visit, account};
+use super::{Answer, Intake, Offer, Visit, account, room};
 use crate::config::{Level, size_text};
 use crate::house::House;
 use crate::refusal::Refusal;
@@ -33,10 +33,7 @@ pub(super) fn offer<'a>(
     if !missing.is_empty() {
         return Err(account::no_mailbox(&missing));
     }
-    for name in &offer.mailboxes {
-        room_for(house, name, Folder::Inbox, &visit.who, &offer)?;
-    }
-    room_for(house, &visit.who, Folder::Sent, &visit.who, &offer)?;
+    room_for_all(house, &visit.who, &offer)?;
     let id = offer.id;
     visit.offered = Some(offer);
     Ok(Answer::plain(Reply::Accepted { id }))
@@ -61,8 +58,16 @@ fn well_formed(house: &House, offer: &Offer) -> Result<(), Refusal> {
     }
 }
 
+/// Refuses where any of the folders it goes to has no room for it.
+fn room_for_all(house: &House, sender: &MailboxName, offer: &Offer) -> Result<(), Refusal> {
+    for name in &offer.mailboxes {
+        fits(house, name, Folder::Inbox, sender, offer)?;
+    }
+    fits(house, sender, Folder::Sent, sender, offer)
+}
+
 /// Refuses where the mailbox is full, or another sender's message has the id.
-fn room_for(
+fn fits(
     house: &House,
     name: &MailboxName,
     folder: Folder,
@@ -81,12 +86,7 @@ fn room_for(
         Some(_) => return Err(Refusal::new(Class::Denied, "the message id is taken")),
         None => {}
     }
-    let used = house.store.usage(name).map_err(|e| house.disk(e))?;
-    if used.saturating_add(offer.size) > house.config.store.quota {
-        let text = format!("mailbox \"{name}\" is full");
-        return Err(Refusal::new(Class::Busy, text).hint("try again later"));
-    }
-    Ok(())
+    room::room_for(house, name, folder, sender, offer.size)
 }
 
 /// Prepares for the body of the message that was offered.
@@ -115,7 +115,11 @@ pub(super) fn deposit<'a>(
     let _turn = house.underway.enter(&visit.who, offer.id);
     let placed = match earlier(house, &visit.who, &offer)? {
         Some(placed) => placed,
-        None => place(house, &visit.who, &offer, spool, now)?,
+        None => {
+            // Others may have filled the mailbox while the body came.
+            room_for_all(house, &visit.who, &offer)?;
+            place(house, &visit.who, &offer, spool, now)?
+        }
     };
     for place in &placed {
         house.news.ring(&place.mailbox, place.folder);
@@ -178,7 +182,11 @@ fn begun(
         return Ok(None);
     }
     for name in &offer.mailboxes {
-        if let Some((there, _)) = entry(name, Folder::Inbox)? {
+        if let Some((there, state)) = entry(name, Folder::Inbox)? {
+            if state.is_removed() {
+                // Its bytes are gone; only the same ones may follow it.
+                continue;
+            }
             if (there.sha256, there.cms) == (offer.sha256, offer.cms) {
                 return Ok(None);
             }

@@ -10,6 +10,7 @@ use smr_name::{Class, IdPrefix, MailboxName, MessageId};
 
 use super::deposit::MAX_MAILBOXES;
 use super::{After, Answer, Body, Visit, account};
+use crate::config::Level;
 use crate::house::House;
 use crate::refusal::Refusal;
 
@@ -43,6 +44,7 @@ fn state_of(state: smr_store::State) -> State {
         smr_store::State::New => State::New,
         smr_store::State::Fetched => State::Fetched,
         smr_store::State::Read => State::Read,
+        _ => State::Removed,
     }
 }
 
@@ -64,7 +66,10 @@ pub(super) fn list<'a>(
     let (mut entries, mut body, mut sent) = (Vec::new(), Body::default(), 0u64);
     let all = listing.entries.len();
     for (name, state) in listing.entries {
-        let peek_len = u32::try_from(name.size).unwrap_or(u32::MAX).min(peek);
+        let peek_len = match state.is_removed() {
+            true => 0,
+            false => u32::try_from(name.size).unwrap_or(u32::MAX).min(peek),
+        };
         sent = sent.saturating_add(peek_len.into());
         if sent > MAX_PEEKS {
             break;
@@ -85,6 +90,7 @@ pub(super) fn list<'a>(
         entries,
         count: listing.count,
         head: listing.head,
+        before: listing.before,
     };
     Ok(Answer {
         body,
@@ -180,6 +186,31 @@ pub(super) fn mark_read<'a>(
     Ok(Answer::plain(Reply::Done))
 }
 
+/// Removes a message of the inbox or an own copy; its entry stays.
+pub(super) fn remove<'a>(
+    house: &'a House,
+    visit: &Visit,
+    folder: Folder,
+    id: &MessageId,
+) -> Result<Answer<'a>, Refusal> {
+    if folder == Folder::Receipts {
+        return Err(Refusal::new(
+            Class::Usage,
+            "receipts are evidence and stay where they are",
+        ));
+    }
+    house
+        .store
+        .remove(&visit.who, folder_of(folder), *id)
+        .map_err(|e| house.disk(e))?;
+    let line = house.log.line(Level::Info, "remove");
+    line.with("account", &visit.who)
+        .with("folder", folder_of(folder).as_str())
+        .with("id", id)
+        .send();
+    Ok(Answer::plain(Reply::Done))
+}
+
 /// Says how far a message of the session's account has come with each reader.
 pub(super) fn state<'a>(
     house: &'a House,
@@ -199,11 +230,13 @@ pub(super) fn state<'a>(
             return Err(account::no_mailbox(std::slice::from_ref(name)));
         }
         let found = house.store.entry_by_sender(name, &visit.who, *id);
-        let progress = match found.map_err(|e| house.disk(e))?.map(|(_, state)| state) {
+        // Whether he keeps it is his reader's affair.
+        let state = found.map_err(|e| house.disk(e))?;
+        let progress = match state.map(|(_, state)| state.reached()) {
             None => Progress::Unknown,
             Some(smr_store::State::New) => Progress::Deposited,
             Some(smr_store::State::Fetched) => Progress::Fetched,
-            Some(smr_store::State::Read) => Progress::Read,
+            Some(_) => Progress::Read,
         };
         states.push((name.clone(), progress));
     }

@@ -11,6 +11,7 @@ mod judge;
 mod keys;
 mod mailbox;
 mod receipt;
+mod room;
 mod watch;
 
 use std::sync::Weak;
@@ -125,7 +126,9 @@ pub(crate) fn intake(house: &House, visit: &Visit, request: &Request) -> Result<
             Err(judge::stranger())
         }
         Request::Deposit { id } => deposit::intake(house, visit, id),
-        Request::GiveReceipt { id, size, .. } => receipt::intake(house, visit, id, *size),
+        Request::GiveReceipt {
+            id, size, sha256, ..
+        } => receipt::intake(house, visit, id, (*size, sha256)),
         _ => Ok(Intake::Nothing),
     }
 }
@@ -175,6 +178,7 @@ pub(crate) fn act<'a>(
             mailbox::fetch(house, visit, *folder, id, reader.as_ref())
         }
         Request::MarkRead { id } => mailbox::mark_read(house, visit, id),
+        Request::Remove { folder, id } => mailbox::remove(house, visit, *folder, id),
         Request::State { id, mailboxes } => mailbox::state(house, visit, id, mailboxes),
         Request::GiveReceipt {
             id, sha256, cms, ..
