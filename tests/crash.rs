@@ -163,15 +163,15 @@ fn start_doomed(house: &House, call: &str, fault: &str, nth: &str) -> Child {
 fn a_deposit_cut_at_any_call_is_whole_or_unacknowledged() {
     let mut house = House::with(&["alice", "bob", "carol"]);
     let mut told = BTreeSet::new();
-    // A deposit links its file to two inboxes and the own copy, and syncs the
-    // file and three directories.
+    // A deposit writes its record, after the journal has grown by 16 writes,
+    // syncs that, and links its file to two inboxes and the own copy.
     for (call, nth) in [
         ("linkat", "1"),
         ("linkat", "2"),
         ("linkat", "3"),
-        ("fsync", "1"),
-        ("fsync", "2"),
-        ("fsync", "4"),
+        ("pwrite64", "1"),
+        ("pwrite64", "17"),
+        ("fdatasync", "1"),
     ] {
         house.stop();
         let mut doomed = start_doomed(&house, call, "signal=KILL", nth);
@@ -204,7 +204,7 @@ fn a_failing_disk_refuses_and_loses_nothing() {
     // started again, since nobody knows what the disk holds.
     for (call, fault, nth, code) in [
         ("linkat", "error=ENOSPC", "1+", 75),
-        ("fsync", "error=EIO", "1", 74),
+        ("fdatasync", "error=EIO", "1", 74),
     ] {
         let first = send(&mut house, "first", 0);
         told.insert(first.clone());

@@ -40,7 +40,7 @@ enum Verdict {
 use Verdict::{Listed, Login, Offer, Renew, Yes};
 
 /// Requests by kind, phases in the order of their numbers.
-const TABLE: [(&str, [Verdict; 5]); 18] = [
+const TABLE: [(&str, [Verdict; 5]); 19] = [
     //               Open   Offered Overdue Over  Guest
     ("ping", [Yes, Yes, Renew, Login, Yes]),
     ("bye", [Yes, Yes, Yes, Yes, Yes]),

@@ -106,11 +106,11 @@ fn act(store: &Store, thread: u64, number: u64) -> Result<(), smr_store::StoreEr
             head.collect::<String>()
         ));
     }
-    if number % 3 == 0 {
+    if number.is_multiple_of(3) {
         store.mark_read(&mailbox, id(number))?;
         say(&format!("read {mailbox} {number}"));
     }
-    if number % 7 == 0 {
+    if number.is_multiple_of(7) {
         store.remove(&mailbox, Folder::Inbox, id(number))?;
         say(&format!("removed {mailbox} {number}"));
     }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use smr_name::{EntryName, Head, MailboxName, MessageId};
 
 use crate::durable::record::{self, Body, Record};
-use crate::durable::{DiskError, Spooled};
+use crate::durable::{DiskError, Spooled, TmpName};
 use crate::layout::Folder;
 use crate::mailbox::{Mailbox, Slot};
 use crate::registry::Account;
@@ -44,6 +44,7 @@ pub struct Placed {
     pub repeated: bool,
 }
 
+#[derive(Clone)]
 struct Target {
     account: Arc<Account>,
     folder: Folder,
@@ -144,6 +145,7 @@ impl Store {
         if self.has_failed() {
             return Err(DiskError::Failed.into());
         }
+        self.go_on()?;
         // Refuse all for one before any has it.
         before(spooled.size(), facts, targets)?;
         let mut placing = Placing {
@@ -191,13 +193,51 @@ impl Store {
         }
         let ticket = turn.append(&record, beside);
         self.journal().sync(&ticket)?;
-        for (mailbox, slot) in placing.fresh() {
-            mailbox.link(slot, spooled)?;
+        match placing.link(&spooled.name()) {
+            // It is on disk, and cannot be shown yet.
+            Err(error @ DiskError::Full { .. }) => {
+                placing.stall(true)?;
+                let stalled = placing.stalled(spooled.name(), ticket.leave());
+                self.stalled().push(stalled);
+                return Err(error.into());
+            }
+            linked => linked?,
         }
         placing.settle()?;
         ticket.made();
         outcome
     }
+
+    /// Gives messages their names for which there was no room before. Class
+    /// `Busy` while there is none.
+    fn go_on(&self) -> Result<(), StoreError> {
+        let mut waiting = self.stalled();
+        while let Some(mut stalled) = waiting.pop() {
+            let mut placing = Placing {
+                targets: &stalled.targets,
+                slots: std::mem::take(&mut stalled.slots),
+                on_disk: true,
+            };
+            if let Err(error) = placing.link(&stalled.spooled) {
+                stalled.slots = std::mem::take(&mut placing.slots);
+                drop(placing);
+                waiting.push(stalled);
+                return Err(error.into());
+            }
+            placing.settle()?;
+            placing.stall(false)?;
+            self.journal().made_late(stalled.file);
+        }
+        Ok(())
+    }
+}
+
+/// A message in the journal that found no room for its names.
+pub(crate) struct Stalled {
+    targets: Vec<Target>,
+    slots: Vec<Slot>,
+    spooled: Arc<TmpName>,
+    file: usize,
 }
 
 /// Entries that are being placed. What is neither settled nor found is given
@@ -224,6 +264,32 @@ impl Placing<'_> {
     /// Returns what no earlier deposit placed.
     fn fresh(&self) -> impl Iterator<Item = (&Mailbox, &Slot)> {
         self.all().filter(|(_, slot)| !slot.placed.repeated)
+    }
+
+    fn link(&self, spooled: &TmpName) -> Result<(), DiskError> {
+        self.fresh()
+            .try_for_each(|(mailbox, slot)| mailbox.link(slot, spooled))
+    }
+
+    /// Says in each folder whether it waits for room.
+    fn stall(&mut self, stalled: bool) -> Result<(), StoreError> {
+        self.on_disk = true;
+        for (mailbox, _) in self.fresh() {
+            mailbox.stall(stalled)?;
+        }
+        Ok(())
+    }
+
+    /// Keeps what is needed to go on later.
+    fn stalled(&mut self, spooled: Arc<TmpName>, file: usize) -> Stalled {
+        let mut slots = std::mem::take(&mut self.slots);
+        slots.iter_mut().for_each(|slot| slot.again = true);
+        Stalled {
+            targets: self.targets.to_vec(),
+            slots,
+            spooled,
+            file,
+        }
     }
 
     fn settle(&mut self) -> Result<(), StoreError> {

@@ -25,6 +25,7 @@ use smr_name::Class;
 use crate::group::DirSync;
 use crate::layout::TMP;
 
+pub(crate) use spool::TmpName;
 pub use spool::{Spool, Spooled};
 
 /// Says why the disk did not do what was asked.

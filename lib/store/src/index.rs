@@ -35,6 +35,8 @@ pub(crate) struct Index {
     ready: BTreeSet<usize>,
     /// One of the others will never be on disk.
     broken: bool,
+    /// One of them waits for room for its name.
+    stalled: bool,
     usage: Usage,
     /// The same for each who has deposited here.
     senders: HashMap<MailboxName, Usage>,
@@ -122,6 +124,17 @@ impl Index {
     /// Says that an entry that is not settled will never be.
     pub(crate) fn give_up(&mut self) {
         self.broken = true;
+    }
+
+    /// Says whether an entry waits for room for its name, and those after it for
+    /// that one.
+    pub(crate) fn stall(&mut self, stalled: bool) {
+        self.stalled = stalled;
+    }
+
+    /// Tells whether what is not settled waits for room.
+    pub(crate) fn is_stalled(&self) -> bool {
+        self.stalled
     }
 
     /// Tells whether what is not settled may never be.

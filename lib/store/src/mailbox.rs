@@ -6,11 +6,12 @@
 use std::fs::File;
 use std::sync::{Arc, Condvar, Mutex};
 
+use rustix::io::Errno;
 use smr_name::{Class, EntryName, Head, IdPrefix, MailboxName, MessageId};
 
 use crate::deposit::{Facts, Placed};
 use crate::durable::record::Target;
-use crate::durable::{Disk, DiskError, Spooled};
+use crate::durable::{Disk, DiskError, TmpName};
 use crate::finding::Findings;
 use crate::group::DirSync;
 use crate::index::{Index, Usage};
@@ -109,6 +110,8 @@ pub(crate) enum Pick<'a> {
 pub(crate) struct Slot {
     position: usize,
     pub(crate) placed: Placed,
+    /// Its name was tried before.
+    pub(crate) again: bool,
 }
 
 impl Slot {
@@ -183,10 +186,23 @@ impl Mailbox {
         })
     }
 
-    /// Gives a placed entry its name in the folder.
-    pub(crate) fn link(&self, slot: &Slot, spooled: &Spooled) -> Result<(), DiskError> {
+    /// Gives a placed entry its name in the folder; it may have it already.
+    pub(crate) fn link(&self, slot: &Slot, spooled: &TmpName) -> Result<(), DiskError> {
         let path = self.file(&slot.placed.entry, self.folder.first_state());
-        self.disk.link(spooled.path(), &path)
+        match self.disk.link(spooled.path(), &path) {
+            Err(DiskError::Exists { .. }) if slot.again => Ok(()),
+            outcome => outcome,
+        }
+    }
+
+    /// Says that what was placed is on disk and waits for room for its name, or
+    /// no longer does.
+    pub(crate) fn stall(&self, stalled: bool) -> Result<(), MailboxError> {
+        self.with(|index| {
+            index.stall(stalled);
+            self.settled.notify_all();
+            Ok(())
+        })
     }
 
     /// Says that what was placed would survive a power cut.
@@ -216,6 +232,7 @@ impl Mailbox {
         loop {
             match guard.as_ref() {
                 Some(index) if index.is_settled(slot.position) => return Ok(()),
+                Some(index) if index.is_stalled() => return Err(self.no_room().into()),
                 Some(index) if !index.is_broken() => {}
                 _ => return Err(DiskError::Failed.into()),
             }
@@ -316,7 +333,11 @@ impl Mailbox {
             head: item.head,
             repeated,
         };
-        Ok(Slot { position, placed })
+        Ok(Slot {
+            position,
+            placed,
+            again: false,
+        })
     }
 
     pub(crate) fn sync(&self, shelf: Shelf) -> Result<(), DiskError> {
@@ -329,6 +350,12 @@ impl Mailbox {
 
     pub(crate) fn file(&self, entry: &EntryName, state: State) -> String {
         layout::file(&self.account, self.folder, entry, state)
+    }
+
+    fn no_room(&self) -> DiskError {
+        let folder = self.folder.as_str();
+        let path = format!("{}/{folder}", layout::account(&self.account));
+        self.disk.error("create a file in", &path, Errno::NOSPC)
     }
 
     fn poisoned(&self) -> MailboxError {

@@ -6,10 +6,11 @@
 use std::fs::{File, TryLockError};
 use std::io::Read;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use smr_name::{Class, EntryName, IdPrefix, MailboxName, MessageId};
 
+use crate::deposit::Stalled;
 use crate::durable::journal::Journal;
 use crate::durable::replay::replay;
 use crate::durable::{Disk, DiskError, Spool};
@@ -94,6 +95,8 @@ impl StoreError {
 pub struct Store {
     disk: Arc<Disk>,
     journal: Journal,
+    // What waits for room; held while it is tried again.
+    stalled: Mutex<Vec<Stalled>>,
     findings: Arc<Findings>,
     registry: Registry,
     // Held as long as the store is open: two smrd would claim the same numbers.
@@ -150,6 +153,7 @@ impl Store {
         Ok(Store {
             // Only now may it be emptied: all it told of is on disk.
             journal: Journal::open(&disk)?,
+            stalled: Mutex::default(),
             registry: Registry::load(&disk, &findings)?,
             disk,
             findings,
@@ -163,6 +167,10 @@ impl Store {
 
     pub(crate) fn journal(&self) -> &Journal {
         &self.journal
+    }
+
+    pub(crate) fn stalled(&self) -> MutexGuard<'_, Vec<Stalled>> {
+        self.stalled.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(crate) fn report(&self, path: String, why: Why) {

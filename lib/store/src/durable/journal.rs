@@ -13,8 +13,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use rustix::fs::{self, Mode, OFlags};
 
 use super::record::{self, Body, Record};
-use super::spool::TmpName;
-use super::{Disk, DiskError, Spooled, errno_of, planted};
+use super::{Disk, DiskError, Spooled, TmpName, errno_of, planted};
 use crate::group::DirSync;
 use crate::layout;
 
@@ -281,6 +280,13 @@ impl Journal {
         }
     }
 
+    /// Tells that the files of a record that was left are made.
+    pub(crate) fn made_late(&self, file: usize) {
+        let mut state = self.lock();
+        state.unmade[file] = state.unmade[file].saturating_sub(1);
+        self.changed.notify_all();
+    }
+
     /// Ends the use of the journal: everything is on disk without it, and the
     /// next start finds it empty. After a failure it stays as it is.
     pub(crate) fn close(&self) {
@@ -370,6 +376,13 @@ impl Ticket<'_> {
         if self.sweep {
             self.journal.sweep(1 - self.file);
         }
+    }
+
+    /// Says that its files are made later; returns what to tell
+    /// [`Journal::made_late`] then.
+    pub(crate) fn leave(mut self) -> usize {
+        self.counted = true;
+        self.file
     }
 
     fn count(&mut self, failed: bool) {

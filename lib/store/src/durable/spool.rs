@@ -26,7 +26,8 @@ pub struct Spool {
 /// A whole file in the store's `tmp`, ready to be deposited; its name there is
 /// removed when dropped.
 pub struct Spooled {
-    name: TmpName,
+    // Shared with whoever still has to link it when the depositor is gone.
+    name: Arc<TmpName>,
     size: u64,
     // The content of one that is not synced.
     small: Option<Vec<u8>>,
@@ -42,6 +43,10 @@ impl TmpName {
     pub(crate) fn new(disk: &Arc<Disk>, path: String) -> TmpName {
         let disk = Arc::clone(disk);
         TmpName { disk, path }
+    }
+
+    pub(crate) fn path(&self) -> &str {
+        &self.path
     }
 
     /// Leaves the name to the next start.
@@ -111,7 +116,7 @@ impl Spool {
         self.spill(&content)?;
         let (_, name) = self.file.ok_or(DiskError::Torn)?;
         Ok(Spooled {
-            name,
+            name: Arc::new(name),
             size: self.size,
             small: Some(content),
         })
@@ -122,7 +127,7 @@ impl Spool {
         let (file, name) = self.file.ok_or(DiskError::Torn)?;
         self.disk.sync_file(&file, &name.path)?;
         Ok(Spooled {
-            name,
+            name: Arc::new(name),
             size: self.size,
             small: None,
         })
@@ -143,6 +148,11 @@ impl Spooled {
 
     pub(crate) fn path(&self) -> &str {
         &self.name.path
+    }
+
+    /// Returns its name in `tmp`, which stays as long as this is held.
+    pub(crate) fn name(&self) -> Arc<TmpName> {
+        Arc::clone(&self.name)
     }
 
     /// Returns the content of one that is not synced, and so is to go into the
