@@ -75,7 +75,10 @@ fn relist(
         return false;
     }
     let Reply::Listing {
-        mut entries, more, ..
+        mut entries,
+        more,
+        before,
+        ..
     } = saying.reply()
     else {
         return false;
@@ -85,9 +88,10 @@ fn relist(
     let chain = |head: Head, entry: &Entry| head.extend(&entry.name);
     let reply = Reply::Listing {
         count: entries.len() as u64,
-        head: entries.iter().fold(Head::default(), chain),
+        head: entries.iter().fold(before, chain),
         entries,
         more,
+        before,
     };
     saying.say(&reply, &body);
     true
@@ -497,13 +501,19 @@ fn a_huge_listing() {
     }
     // pages that hold nothing and never end
     let lie = |saying: &mut Saying<'_>| match saying.reply() {
-        Reply::Listing { count, head, .. } => {
+        Reply::Listing {
+            count,
+            head,
+            before,
+            ..
+        } => {
             let (entries, more) = (Vec::new(), true);
             let reply = Reply::Listing {
                 entries,
                 more,
                 count,
                 head,
+                before,
             };
             saying.say(&reply, b"");
             true
