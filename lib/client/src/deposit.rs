@@ -20,6 +20,7 @@ use smr_seal::Recipient;
 
 use crate::agent::AgentError;
 use crate::failure::Failure;
+use crate::heads;
 use crate::known::Mark;
 use crate::session::{Offer, SessionError};
 use crate::spool::Spool;
@@ -70,6 +71,7 @@ pub fn send(user: &mut User, letter: Letter, id: MessageId) -> Result<Vec<Mailbo
         id,
         reply: letter.reply,
         receipt: letter.receipt,
+        told: heads::in_message(user, &mailboxes)?,
     };
     let mut spool = Hashing::new(Spool::create(&user.home)?);
     let device = user.device()?;
@@ -126,6 +128,10 @@ fn keep_postmarks(user: &User, offer: &Offer, notes: &[String]) -> Result<(), Fa
         if kind == Kind::Message || !offer.mailboxes.contains(&own) {
             let kept = user.known.keep_postmark(&offer.id, mailbox, note);
             kept.map_err(|error| sent_all_the_same(&offer.id, error.into()))?;
+        }
+        if kind == Kind::Message {
+            let kept = heads::keep(user, note, &mark);
+            kept.map_err(|failure| sent_all_the_same(&offer.id, failure))?;
         }
     }
     Ok(())

@@ -16,6 +16,7 @@ use smr_name::{Class, IdPrefix, MessageId};
 use crate::deposit::Hashing;
 use crate::failure::Failure;
 use crate::glob::glob;
+use crate::heads;
 use crate::listing;
 use crate::spool::Spool;
 use crate::user::User;
@@ -142,6 +143,8 @@ pub fn fetch(user: &mut User, folder: Folder, id: MessageId) -> Result<Message, 
     let verified = verify_sender(&opened.headers.from.address, &opened.signed, &grounds)
         .map_err(|error| about(error.into()))?;
     envelope::check_author(&opened, &verified.person).map_err(|error| about(error.into()))?;
+    let told = &opened.headers.told;
+    heads::hear(user, told, &verified.address, folder, &entry.name)?;
     Ok(Message {
         id,
         folder,

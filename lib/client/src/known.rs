@@ -5,6 +5,7 @@
 
 mod form;
 mod heads;
+mod told;
 
 use std::path::PathBuf;
 
@@ -14,6 +15,7 @@ use smr_name::{Class, Fingerprint, MailboxName, MessageId, RepositoryName};
 
 use self::form::{ContactFile, load, save};
 pub use self::heads::Mark;
+pub use self::told::Heard;
 use crate::home::Home;
 use crate::private::{self, Lock, PrivateError};
 

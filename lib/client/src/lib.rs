@@ -18,6 +18,7 @@ pub mod filter;
 mod glob;
 pub mod grounds;
 mod guest;
+mod heads;
 pub mod home;
 pub mod keyring;
 pub mod known;

@@ -1,7 +1,7 @@
 //! Listing: what a folder holds, checked against what was seen before.
 //!
 //! A listing whose head does not extend the one remembered, or the one that a
-//! postmark promised, is refused (76).
+//! postmark promised, or that others tell of, is refused (76).
 //! The headers it shows are opened from the first bytes of each message and
 //! are not verified: whoever shows them says so.
 
@@ -14,7 +14,8 @@ use smr_evidence::postmark::{self, Kind};
 use smr_name::{Class, EntryName, Head, MailboxName, MessageId};
 
 use crate::failure::Failure;
-use crate::known::Mark;
+use crate::heads;
+use crate::known::{Heard, Mark};
 use crate::proof::Word;
 use crate::user::User;
 
@@ -110,19 +111,40 @@ fn pages_after(
     let due = user
         .known
         .due(&user.address.mailbox, &user.repository, folder)?;
-    let begin = due.iter().map(|m| m.number).fold(begin, u64::min);
+    let heard = user
+        .known
+        .heard(&user.address.mailbox, &user.repository, folder)?;
+    // What was told may lie anywhere: only the whole folder can meet it.
+    let begin = match heard.is_empty() {
+        true => due.iter().map(|m| m.number).fold(begin, u64::min),
+        false => 0,
+    };
     user.session.begin();
     let chain = Chain::new(due.clone(), folder, begin);
-    let found = walk(user, folder, chain, page, peek);
-    found.map_err(|failure| user.session.prove(failure, &before(user, folder, &due)))
+    let found = walk(user, folder, chain, &heard, page, peek);
+    found.map_err(|failure| {
+        let before = before(user, folder, &due, &heard);
+        user.session.prove(failure, &before)
+    })
 }
 
 /// Returns what must have been met on the way, for whoever is shown a proof:
-/// the marks, and the postmark that one of them comes from.
-fn before(user: &User, folder: Folder, due: &[Mark]) -> Vec<(String, Vec<u8>)> {
+/// the marks, what others told, and the postmark that one of the marks comes
+/// from.
+fn before(
+    user: &User,
+    folder: Folder,
+    due: &[Mark],
+    heard: &[Heard],
+) -> Vec<(String, Vec<u8>)> {
     let line = |mark: &Mark| format!("entry {} has head {}\n", mark.number, hex(&mark.head));
     let heads: String = due.iter().map(line).collect();
-    let mut before = vec![("heads".to_owned(), heads.into_bytes())];
+    let line = |heard: &Heard| format!("{} by {} in {}\n", heard.told, heard.by, heard.id);
+    let told: String = heard.iter().map(line).collect();
+    let mut before = vec![
+        ("heads".to_owned(), heads.into_bytes()),
+        ("told".to_owned(), told.into_bytes()),
+    ];
     before.retain(|(_, bytes)| !bytes.is_empty());
     let promises = |note: &String| {
         postmark::open(note, &user.server.postmark, &user.repository).is_ok_and(|mark| {
@@ -161,10 +183,12 @@ fn walk(
     user: &mut User,
     folder: Folder,
     mut chain: Chain,
+    heard: &[Heard],
     page: u16,
     peek: u32,
 ) -> Result<Peeked, Failure> {
-    let due = chain.due.clone();
+    let (due, begin) = (chain.due.clone(), chain.number);
+    let mut heads: Vec<Head> = Vec::new();
     let mut all: Peeked = Vec::new();
     loop {
         let listing = user.session.list(folder, chain.number, page, peek)?;
@@ -178,15 +202,20 @@ fn walk(
             chain
                 .extend(&entry.name)
                 .map_err(|why| altered(folder, why))?;
+            heads.extend(chain.head);
             all.push((entry, peek));
         }
         if !listing.more {
             let mark = chain
                 .end(listing.head)
                 .map_err(|why| altered(folder, why))?;
+            heads::compare(user, folder, &heads, heard)?;
             remember(user, folder, &mark)?;
             if mark.number > 0 && !due.contains(&mark) {
                 keep_word(user, folder)?;
+            }
+            if begin == 0 {
+                user.walk(folder, heads);
             }
             all.retain(|(entry, _)| entry.state != State::Removed);
             return Ok(all);
@@ -279,7 +308,8 @@ fn remember(user: &User, folder: Folder, mark: &Mark) -> Result<(), Failure> {
         .see_mark(mailbox, &user.repository, folder, mark)?)
 }
 
-fn altered(folder: Folder, why: &str) -> Failure {
+/// Says that a folder is not what it was.
+pub(crate) fn altered(folder: Folder, why: &str) -> Failure {
     let name = match folder {
         Folder::Inbox => "inbox",
         Folder::Sent => "sent folder",

@@ -17,13 +17,14 @@ use smr_evidence::bundle::{self, Bundle, BundleError, Content, Given};
 use smr_evidence::envelope::{Emit, Opened, ReceiptWanted};
 use smr_evidence::postmark::{self, Kind};
 use smr_evidence::reading::{Grade, Grounds, Verified};
-use smr_evidence::receipt;
+use smr_evidence::receipt::{self, Remark};
 use smr_evidence::trust::{Certificate, Rules, TrustStore};
 use smr_name::{Class, MailboxName, MessageId};
 
 use crate::deposit::unkept;
 use crate::failure::Failure;
 use crate::fetch::{self, Message};
+use crate::heads;
 use crate::listing;
 use crate::private::{self, PrivateError};
 use crate::session::Receipt;
@@ -86,10 +87,16 @@ pub fn give_for(user: &mut User, message: &Message) -> Result<(), Failure> {
             format!("message \"{id}\" asks for a receipt signed by the card itself"),
         ));
     }
-    let device = user.device()?;
-    let der = receipt::write(&message.opened, &user.address, &device, user.now)
-        .map_err(|e| about(e.into()))?;
     let sender = message.entry.name.sender.clone();
+    let (number, head) = heads::place(user, &message.entry.name)?;
+    let remark = Remark {
+        number,
+        head,
+        told: heads::of_theirs(user, &sender)?,
+    };
+    let (device, me) = (user.device()?, &user.address);
+    let der = receipt::write(&message.opened, me, Some(&remark), &device, user.now)
+        .map_err(|e| about(e.into()))?;
     let account = user.account(&sender)?;
     let recipients = account.recipients();
     let recipients = recipients.map_err(|e| Failure::new(Class::Forged, e.to_string()))?;
@@ -127,7 +134,7 @@ fn check_postmark(
         && mark.sha256 == receipt.sha256
         && mark.cms == receipt.cms;
     match holds {
-        true => Ok(()),
+        true => heads::keep(user, note, &mark),
         false => Err(unkept("the postmark is another receipt's")),
     }
 }
@@ -250,8 +257,13 @@ fn received(
         rules: &rules,
         deposited,
     };
-    let verified = receipt::check(&original.signed, original.headers.receipt, &der, &grounds)?;
-    Ok((der, verified))
+    let checked = receipt::check(&original.signed, original.headers.receipt, &der, &grounds)?;
+    if let Some(remark) = &checked.remark {
+        heads::agree(user, &name.id, &name.sender, remark)?;
+        let by = &checked.by.address;
+        heads::hear(user, &remark.told, by, Folder::Receipts, name)?;
+    }
+    Ok((der, checked.by))
 }
 
 /// Writes the evidence for a sent message into a new zip file; returns why

@@ -5,9 +5,10 @@
 use std::rc::Rc;
 
 use smr_channel::identity::Identity as ServerIdentity;
+use smr_channel::request::Folder;
 use smr_evidence::account::Account;
 use smr_evidence::trust::{Rules, TrustStore};
-use smr_name::{Address, Class, MailboxName, RepositoryName};
+use smr_name::{Address, Class, Head, MailboxName, RepositoryName};
 
 use crate::agent::{AgentKeys, AgentSigner, Connection};
 use crate::config::Settings;
@@ -42,6 +43,8 @@ pub struct User {
     /// The time of all verdicts, unix seconds.
     pub now: i64,
     directory: Directory,
+    // The heads of each folder that was listed, by number.
+    walks: Vec<(Folder, Vec<Head>)>,
 }
 
 impl User {
@@ -70,6 +73,7 @@ impl User {
             known: Known::new(home),
             server,
             now,
+            walks: Vec::new(),
         })
     }
 
@@ -123,6 +127,19 @@ impl User {
     /// Returns the very record that was verified.
     pub fn record(&mut self, name: &MailboxName) -> Result<Vec<u8>, Failure> {
         self.directory.record(&mut self.session, name)
+    }
+
+    /// Returns the heads of a folder after each of its entries, as it was last
+    /// listed; none where it was not.
+    pub(crate) fn walked(&self, folder: Folder) -> Option<&[Head]> {
+        let walk = self.walks.iter().find(|(f, _)| *f == folder);
+        walk.map(|(_, heads)| heads.as_slice())
+    }
+
+    /// Remembers a listing until the next one.
+    pub(crate) fn walk(&mut self, folder: Folder, heads: Vec<Head>) {
+        self.walks.retain(|(f, _)| *f != folder);
+        self.walks.push((folder, heads));
     }
 
     /// Goes on at a later time: looks at every account anew.

@@ -130,6 +130,9 @@ pub enum BundleError {
     /// A postmark is about something else.
     #[error("a postmark is not about this message: {0}")]
     OtherPostmark(&'static str),
+    /// Reader and repository say different things of the reader's inbox.
+    #[error("{0} was shown the message elsewhere in his inbox than its postmark says")]
+    OtherPlace(String),
 }
 
 impl BundleError {

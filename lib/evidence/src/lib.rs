@@ -13,4 +13,5 @@ pub mod note;
 pub mod postmark;
 pub mod reading;
 pub mod receipt;
+pub mod trace;
 pub mod trust;

@@ -47,6 +47,11 @@ impl NoteError {
 /// Signs `text` with the key of this seed: the text, an empty line, and
 /// `U+2014 NAME BASE64` of the key's id (4 bytes) and signature (64 bytes).
 pub fn sign(text: &str, name: &str, seed: &[u8; 32]) -> Result<String, NoteError> {
+    Ok(format!("{text}\n{}\n", line(text, name, seed)?))
+}
+
+/// Signs `text` and returns the line of the signature alone.
+pub(crate) fn line(text: &str, name: &str, seed: &[u8; 32]) -> Result<String, NoteError> {
     check_name(name)?;
     let plain = text.ends_with('\n') && !text.chars().any(|c| c < ' ' && c != '\n');
     if !plain || text.len() > MAX_NOTE / 2 {
@@ -55,10 +60,7 @@ pub fn sign(text: &str, name: &str, seed: &[u8; 32]) -> Result<String, NoteError
     let key = key_pair(seed);
     let mut line = key_id(name, key.public_key().as_ref()).to_vec();
     line.extend_from_slice(key.sign(text.as_bytes()).as_ref());
-    Ok(format!(
-        "{text}\n\u{2014} {name} {}\n",
-        STANDARD.encode(line)
-    ))
+    Ok(format!("\u{2014} {name} {}", STANDARD.encode(line)))
 }
 
 /// Returns the text of a note signed by the key of this name.
@@ -66,19 +68,44 @@ pub fn sign(text: &str, name: &str, seed: &[u8; 32]) -> Result<String, NoteError
 /// Lines by other keys are passed over; one by this key that does not verify
 /// spoils the note.
 pub fn open<'a>(note: &'a str, name: &str, public: &[u8; 32]) -> Result<&'a str, NoteError> {
+    let (text, _) = split(note)?;
+    signature_over(note, text, name, public)?
+        .map(|_| text)
+        .ok_or_else(|| NoteError::Unsigned(name.into()))
+}
+
+/// Returns the signature of this key that stands under a note and is over
+/// `text`, or none where no line is by this key; one that does not verify is
+/// an error.
+pub(crate) fn signature_over(
+    note: &str,
+    text: &str,
+    name: &str,
+    public: &[u8; 32],
+) -> Result<Option<[u8; 64]>, NoteError> {
+    let mut found = None;
+    for line in split(note)?.1.split('\n') {
+        found = verify_line(text, line, name, public)?.or(found);
+    }
+    Ok(found)
+}
+
+/// Tells whether a signature over `text` is by this key.
+pub(crate) fn is_signature(text: &str, signature: &[u8; 64], public: &[u8; 32]) -> bool {
+    UnparsedPublicKey::new(&ED25519, public)
+        .verify(text.as_bytes(), signature)
+        .is_ok()
+}
+
+/// Splits a note into its text and its lines, without the last LF.
+fn split(note: &str) -> Result<(&str, &str), NoteError> {
     if note.len() > MAX_NOTE || note.chars().any(|c| c < ' ' && c != '\n') {
         return Err(NoteError::Damaged);
     }
     let end = note.rfind("\n\n").ok_or(NoteError::Damaged)? + 1;
     let (text, lines) = note.split_at(end);
     let lines = lines.strip_prefix('\n').and_then(|l| l.strip_suffix('\n'));
-    let mut signed = false;
-    for line in lines.ok_or(NoteError::Damaged)?.split('\n') {
-        signed |= verify_line(text, line, name, public)?;
-    }
-    signed
-        .then_some(text)
-        .ok_or_else(|| NoteError::Unsigned(name.into()))
+    Ok((text, lines.ok_or(NoteError::Damaged)?))
 }
 
 /// Writes the key as others who read notes want it: `NAME+ID+BASE64`.
@@ -116,20 +143,28 @@ fn key_id(name: &str, public: &[u8]) -> [u8; 4] {
     [a, b, c, d]
 }
 
-/// Tells whether `line` is by this key; an error when it is and is wrong.
-fn verify_line(text: &str, line: &str, name: &str, public: &[u8; 32]) -> Result<bool, NoteError> {
+/// Returns the signature of `line` where it is by this key; an error when it
+/// is and is wrong.
+fn verify_line(
+    text: &str,
+    line: &str,
+    name: &str,
+    public: &[u8; 32],
+) -> Result<Option<[u8; 64]>, NoteError> {
     let rest = line.strip_prefix("\u{2014} ").ok_or(NoteError::Damaged)?;
     let (by, value) = rest.split_once(' ').ok_or(NoteError::Damaged)?;
     check_name(by).map_err(|_| NoteError::Damaged)?;
     let value = STANDARD.decode(value).map_err(|_| NoteError::Damaged)?;
     let (id, signature) = value.split_first_chunk::<4>().ok_or(NoteError::Damaged)?;
     if by != name || *id != key_id(name, public) {
-        return Ok(false);
+        return Ok(None);
     }
-    UnparsedPublicKey::new(&ED25519, public)
-        .verify(text.as_bytes(), signature)
-        .map(|()| true)
-        .map_err(|_| NoteError::Forged(name.into()))
+    signature
+        .try_into()
+        .ok()
+        .filter(|signature| is_signature(text, signature, public))
+        .map(Some)
+        .ok_or_else(|| NoteError::Forged(name.into()))
 }
 
 #[cfg(test)]

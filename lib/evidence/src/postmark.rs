@@ -6,10 +6,11 @@
 
 use std::fmt::Write as _;
 
-use smr_name::{Class, Head, MailboxName, MessageId, RepositoryName};
+use smr_name::{Address, Class, Head, MailboxName, MessageId, RepositoryName};
 
 use crate::lines::{self, LineError, Lines, hex, hex_text, number, time_text};
 use crate::note::{self, NoteError};
+use crate::trace::{self, Told, Trace};
 
 /// Says which folder of the mailbox a file was put into.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -86,7 +87,7 @@ impl Kind {
         }
     }
 
-    fn parse(text: &str) -> Option<Kind> {
+    pub(crate) fn parse(text: &str) -> Option<Kind> {
         [Kind::Message, Kind::Copy, Kind::Receipt]
             .into_iter()
             .find(|kind| kind.as_str() == text)
@@ -99,9 +100,50 @@ pub fn key_name(repository: &RepositoryName) -> String {
 }
 
 /// Signs a postmark with the seed of smrd's postmark key; less than 1 KiB.
+///
+/// What goes to another's folder has a second line, by which the depositor can
+/// tell its owner how far it was.
 pub fn sign(postmark: &Postmark, seed: &[u8; 32]) -> Result<String, PostmarkError> {
     let text = write(postmark).ok_or(PostmarkError::Time)?;
-    Ok(note::sign(&text, &key_name(&postmark.repository), seed)?)
+    let line = note::line(&text, &key_name(&postmark.repository), seed)?;
+    if postmark.kind == Kind::Copy {
+        return Ok(format!("{text}\n{line}\n"));
+    }
+    let told = trace::line(
+        &postmark.repository,
+        &postmark.mailbox,
+        postmark.kind,
+        &postmark.head,
+        seed,
+    )?;
+    Ok(format!("{text}\n{told}\n{line}\n"))
+}
+
+/// Returns what a postmark lets its holder tell the owner of the mailbox: its
+/// head's trace, with smrd's signature; none where smrd gave no such line.
+/// `note` is what `postmark` was opened from.
+pub fn told(
+    note: &str,
+    postmark: &Postmark,
+    public: &[u8; 32],
+) -> Result<Option<Told>, PostmarkError> {
+    let signature = trace::signature(
+        note,
+        &postmark.repository,
+        &postmark.mailbox,
+        postmark.kind,
+        &postmark.head,
+        public,
+    )?;
+    Ok(signature.map(|signature| Told {
+        address: Address {
+            mailbox: postmark.mailbox.clone(),
+            repository: Some(postmark.repository.clone()),
+        },
+        kind: postmark.kind,
+        trace: Trace::of(&postmark.head),
+        signature: Some(signature),
+    }))
 }
 
 /// Opens a postmark signed by `public`, the postmark key of `repository`.
@@ -159,7 +201,7 @@ fn read(text: &str) -> Result<Postmark, LineError> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Kind, Postmark, PostmarkError, key_name, open, sign};
+    use super::{Kind, Postmark, PostmarkError, key_name, open, sign, told};
     use crate::lines::LineError;
     use crate::note::{self, NoteError};
     use smr_name::{Class, Head};
@@ -189,7 +231,12 @@ mod tests {
             let postmark = Postmark { kind, ..postmark() };
             let text = sign(&postmark, &SEED).unwrap();
             assert!(text.len() < 1024);
-            assert_eq!(open(&text, &public, &postmark.repository), Ok(postmark));
+            assert_eq!(
+                open(&text, &public, &postmark.repository),
+                Ok(postmark.clone())
+            );
+            let told = told(&text, &postmark, &public).unwrap();
+            assert_eq!(told.is_some(), kind != Kind::Copy);
         }
     }
 
@@ -204,7 +251,31 @@ mod tests {
             "02".repeat(32),
             "03".repeat(32)
         );
-        assert!(text.starts_with(&expected), "{text}");
+        let (before, line) = text.rsplit_once("\u{2014} ").unwrap();
+        let (before, told) = before.rsplit_once("\u{2014} ").unwrap();
+        assert!(told.starts_with("repo.example/trace "), "{text}");
+        let plain = format!("{before}\u{2014} {line}");
+        assert!(plain.starts_with(&expected), "{text}");
+    }
+
+    #[test]
+    fn what_it_lets_one_tell_is_of_this_head_and_signed() {
+        let (text, public) = (sign(&postmark(), &SEED).unwrap(), note::public_key(&SEED));
+        let mut one = told(&text, &postmark(), &public).unwrap().unwrap();
+        assert!(one.is_signed(&postmark().repository, &public));
+        assert!(!one.is_signed(&"other.example".parse().unwrap(), &public));
+        assert!(!one.is_signed(&postmark().repository, &note::public_key(&[4; 32])));
+        let other = Postmark {
+            head: Head::from_bytes([4; 32]),
+            ..postmark()
+        };
+        assert!(told(&text, &other, &public).is_err());
+        one.kind = Kind::Receipt;
+        assert!(!one.is_signed(&postmark().repository, &public));
+        // Older ones have no such line.
+        let body = text.split_once("\n\n").unwrap().0.to_owned() + "\n";
+        let older = note::sign(&body, &key_name(&postmark().repository), &SEED).unwrap();
+        assert_eq!(told(&older, &postmark(), &public), Ok(None));
     }
 
     #[test]

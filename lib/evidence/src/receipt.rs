@@ -7,7 +7,7 @@
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use sha2::{Digest, Sha256};
-use smr_name::{Address, Class};
+use smr_name::{Address, Class, Head};
 use smr_pki::cms::{self, CmsError, Content, ContentType, SignRequest, SignedData};
 use smr_pki::ess::{EssError, Receipt, verify_receipt};
 use smr_pki::signer::Signer;
@@ -16,7 +16,9 @@ use smr_seal::Recipient;
 use crate::envelope::{
     EnvelopeError, MAX_CMS, Opened, ReceiptWanted, Unwrap, seal_bytes, unseal_bytes,
 };
+use crate::lines::{LineError, Lines, hex, hex_text, number};
 use crate::reading::{Grade, Grounds, ReadingError, Verified, verify_signer};
+use crate::trace::{Told, is_fit};
 
 /// The S/MIME header of a receipt (RFC 8551, 3.2.2), the same on each.
 const HEADER: &str = "MIME-Version: 1.0\r\n\
@@ -46,6 +48,12 @@ pub enum ReceiptError {
     /// It is older than the message.
     #[error("signed before the message was")]
     Early,
+    /// What its signer says of mailboxes is malformed.
+    #[error("what it says of the mailbox: {0}")]
+    Remark(#[from] LineError),
+    /// What its signer says of mailboxes is not his to say.
+    #[error("it tells of heads what is not its business")]
+    Told,
     /// It is not in the form we write.
     #[error("not a receipt in S/MIME form")]
     Form,
@@ -67,11 +75,81 @@ impl ReceiptError {
     }
 }
 
+/// What a reader says of mailboxes in a receipt, so that both can tell whether
+/// the repository shows them the same.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Remark {
+    /// The number of the message in the reader's inbox, from 1.
+    pub number: u64,
+    /// The head of that inbox with the message in it.
+    pub head: Head,
+    /// How far mailboxes had come.
+    pub told: Vec<Told>,
+}
+
+impl Remark {
+    fn write(&self) -> String {
+        let head = hex_text(self.head.as_bytes());
+        let mut text = format!("smr receipt 1\nnumber {}\nhead {head}\n", self.number);
+        for told in &self.told {
+            text.push_str(&format!("told {told}\n"));
+        }
+        text
+    }
+
+    fn read(text: &str) -> Result<Remark, LineError> {
+        let mut lines = Lines::new(text);
+        lines.parsed("smr receipt", |v| (v == "1").then_some(()))?;
+        let mut remark = Remark {
+            number: lines.parsed("number", number)?,
+            head: Head::from_bytes(lines.parsed("head", hex)?),
+            told: Vec::new(),
+        };
+        while let Some(value) = lines.optional("told") {
+            remark
+                .told
+                .push(Told::parse(value).ok_or(LineError::Value("told"))?);
+        }
+        lines.finish()?;
+        Ok(remark)
+    }
+}
+
+/// Returns what the reader of `original` says of mailboxes in his receipt; none
+/// where he says nothing.
+fn remark(
+    original: &SignedData,
+    receipt: &SignedData,
+    by: &Address,
+) -> Result<Option<Remark>, ReceiptError> {
+    let Some(text) = receipt.remark() else {
+        return Ok(None);
+    };
+    let remark = Remark::read(text)?;
+    let request = original.receipt_request().ok_or(EssError::NotRequested)?;
+    let senders = request.receipts_to.iter().map(|a| a.parse());
+    let senders: Vec<Address> = senders.collect::<Result<_, _>>().unwrap_or_default();
+    match is_fit(&remark.told, by, senders.iter()) {
+        true => Ok(Some(remark)),
+        false => Err(ReceiptError::Told),
+    }
+}
+
+/// What a receipt that counts says.
+#[derive(Clone, Debug)]
+pub struct Checked {
+    /// Who signed it.
+    pub by: Verified,
+    /// What he says of mailboxes.
+    pub remark: Option<Remark>,
+}
+
 /// Signs a receipt for a message that was opened and verified; returns its
 /// DER SignedData. `now` is unix seconds.
 pub fn write(
     original: &Opened,
     me: &Address,
+    remark: Option<&Remark>,
     signer: &dyn Signer,
     now: i64,
 ) -> Result<Vec<u8>, ReceiptError> {
@@ -84,7 +162,8 @@ pub fn write(
         receipt_request: None,
         msg_sig_digest: Some(original.signed.signed_attributes_digest()),
     };
-    let der = cms::sign(&request, signer)?;
+    let remark = remark.map(Remark::write);
+    let der = cms::sign_with(&request, remark.as_deref(), signer)?;
     // A token that signs something else must not go unnoticed until the
     // sender, days later, calls the receipt forged.
     verify_receipt(&original.signed, &SignedData::parse(&der)?)?;
@@ -112,7 +191,7 @@ pub fn check(
     wanted: ReceiptWanted,
     receipt: &[u8],
     grounds: &Grounds<'_>,
-) -> Result<Verified, ReceiptError> {
+) -> Result<Checked, ReceiptError> {
     check_asked(original, &grounds.account.address)?;
     let receipt = SignedData::parse(receipt)?;
     verify_receipt(original, &receipt)?;
@@ -122,11 +201,12 @@ pub fn check(
     if given < original.signing_time() {
         return Err(ReceiptError::Early);
     }
-    let verified = verify_signer(&receipt, grounds)?;
-    if wanted == ReceiptWanted::Card && verified.grade != Grade::Card {
+    let by = verify_signer(&receipt, grounds)?;
+    if wanted == ReceiptWanted::Card && by.grade != Grade::Card {
         return Err(ReceiptError::Grade);
     }
-    Ok(verified)
+    let remark = remark(original, &receipt, &grounds.account.address)?;
+    Ok(Checked { by, remark })
 }
 
 /// Writes a DER receipt in S/MIME form, which `openssl cms -verify_receipt`
@@ -187,8 +267,9 @@ pub fn open(sealed: &[u8], keys: &dyn Unwrap) -> Result<Vec<u8>, ReceiptError> {
 
 #[cfg(test)]
 mod tests {
-    use super::{HEADER, ReceiptError, from_smime, open, seal, to_smime};
+    use super::{HEADER, ReceiptError, Remark, from_smime, open, seal, to_smime};
     use rand_core::OsRng;
+    use smr_name::Head;
     use smr_seal::Identity;
 
     #[test]
@@ -216,6 +297,32 @@ mod tests {
                 from_smime(bad.as_bytes()),
                 Err(ReceiptError::Form)
             ));
+        }
+    }
+
+    #[test]
+    fn remarks_come_back_in_one_spelling() {
+        let remark = Remark {
+            number: u64::MAX,
+            head: Head::from_bytes([7; 32]),
+            told: vec![],
+        };
+        let text = remark.write();
+        assert_eq!(Remark::read(&text), Ok(remark));
+        for (from, to) in [
+            ("receipt 1", "receipt 2"),
+            ("number 18446744073709551615", "number 18446744073709551616"),
+            ("number 1", "number 01"),
+            ("number 1", "number -1"),
+            ("head 0707", "head 07"),
+            ("head ", "told x\nhead "),
+            ("0707\n", "0707"),
+            ("0707\n", "0707\ntold bob@repo.example message x\n"),
+            ("0707\n", "0707\nmore\n"),
+        ] {
+            let other = text.replace(from, to);
+            assert_ne!(other, text);
+            assert!(Remark::read(&other).is_err(), "{other}");
         }
     }
 

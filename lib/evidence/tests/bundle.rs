@@ -12,8 +12,8 @@ use smr_evidence::bundle::{self, BundleError, Content, Given};
 use smr_evidence::envelope::{self, ReceiptWanted};
 use smr_evidence::postmark::Kind;
 use smr_evidence::reading::Grade;
-use smr_evidence::receipt::ReceiptError;
-use smr_name::{Address, Fingerprint};
+use smr_evidence::receipt::{ReceiptError, Remark};
+use smr_name::{Address, Fingerprint, Head};
 
 #[test]
 fn good_bundles_are_good_for_both() {
@@ -244,6 +244,27 @@ fn receipts_for_other_messages_are_bad() {
         scene.bad(false, "not a receipt for this"),
         BundleError::Receipt { .. }
     ));
+}
+
+#[test]
+fn a_reader_was_shown_the_message_where_its_postmark_says() {
+    let mut scene = scene();
+    let opened = envelope::verify_plain(scene.message.as_slice()).unwrap();
+    // The postmark of the scene says number 1, and this head.
+    for (number, head, good) in [(1, [0; 32], true), (2, [0; 32], false), (1, [1; 32], false)] {
+        let remark = Remark {
+            number,
+            head: Head::from_bytes(head),
+            told: vec![],
+        };
+        let laptop = &scene.rui_laptop;
+        let der = smr_evidence::receipt::write(&opened, &rui(), Some(&remark), laptop, now());
+        scene.set_receipt(rui(), der.unwrap());
+        match scene.ours(&scene.zip(true)) {
+            Ok(_) => assert!(good, "{number}"),
+            Err(error) => assert!(matches!(error, BundleError::OtherPlace(_)) && !good, "{error}"),
+        }
+    }
 }
 
 #[test]

@@ -35,6 +35,7 @@ fn draft(subject: &str) -> Draft<'_> {
         id: ID.parse().unwrap(),
         reply: None,
         receipt: ReceiptWanted::Read,
+        told: vec![],
     }
 }
 

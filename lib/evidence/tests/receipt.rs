@@ -9,9 +9,11 @@ use pki::{Pki, device, first_record, now, open, rules};
 use rand_core::OsRng;
 use smr_evidence::envelope::{self, Author, Draft, Emit, Opened, Part, ReceiptWanted};
 use smr_evidence::reading::{Grade, Grounds, Verified};
-use smr_evidence::receipt::{self, ReceiptError};
+use smr_evidence::postmark::Kind;
+use smr_evidence::receipt::{self, Checked, ReceiptError, Remark};
+use smr_evidence::trace::{Told, Trace};
 use smr_evidence::trust::{Algorithm, Certificate, Signer, SignerError, SoftKey};
-use smr_name::{Address, Class};
+use smr_name::{Address, Class, Head};
 use smr_seal::Identity;
 
 fn address(name: &str) -> Address {
@@ -60,6 +62,7 @@ impl Scene {
             id: smr_name::MessageId::from_bytes([id; 16]),
             reply: None,
             receipt: wanted,
+            told: vec![],
         };
         let mut sealed = Vec::new();
         envelope::seal(
@@ -92,6 +95,17 @@ impl Scene {
         name: &str,
         signer: &SoftKey,
     ) -> Result<Verified, ReceiptError> {
+        let checked = self.check_all(original, receipt, name, signer);
+        checked.map(|checked| checked.by)
+    }
+
+    fn check_all(
+        &self,
+        original: &Opened,
+        receipt: &[u8],
+        name: &str,
+        signer: &SoftKey,
+    ) -> Result<Checked, ReceiptError> {
         let account = open(&first_record(&address(name), signer), &self.pki);
         let store = self.pki.store();
         let rules = rules();
@@ -130,7 +144,9 @@ fn devices_and_cards_give_receipts() {
         (&scene.ana, Grade::Device, Some("phone")),
         (&scene.card, Grade::Card, None),
     ] {
-        let der = receipt::write(&original, &address("ana"), signer, now()).unwrap();
+        let me = address("ana");
+        let remark = remark(&me, &address("rui"));
+        let der = receipt::write(&original, &me, Some(&remark), signer, now()).unwrap();
         let verified = scene.check(&original, &der, "ana", &scene.ana).unwrap();
         assert_eq!((verified.grade, verified.device.as_deref()), (grade, label));
         assert_eq!(verified.person.display, "ANA");
@@ -145,11 +161,57 @@ fn devices_and_cards_give_receipts() {
     }
 }
 
+/// What a reader may say of mailboxes.
+fn remark(by: &Address, of: &Address) -> Remark {
+    let told = Told {
+        address: of.clone(),
+        kind: Kind::Receipt,
+        trace: Trace::of(&Head::default()),
+        signature: (by != of).then_some([1; 64]),
+    };
+    Remark {
+        number: 7,
+        head: Head::from_bytes([7; 32]),
+        told: vec![told],
+    }
+}
+
+#[test]
+fn what_a_reader_says_of_mailboxes_comes_back_and_is_his_to_say() {
+    let scene = Scene::new();
+    let (original, _) = scene.message(1, ReceiptWanted::Read, b"x");
+    let me = address("ana");
+    let give = |remark: &Remark| {
+        let der = receipt::write(&original, &me, Some(remark), &scene.ana, now()).unwrap();
+        scene.check_all(&original, &der, "ana", &scene.ana)
+    };
+    let said = remark(&me, &address("rui"));
+    assert_eq!(give(&said).unwrap().remark, Some(said.clone()));
+    let silent = receipt::write(&original, &me, None, &scene.ana, now()).unwrap();
+    let silent = scene.check_all(&original, &silent, "ana", &scene.ana);
+    assert_eq!(silent.unwrap().remark, None);
+    // Of a third person; twice; more than there is room for; of his own.
+    let hostile: [fn(&mut Remark); 5] = [
+        |r| r.told[0].address = address("eva"),
+        |r| r.told[0].address = "rui@other.example".parse().unwrap(),
+        |r| r.told = vec![r.told[0].clone(), r.told[0].clone()],
+        |r| r.told = vec![r.told[0].clone(); 4000],
+        |r| r.told[0].signature = None,
+    ];
+    for (i, change) in hostile.iter().enumerate() {
+        let mut bad = said.clone();
+        change(&mut bad);
+        let refused = give(&bad).unwrap_err();
+        assert!(matches!(refused, ReceiptError::Told), "{i}: {refused}");
+        assert_eq!(refused.class(), Class::Forged);
+    }
+}
+
 #[test]
 fn sealed_receipts_reach_the_sender() {
     let scene = Scene::new();
     let (original, _) = scene.message(1, ReceiptWanted::Read, b"x");
-    let der = receipt::write(&original, &address("ana"), &scene.ana, now()).unwrap();
+    let der = receipt::write(&original, &address("ana"), None, &scene.ana, now()).unwrap();
     let sealed = receipt::seal(&der, &[scene.keys[0].to_recipient()]).unwrap();
     let opened = receipt::open(&sealed.bytes, &scene.keys).unwrap();
     assert_eq!(opened, der);
@@ -161,12 +223,12 @@ fn only_those_asked_give_receipts() {
     let scene = Scene::new();
     let (original, _) = scene.message(1, ReceiptWanted::Read, b"x");
     for name in ["rui", "leo"] {
-        let refused = receipt::write(&original, &address(name), &scene.rui, now()).unwrap_err();
+        let refused = receipt::write(&original, &address(name), None, &scene.rui, now()).unwrap_err();
         assert!(matches!(refused, ReceiptError::NotAsked(_)));
         assert_eq!(refused.class(), Class::Denied);
     }
     let (silent, _) = scene.message(2, ReceiptWanted::None, b"x");
-    let refused = receipt::write(&silent, &address("ana"), &scene.ana, now()).unwrap_err();
+    let refused = receipt::write(&silent, &address("ana"), None, &scene.ana, now()).unwrap_err();
     assert_eq!(refused.class(), Class::Denied);
 }
 
@@ -176,11 +238,11 @@ fn receipts_by_others_do_not_count() {
     let (original, _) = scene.message(1, ReceiptWanted::Read, b"x");
     // Eva signs in ana's name, the sender signs in both, openssl takes either.
     for signer in [&scene.eva, &scene.rui] {
-        let der = receipt::write(&original, &address("ana"), signer, now()).unwrap();
+        let der = receipt::write(&original, &address("ana"), None, signer, now()).unwrap();
         let refused = scene.check(&original, &der, "ana", &scene.ana).unwrap_err();
         assert!(matches!(refused, ReceiptError::Signer(_)), "{refused}");
     }
-    let der = receipt::write(&original, &address("ana"), &scene.rui, now()).unwrap();
+    let der = receipt::write(&original, &address("ana"), None, &scene.rui, now()).unwrap();
     let refused = scene.check(&original, &der, "rui", &scene.rui).unwrap_err();
     assert!(matches!(refused, ReceiptError::NotAsked(_)));
 }
@@ -189,7 +251,7 @@ fn receipts_by_others_do_not_count() {
 fn receipts_for_other_messages_do_not_count() {
     let scene = Scene::new();
     let (one, _) = scene.message(1, ReceiptWanted::Read, b"x");
-    let der = receipt::write(&one, &address("ana"), &scene.ana, now()).unwrap();
+    let der = receipt::write(&one, &address("ana"), None, &scene.ana, now()).unwrap();
     // Another id; the same id and another text.
     for (id, body) in [(2, &b"x"[..]), (1, b"y")] {
         let (other, _) = scene.message(id, ReceiptWanted::Read, body);
@@ -207,7 +269,7 @@ fn a_message_is_no_receipt_and_altered_receipts_are_none() {
             .check(&original, &original.cms, "ana", &scene.ana)
             .is_err()
     );
-    let der = receipt::write(&original, &address("ana"), &scene.ana, now()).unwrap();
+    let der = receipt::write(&original, &address("ana"), None, &scene.ana, now()).unwrap();
     for place in [10, 80, der.len() - 10, der.len() - 200] {
         let mut bad = der.clone();
         bad[place] ^= 1;
@@ -222,12 +284,12 @@ fn a_message_is_no_receipt_and_altered_receipts_are_none() {
 fn the_card_is_demanded_where_it_was_asked_for() {
     let scene = Scene::new();
     let (original, _) = scene.message(1, ReceiptWanted::Card, b"x");
-    let by_device = receipt::write(&original, &address("ana"), &scene.ana, now()).unwrap();
+    let by_device = receipt::write(&original, &address("ana"), None, &scene.ana, now()).unwrap();
     let refused = scene
         .check(&original, &by_device, "ana", &scene.ana)
         .unwrap_err();
     assert!(matches!(refused, ReceiptError::Grade));
-    let by_card = receipt::write(&original, &address("ana"), &scene.card, now()).unwrap();
+    let by_card = receipt::write(&original, &address("ana"), None, &scene.card, now()).unwrap();
     let verified = scene.check(&original, &by_card, "ana", &scene.ana).unwrap();
     assert_eq!(verified.grade, Grade::Card);
 }
@@ -236,7 +298,7 @@ fn the_card_is_demanded_where_it_was_asked_for() {
 fn receipts_older_than_their_message_do_not_count() {
     let scene = Scene::new();
     let (original, _) = scene.message(1, ReceiptWanted::Read, b"x");
-    let at = |time| receipt::write(&original, &address("ana"), &scene.ana, time).unwrap();
+    let at = |time| receipt::write(&original, &address("ana"), None, &scene.ana, time).unwrap();
     let early = scene.check(&original, &at(now() - 3600), "ana", &scene.ana);
     assert!(matches!(early, Err(ReceiptError::Early)));
     assert!(
@@ -292,5 +354,5 @@ fn a_faulty_token_is_noticed_at_once() {
     let scene = Scene::new();
     let (original, _) = scene.message(1, ReceiptWanted::Read, b"x");
     let faulty = Faulty(&scene.ana);
-    assert!(receipt::write(&original, &address("ana"), &faulty, now()).is_err());
+    assert!(receipt::write(&original, &address("ana"), None, &faulty, now()).is_err());
 }

@@ -55,6 +55,7 @@ fn memory_does_not_grow_with_the_attachment() {
         id: smr_name::MessageId::from_bytes([1; 16]),
         reply: None,
         receipt: ReceiptWanted::None,
+        told: vec![],
     };
     let attachment = |size: u64| Part::Attachment {
         name: "dump".into(),

@@ -21,12 +21,12 @@ use crate::ess::ReceiptRequest;
 use crate::signature::{Scheme, SignatureError, plain_digest};
 use crate::signer::SignerError;
 use syntax::{
-    Attribute, ContentInfo, DIRECTORY_NAME, EssCertIdV2, ID_SIGNING_CERTIFICATE_V2,
+    Attribute, ContentInfo, DIRECTORY_NAME, EssCertIdV2, ID_REMARK, ID_SIGNING_CERTIFICATE_V2,
     SignedDataSyntax, SignerInfo, SigningCertificateV2,
 };
 
 pub use crate::digest::DigestAlgorithm;
-pub use sign::{Content, SignRequest, sign};
+pub use sign::{Content, SignRequest, sign, sign_with};
 
 /// Names what is signed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -96,6 +96,7 @@ pub struct SignedData {
     signing_time: i64,
     receipt_request: Option<ReceiptRequest>,
     msg_sig_digest: Option<Vec<u8>>,
+    remark: Option<String>,
     digest: DigestAlgorithm,
     scheme: Scheme,
     signature: Vec<u8>,
@@ -136,6 +137,7 @@ impl SignedData {
         let request = optional(attributes, ID_AA_RECEIPT_REQUEST, "receiptRequest")?;
         let msg_sig: Option<OctetString> =
             optional(attributes, ID_AA_MSG_SIG_DIGEST, "msgSigDigest")?;
+        let remark: Option<String> = optional(attributes, ID_REMARK, "remark")?;
         Ok(SignedData {
             content_type,
             content: syntax.encapsulated.content.map(|c| c.into_bytes().to_vec()),
@@ -146,6 +148,7 @@ impl SignedData {
             signing_time: asn1::unix(&signing_time),
             receipt_request: request.map(ReceiptRequest::from_syntax).transpose()?,
             msg_sig_digest: msg_sig.map(|d| d.into_bytes().to_vec()),
+            remark,
             digest,
             scheme,
             signature: info.signature.as_bytes().to_vec(),
@@ -211,6 +214,11 @@ impl SignedData {
     /// Returns the msgSigDigest attribute of a receipt.
     pub fn msg_sig_digest(&self) -> Option<&[u8]> {
         self.msg_sig_digest.as_deref()
+    }
+
+    /// Returns the signer's remark, an attribute of our own.
+    pub fn remark(&self) -> Option<&str> {
+        self.remark.as_deref()
     }
 
     /// Verifies the signature over the attributes, and so over the digest of

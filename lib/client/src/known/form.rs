@@ -1,4 +1,5 @@
-//! How contacts and marks stand on disk: one small TOML file each.
+//! How contacts, marks and what was told stand on disk: one small TOML file
+//! each.
 //!
 //! Compares nothing.
 
@@ -8,10 +9,11 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD_NO_PAD;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+use smr_evidence::trace::Told;
 use smr_evidence::trust::Person;
 use smr_name::Head;
 
-use super::{Contact, KnownError, LIMIT, Mark};
+use super::{Contact, Heard, KnownError, LIMIT, Mark};
 use crate::private;
 
 #[derive(Serialize, Deserialize)]
@@ -48,6 +50,73 @@ impl MarkFile {
             number: self.number,
             head: Head::from_bytes(digest_of(&self.head)?),
         })
+    }
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct HeardFile {
+    #[serde(default)]
+    heard: Vec<HeardLine>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct HeardLine {
+    told: String,
+    by: String,
+    id: String,
+}
+
+impl From<&[Heard]> for HeardFile {
+    fn from(all: &[Heard]) -> Self {
+        let line = |heard: &Heard| HeardLine {
+            told: heard.told.to_string(),
+            by: heard.by.to_string(),
+            id: heard.id.to_string(),
+        };
+        HeardFile {
+            heard: all.iter().map(line).collect(),
+        }
+    }
+}
+
+impl HeardFile {
+    pub(super) fn into_heard(self) -> Option<Vec<Heard>> {
+        let read = |line: HeardLine| {
+            Some(Heard {
+                told: Told::parse(&line.told)?,
+                by: line.by.parse().ok()?,
+                id: line.id.parse().ok()?,
+            })
+        };
+        self.heard.into_iter().map(read).collect()
+    }
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct TheirsFile {
+    number: u64,
+    head: String,
+    told: String,
+}
+
+impl TheirsFile {
+    pub(super) fn new(mark: &Mark, told: &Told) -> Self {
+        TheirsFile {
+            number: mark.number,
+            head: digest_text(mark.head.as_bytes()),
+            told: told.to_string(),
+        }
+    }
+
+    pub(super) fn into_theirs(self) -> Option<(Mark, Told)> {
+        let mark = Mark {
+            number: self.number,
+            head: Head::from_bytes(digest_of(&self.head)?),
+        };
+        Some((mark, Told::parse(&self.told)?))
     }
 }
 

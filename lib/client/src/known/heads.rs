@@ -21,7 +21,7 @@ pub struct Mark {
     pub head: Head,
 }
 
-fn folder_name(folder: Folder) -> &'static str {
+pub(super) fn folder_name(folder: Folder) -> &'static str {
     match folder {
         Folder::Inbox => "inbox",
         Folder::Sent => "sent",

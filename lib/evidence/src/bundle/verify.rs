@@ -16,7 +16,7 @@ use crate::account::{self, Account};
 use crate::envelope::{ReceiptWanted, verify_plain};
 use crate::postmark::{self, Kind, Postmark};
 use crate::reading::{Grounds, Verified, verify_sender};
-use crate::receipt;
+use crate::receipt::{self, Remark};
 use crate::trust::{Rules, SignedData, TrustStore};
 
 /// Says what a bundle proves.
@@ -286,6 +286,22 @@ impl Judge<'_> {
         verify_sender(&self.bundle.sender, original, &grounds).map_err(BundleError::Sender)
     }
 
+    /// Checks that the message stands in the reader's inbox where its postmark
+    /// says, as far as both are here.
+    fn check_place(&self, by: &Address, remark: Option<&Remark>) -> Result<(), BundleError> {
+        let mut marks = self
+            .postmarks
+            .iter()
+            .filter(|p| p.kind == Kind::Message && p.mailbox == by.mailbox);
+        let agree = |remark: &Remark| {
+            marks.all(|p| (p.number, p.head) == (remark.number, remark.head))
+        };
+        match remark.is_none_or(agree) {
+            true => Ok(()),
+            false => Err(BundleError::OtherPlace(by.to_string())),
+        }
+    }
+
     fn receipt(&self, given: &Given, original: &Original) -> Result<Received, BundleError> {
         let by = given.by.to_string();
         if !original.addressees.contains(&given.by) {
@@ -293,9 +309,14 @@ impl Judge<'_> {
         }
         let deposited = self.deposited(&given.der);
         let grounds = self.grounds(&given.by, deposited)?;
-        let verified = receipt::check(&original.signed, original.wanted, &given.der, &grounds);
+        let checked = receipt::check(&original.signed, original.wanted, &given.der, &grounds);
+        let checked = checked.map_err(|source| BundleError::Receipt {
+            by: by.clone(),
+            source,
+        })?;
+        self.check_place(&given.by, checked.remark.as_ref())?;
         Ok(Received {
-            by: verified.map_err(|source| BundleError::Receipt { by, source })?,
+            by: checked.by,
             deposited,
         })
     }

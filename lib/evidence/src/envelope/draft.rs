@@ -5,6 +5,7 @@ use std::io::Read;
 use smr_name::{Address, MessageId, RepositoryName};
 
 use super::EnvelopeError;
+use crate::trace::{Told, is_fit};
 
 /// Names a sender: his address and the name of his certificate.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -46,6 +47,8 @@ pub struct Draft<'a> {
     pub reply: Option<MessageId>,
     /// The receipt asked for.
     pub receipt: ReceiptWanted,
+    /// How far mailboxes had come.
+    pub told: Vec<Told>,
 }
 
 /// Holds one part of a new message.
@@ -84,11 +87,14 @@ impl Draft<'_> {
         if jiff::Timestamp::from_second(self.date).is_err() || self.date < 0 {
             return draft("the date is out of range");
         }
+        if !is_fit(&self.told, &self.from.address, self.addressees()) {
+            return draft("it tells of heads what its readers have no use for");
+        }
         Ok(())
     }
 
     /// Returns everybody in To, then Cc.
-    pub(super) fn addressees(&self) -> impl Iterator<Item = &Address> {
+    pub(super) fn addressees(&self) -> impl Iterator<Item = &Address> + Clone {
         self.to.iter().chain(&self.cc)
     }
 }
@@ -120,6 +126,7 @@ mod tests {
             id: "00ff0123456789abcdef0123456789ab".parse().unwrap(),
             reply: None,
             receipt: ReceiptWanted::None,
+            told: vec![],
         }
     }
 

@@ -5,9 +5,12 @@ use smr_name::{Address, MessageId, RepositoryName};
 use super::block::Block;
 use super::draft::{Author, ReceiptWanted};
 use super::{EnvelopeError, address, word};
+use crate::trace::{Told, is_fit};
 
 /// Names the field in which a sender asks for a receipt.
 pub(super) const RECEIPT_FIELD: &str = "SMR-Receipt";
+/// Names the field in which a sender tells how far mailboxes had come.
+pub(super) const HEADS_FIELD: &str = "SMR-Heads";
 
 /// Holds the headers from inside the signature.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,6 +33,8 @@ pub struct Headers {
     pub in_reply_to: Option<MessageId>,
     /// The receipt asked for.
     pub receipt: ReceiptWanted,
+    /// How far mailboxes had come, as the sender says.
+    pub told: Vec<Told>,
 }
 
 /// Describes one part of a verified message; multiparts are not listed.
@@ -60,7 +65,7 @@ impl PartInfo {
 
 impl Headers {
     /// Returns everybody in To, then Cc.
-    pub fn addressees(&self) -> impl Iterator<Item = &Address> {
+    pub fn addressees(&self) -> impl Iterator<Item = &Address> + Clone {
         self.to.iter().chain(&self.cc)
     }
 
@@ -74,7 +79,8 @@ impl Headers {
         let (id, repository) = read_id(block.one("message-id")?).ok_or(broken("a malformed id"))?;
         let cc = block.optional("cc")?;
         let reply = block.optional("in-reply-to")?;
-        Ok(Headers {
+        let told = block.optional(&HEADS_FIELD.to_ascii_lowercase())?;
+        let headers = Headers {
             from: address::read_author(block.one("from")?)?,
             to: address::read_list(block.one("to")?)?,
             cc: cc.map(address::read_list).transpose()?.unwrap_or_default(),
@@ -84,7 +90,12 @@ impl Headers {
             repository,
             in_reply_to: reply.and_then(read_id).map(|(id, _)| id),
             receipt: read_receipt(block.optional(&RECEIPT_FIELD.to_ascii_lowercase())?)?,
-        })
+            told: told.map(read_heads).transpose()?.unwrap_or_default(),
+        };
+        match is_fit(&headers.told, &headers.from.address, headers.addressees()) {
+            true => Ok(headers),
+            false => Err(broken("it tells of heads what is not its business")),
+        }
     }
 }
 
@@ -114,6 +125,18 @@ fn read_date(value: &str) -> Option<i64> {
     (seconds >= 0).then_some(seconds)
 }
 
+/// Writes heads for their field, one on a line.
+pub(super) fn write_heads(told: &[Told]) -> String {
+    let texts: Vec<String> = told.iter().map(Told::to_string).collect();
+    texts.join(",\r\n ")
+}
+
+fn read_heads(value: &str) -> Result<Vec<Told>, EnvelopeError> {
+    let broken = EnvelopeError::Structure("malformed heads");
+    let told = value.split(", ").map(Told::parse).collect::<Option<_>>();
+    told.ok_or(broken)
+}
+
 fn read_receipt(value: Option<&str>) -> Result<ReceiptWanted, EnvelopeError> {
     match value {
         None => Ok(ReceiptWanted::None),
@@ -127,7 +150,7 @@ fn read_receipt(value: Option<&str>) -> Result<ReceiptWanted, EnvelopeError> {
 mod tests {
     use super::{Block, Headers, PartInfo, ReceiptWanted, read_date, write_date};
 
-    const LINES: [&str; 8] = [
+    const LINES: [&str; 9] = [
         "From: \"Rui\" <rui@repo.example>",
         "To: ana@repo.example",
         "Cc: eva@repo.example, leo@repo.example",
@@ -136,6 +159,7 @@ mod tests {
         "Message-ID: <00ff0123456789abcdef0123456789ab@repo.example>",
         "In-Reply-To: <11ff0123456789abcdef0123456789ab@repo.example>",
         "SMR-Receipt: card",
+        "SMR-Heads: rui@repo.example copy AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA, ana@repo.example message AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA",
     ];
 
     fn read(change: impl Fn(&str) -> String) -> Option<Headers> {
@@ -162,6 +186,7 @@ mod tests {
         );
         assert!(headers.in_reply_to.is_some());
         assert_eq!(headers.receipt, ReceiptWanted::Card);
+        assert_eq!(headers.told.len(), 2);
     }
 
     #[test]
@@ -173,7 +198,7 @@ mod tests {
             };
             assert!(read(without).is_none(), "{field}");
         }
-        for field in ["Cc", "In-Reply-To", "SMR-Receipt"] {
+        for field in ["Cc", "In-Reply-To", "SMR-Receipt", "SMR-Heads"] {
             let without = |line: &str| match line.starts_with(field) {
                 true => String::new(),
                 false => line.to_owned(),
@@ -193,6 +218,32 @@ mod tests {
             ("ana@repo.example", "ana"),
         ] {
             assert!(read(|line| line.replace(from, to)).is_none(), "{to}");
+        }
+    }
+
+    #[test]
+    fn heads_that_are_not_the_senders_to_tell_are_refused() {
+        for (from, to) in [
+            // Of nobody's mailbox who reads this; of another repository.
+            ("ana@repo.example message", "leo@other.example message"),
+            ("ana@repo.example message", "zoe@repo.example message"),
+            ("rui@repo.example copy", "ana@repo.example message"),
+            ("rui@repo.example copy", "rui@repo.example receipt"),
+            ("ana@repo.example message", "ana@repo.example copy"),
+            // Twice; malformed; of a number.
+            (", ana", ", rui@repo.example copy ANOTHER, ana"),
+            (", ana", ",ana"),
+            (", ana", ", , ana"),
+            ("copy A", "copy 18446744073709551616 A"),
+            ("copy AA", "copy A"),
+            ("message A", "message  A"),
+            ("SMR-Heads: ", "SMR-Heads: x"),
+        ] {
+            let change = |line: &str| match line.starts_with("SMR-Heads") {
+                true => line.replace(from, to).replace("ANOTHER", &"A".repeat(43)),
+                false => line.to_owned(),
+            };
+            assert!(read(change).is_none(), "{from:?} {to:?}");
         }
     }
 

@@ -13,7 +13,7 @@ use smr_pki::signer::Signer;
 use smr_seal::Recipient;
 
 use super::draft::{Draft, Part, ReceiptWanted, check_name};
-use super::message::{RECEIPT_FIELD, message_id, write_date};
+use super::message::{HEADS_FIELD, RECEIPT_FIELD, message_id, write_date, write_heads};
 use super::transfer::{CopyError, encode_base64, encode_lines, encode_quoted};
 use super::{EnvelopeError, MAX_HEADER, MAX_LINE, MAX_PARTS, address, param, unseal, word};
 
@@ -183,6 +183,9 @@ fn protected(draft: &Draft<'_>) -> Result<String, EnvelopeError> {
         ReceiptWanted::None => {}
         ReceiptWanted::Read => field(RECEIPT_FIELD, "read"),
         ReceiptWanted::Card => field(RECEIPT_FIELD, "card"),
+    }
+    if !draft.told.is_empty() {
+        field(HEADS_FIELD, &write_heads(&draft.told));
     }
     field("MIME-Version", "1.0");
     match text.len() > MAX_HEADER - 1024 {

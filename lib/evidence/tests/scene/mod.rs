@@ -124,6 +124,7 @@ pub(crate) fn message(signer: &SoftKey, wanted: ReceiptWanted) -> Vec<u8> {
         id: id(),
         reply: None,
         receipt: wanted,
+        told: vec![],
     };
     let text = "Please sign the contract.\nAna\n";
     let parts = vec![

@@ -14,7 +14,7 @@ use spki::AlgorithmIdentifierOwned;
 
 use super::syntax::{
     Attribute, ContentInfo, DIRECTORY_NAME, Encapsulated, EssCertIdV2, EssIssuerSerial,
-    ID_SIGNING_CERTIFICATE_V2, IssuerAndSerial, SignedDataSyntax, SignerInfo, SigningCertificateV2,
+    ID_REMARK, ID_SIGNING_CERTIFICATE_V2, IssuerAndSerial, SignedDataSyntax, SignerInfo, SigningCertificateV2,
 };
 use super::{CmsError, ContentType};
 use crate::asn1;
@@ -53,11 +53,21 @@ pub struct SignRequest<'a> {
 /// Signs: returns a DER ContentInfo that carries the signer's certificate and
 /// chain.
 pub fn sign(request: &SignRequest<'_>, signer: &dyn Signer) -> Result<Vec<u8>, CmsError> {
+    sign_with(request, None, signer)
+}
+
+/// Signs as [`sign`] does, and with it a remark: text in a signed attribute of
+/// our own, which others pass over.
+pub fn sign_with(
+    request: &SignRequest<'_>,
+    remark: Option<&str>,
+    signer: &dyn Signer,
+) -> Result<Vec<u8>, CmsError> {
     let certificate = signer.certificate();
     if !signer.algorithm().fits(certificate.key_kind()) {
         return Err(CmsError::Unsignable("the algorithm does not fit the key"));
     }
-    let attributes = attributes(request, certificate)?;
+    let attributes = attributes(request, remark, certificate)?;
     let signed = attributes.to_der().map_err(encoding)?;
     let signature = signer.sign(&signed)?;
     assemble(request, signer, attributes, signature).map_err(encoding)
@@ -69,6 +79,7 @@ fn encoding(_: der::Error) -> CmsError {
 
 fn attributes(
     request: &SignRequest<'_>,
+    remark: Option<&str>,
     certificate: &Certificate,
 ) -> Result<SetOfVec<Attribute>, CmsError> {
     let digest = match request.content {
@@ -91,6 +102,9 @@ fn attributes(
     if let Some(digest) = &request.msg_sig_digest {
         let digest = OctetString::new(digest.as_slice()).map_err(encoding)?;
         list.push(attribute(ID_AA_MSG_SIG_DIGEST, &digest)?);
+    }
+    if let Some(text) = remark {
+        list.push(attribute(ID_REMARK, &text.to_owned())?);
     }
     SetOfVec::try_from(list).map_err(encoding)
 }

@@ -12,6 +12,9 @@ use x509_cert::ext::pkix::name::GeneralName;
 pub(crate) const ID_SIGNING_CERTIFICATE_V2: ObjectIdentifier =
     ObjectIdentifier::new_unwrap("1.2.840.113549.1.9.16.2.47");
 
+/// A remark of the signer's, UTF-8 text; ours (smr-receipt(5)).
+pub(crate) const ID_REMARK: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.25.1518643927.2");
+
 /// directoryName in GeneralName (RFC 5280 4.2.1.6).
 pub(crate) const DIRECTORY_NAME: Tag = Tag::ContextSpecific {
     constructed: true,
