@@ -1,22 +1,34 @@
 //! smr-login: opens a session with the repository, by way of the agent.
 
 mod edge;
+mod person;
 
 use std::process::ExitCode;
 
-use clap::Parser;
+use clap::{Parser, ValueEnum};
 use edge::{Edge, Stop};
+use person::Person;
 use smr_cli::args::{Common, SecretArgs};
 use smr_cli::json::Line;
 use smr_cli::out::Out;
-use smr_cli::prompt::{Asker, Kind, Question, Sources};
 use smr_cli::report::Outcome;
 use smr_cli::time;
+use smr_client::config::By;
 use smr_client::doctor::{self, State};
 use smr_client::login::{self, NewKey};
-use smr_client::token::profile;
+use smr_client::token::{self, Token, profile};
+use smr_name::Address;
 
 const TOOL: &str = "smr-login";
+
+/// What a login takes.
+#[derive(Clone, Copy, ValueEnum)]
+enum LoginBy {
+    /// The passphrase of this device
+    Device,
+    /// The card's signature too
+    Card,
+}
 
 /// Open a session with the repository.
 #[derive(Parser)]
@@ -25,6 +37,9 @@ struct Args {
     /// How long the agent keeps the secrets: 90s, 10m, 8h, 7d
     #[arg(short = 't', value_name = "LIFETIME", value_parser = time::duration)]
     lifetime: Option<u64>,
+    /// What it takes; the card authorises this device until the lifetime ends
+    #[arg(long, value_name = "WHAT", conflicts_with_all = ["status", "lock", "logout", "check"])]
+    by: Option<LoginBy>,
     /// Say which sessions there are
     #[arg(long, conflicts_with_all = ["lock", "unlock", "logout", "lifetime"])]
     status: bool,
@@ -71,28 +86,47 @@ fn run(edge: &Edge, args: Args) -> Result<u8, Stop> {
     }
     let mut settings = edge.settings.clone();
     settings.lifetime = args.lifetime.unwrap_or(settings.lifetime);
-    let of = format!("the key ring of {account}");
-    let question = Question {
-        kind: Kind::Passphrase,
-        of: &of,
-        warning: None,
-        new: false,
-        by_hand: false,
-    };
-    let sources = Sources::from_env(edge.common.no_input);
-    let passphrase = Asker::new(TOOL, &args.secrets, sources)
-        .ask(&question)
-        .map_err(Stop::Prompt)?;
+    let (no_input, whose) = (edge.common.no_input, account.to_string());
+    let mut answers = Person::new(TOOL, &args.secrets, no_input, "", &whose);
+    let card = card(edge, args.by, &account)?;
     let new_key = match args.new_key {
         true => NewKey::Now,
         false => NewKey::WhenDue,
     };
-    let secret = &passphrase.text;
-    let opened = login::login(&edge.home, &settings, &account, secret, new_key, edge.now)?;
+    let opened = login::login(
+        &edge.home,
+        &settings,
+        &account,
+        card.as_ref(),
+        new_key,
+        &mut answers,
+        edge.now,
+    )?;
     if let Some(warning) = &opened {
         edge::warn(edge, warning);
     }
     Ok(0)
+}
+
+/// Returns the card that is to authorise this device, if one is: where somebody
+/// says so, or client.toml does and the last authorisation is over.
+fn card(edge: &Edge, by: Option<LoginBy>, account: &Address) -> Result<Option<Token>, Stop> {
+    let wanted = match by {
+        Some(LoginBy::Card) => true,
+        Some(LoginBy::Device) => {
+            login::forget_authorisation(&edge.home, account)?;
+            false
+        }
+        None => {
+            let holds = login::is_authorised(&edge.home, account, edge.now)?;
+            edge.settings.login_by == By::Card && !holds
+        }
+    };
+    if !wanted {
+        return Ok(None);
+    }
+    profile::load(&edge.home.token_dirs())?;
+    Ok(Some(token::configured(&edge.settings)?))
 }
 
 fn status(edge: &Edge) -> Result<u8, Stop> {

@@ -86,8 +86,11 @@ fn an_inbox_rolled_back_is_an_alarm() {
     let said = refused(&mut house, "bob", "smr-ls", 76);
     assert!(said.contains("smrd has altered the inbox"), "{said}");
     refused(&mut house, "bob", "smr-recv", 76);
-    // and it stays one, whatever comes after
-    send(&mut house, "alice", "bob", "three");
+    // and it stays one, whatever comes after; now the sender sees it too: two
+    // of his messages have one number
+    let said = refused(&mut house, "alice", "echo three | smr-send bob", 76);
+    assert!(said.contains("was sent, but the mailbox"), "{said}");
+    assert!(said.contains("two faces under number 2"), "{said}");
     refused(&mut house, "bob", "smr-ls", 76);
 }
 

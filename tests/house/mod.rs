@@ -126,6 +126,11 @@ impl House {
         Self::with_pki(pki_source(), "")
     }
 
+    /// Builds a house whose smrd has more lines in its smrd.toml.
+    pub(crate) fn asking(config: &str) -> House {
+        Self::with_pki(pki_source(), config)
+    }
+
     /// Builds a house over a PKI of its own, with more lines for smrd.toml.
     pub(crate) fn with_pki(pki: &Path, config: &str) -> House {
         let dir = tempfile::Builder::new()

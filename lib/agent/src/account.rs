@@ -25,6 +25,8 @@ pub(crate) struct Account {
     // None once wiped. Held for a moment only: trials of hundreds of identities
     // must not keep a lock waiting.
     keys: Mutex<Option<Arc<Keys>>>,
+    // Protects one load's way in from being taken with another's keys.
+    entrance: Mutex<Entrance>,
     pool: Arc<Pool>,
     // Protects one load's ends from being read with another's.
     term: Mutex<Term>,
@@ -64,6 +66,7 @@ impl Account {
             target,
             device: load.device,
             keys: Mutex::new(Some(Arc::new(keys))),
+            entrance: Mutex::new(later(&load.entrance)),
             pool: Arc::default(),
             term: Mutex::new(Term::of(load)),
             used: AtomicI64::new(clock::uptime()),
@@ -81,6 +84,7 @@ impl Account {
             return false;
         }
         *hold(&self.keys) = hold(&next.keys).take();
+        *hold(&self.entrance) = hold(&next.entrance).clone();
         *hold(&self.term) = *hold(&next.term);
         self.pool.turn_over(&next.pool);
         self.touch();
@@ -144,7 +148,8 @@ impl Account {
 
     /// Lends a session with smrd.
     pub(crate) fn lease(&self) -> Result<Lease, Failure> {
-        self.lend(&Entrance::Login)
+        let entrance = hold(&self.entrance).clone();
+        self.lend(&entrance)
     }
 
     /// Forgets idle sessions that smrd has given up.
@@ -194,6 +199,15 @@ impl Account {
 impl Drop for Account {
     fn drop(&mut self) {
         self.wipe();
+    }
+}
+
+/// Returns how sessions after the first are opened: a card's authorisation
+/// serves until its end, and is no secret.
+fn later(first: &Entrance) -> Entrance {
+    match first {
+        Entrance::Card { .. } => first.clone(),
+        _ => Entrance::Login,
     }
 }
 

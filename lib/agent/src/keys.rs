@@ -112,6 +112,16 @@ impl Keys {
                 chain: chain.clone(),
                 signature: self.sign_bytes(&Introduction::join_to_sign(hash, account, &device))?,
             }),
+            Entrance::Card { authorisation } => {
+                let to_sign =
+                    Introduction::card_login_to_sign(hash, account, &device, authorisation);
+                Ok(Introduction::CardLogin {
+                    account: account.clone(),
+                    device,
+                    authorisation: authorisation.clone(),
+                    signature: self.sign_bytes(&to_sign)?,
+                })
+            }
         }
     }
 

@@ -44,11 +44,24 @@ pub enum Introduction {
         /// The device's signature over [`Introduction::join_to_sign`].
         signature: Vec<u8>,
     },
+    /// A device of an account that smrd knows, which the person's card has
+    /// authorised to log in until a stated time.
+    CardLogin {
+        /// Whose device.
+        account: MailboxName,
+        /// Fingerprint of the device's certificate.
+        device: [u8; 32],
+        /// The card's authorisation, CMS DER.
+        authorisation: Vec<u8>,
+        /// The device's signature over [`Introduction::card_login_to_sign`].
+        signature: Vec<u8>,
+    },
 }
 
 const LOGIN: u8 = 1;
 const ENROL: u8 = 2;
 const JOIN: u8 = 3;
+const CARD_LOGIN: u8 = 4;
 
 impl Introduction {
     /// Returns what a device signs to log in; `hash` is the handshake's after
@@ -78,6 +91,21 @@ impl Introduction {
         label::to_sign(label::JOIN, &[hash, account.as_str().as_bytes(), device])
     }
 
+    /// Returns what a device signs to log in by its card's authorisation: as for
+    /// a login, and the SHA-256 of the authorisation.
+    pub fn card_login_to_sign(
+        hash: &[u8; 32],
+        account: &MailboxName,
+        device: &[u8; 32],
+        authorisation: &[u8],
+    ) -> Vec<u8> {
+        let authorisation = Sha256::digest(authorisation);
+        label::to_sign(
+            label::CARD_LOGIN,
+            &[hash, account.as_str().as_bytes(), device, &authorisation],
+        )
+    }
+
     /// Returns the introduction as bytes.
     pub fn encode(&self) -> Result<Vec<u8>, CodecError> {
         let mut w = Writer::new();
@@ -103,6 +131,17 @@ impl Introduction {
                 w.u8(JOIN).text("mailbox", account);
                 chain::write(&mut w, chain).bytes("signature", signature)
             }
+            Introduction::CardLogin {
+                account,
+                device,
+                authorisation,
+                signature,
+            } => w
+                .u8(CARD_LOGIN)
+                .text("mailbox", account)
+                .raw(device)
+                .long("authorisation", authorisation)
+                .bytes("signature", signature),
         };
         w.finish()
     }
@@ -125,6 +164,12 @@ impl Introduction {
                 chain: chain::read(&mut r)?,
                 signature: r.bytes()?.to_vec(),
             },
+            CARD_LOGIN => Introduction::CardLogin {
+                account: r.parse("mailbox")?,
+                device: r.array()?,
+                authorisation: r.long()?.to_vec(),
+                signature: r.bytes()?.to_vec(),
+            },
             _ => return Err(CodecError::Value("kind of introduction")),
         };
         r.finish()?;
@@ -136,7 +181,7 @@ impl Introduction {
 mod tests {
     use super::Introduction;
 
-    fn introductions() -> [Introduction; 3] {
+    fn introductions() -> [Introduction; 4] {
         [
             Introduction::Login {
                 account: "rui".parse().unwrap(),
@@ -152,6 +197,12 @@ mod tests {
                 chain: vec![vec![5; 700], vec![6; 1500], vec![7; 2000]],
                 signature: vec![8; 70],
             },
+            Introduction::CardLogin {
+                account: "rui".parse().unwrap(),
+                device: [9; 32],
+                authorisation: vec![10; 4000],
+                signature: vec![11; 70],
+            },
         ]
     }
 
@@ -163,7 +214,7 @@ mod tests {
             assert!(Introduction::decode(&bytes[..bytes.len() - 1]).is_err());
             assert!(Introduction::decode(&[bytes, vec![0]].concat()).is_err());
         }
-        assert!(Introduction::decode(&[4]).is_err());
+        assert!(Introduction::decode(&[5]).is_err());
     }
 
     #[test]
@@ -186,6 +237,16 @@ mod tests {
             Introduction::join_to_sign(&[1; 32], &rui, &[9; 32]),
         ] {
             assert_ne!(join, other);
+        }
+        let card = Introduction::card_login_to_sign(&[1; 32], &rui, &[2; 32], b"a");
+        for other in [
+            Introduction::card_login_to_sign(&[9; 32], &rui, &[2; 32], b"a"),
+            Introduction::card_login_to_sign(&[1; 32], &ana, &[2; 32], b"a"),
+            Introduction::card_login_to_sign(&[1; 32], &rui, &[9; 32], b"a"),
+            Introduction::card_login_to_sign(&[1; 32], &rui, &[2; 32], b"b"),
+            Introduction::enrol_to_sign(&[1; 32], &rui, &[2; 32], b"a"),
+        ] {
+            assert_ne!(card, other);
         }
         assert_ne!(
             Introduction::enrol_to_sign(&[1; 32], &rui, &[2; 32], b"a"),

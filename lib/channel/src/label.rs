@@ -13,6 +13,8 @@ pub const LOGIN: &str = "smr login 1";
 pub const ENROL: &str = "smr enrol 1";
 /// A device's signature that opens a session before any record lists it.
 pub const JOIN: &str = "smr join 1";
+/// A device's signature that opens a session by its card's authorisation.
+pub const CARD_LOGIN: &str = "smr card login 1";
 /// smrd's signature on a reply.
 pub const WARRANT: &str = "smr warrant 1";
 
@@ -83,6 +85,7 @@ mod tests {
             LOGIN,
             ENROL,
             JOIN,
+            CARD_LOGIN,
             WARRANT,
             REQUEST,
             REPLY,

@@ -153,6 +153,9 @@ mod tests {
                 record: vec![7; 40_000],
             }))),
             Ask::Load(Box::new(load(join()))),
+            Ask::Load(Box::new(load(Entrance::Card {
+                authorisation: vec![8; 4000],
+            }))),
             Ask::Sign {
                 account: account(),
                 attributes: vec![0x31, 0],

@@ -81,7 +81,7 @@ impl ConfigError {
     }
 }
 
-/// What signs a message or a receipt.
+/// What signs: a message or a receipt, or for a login.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum By {
     /// The device key: class D.
@@ -173,6 +173,8 @@ settings! {
         idle: u64 = 3600,
         /// Suites offered to smrd, the preferred one first.
         suites: Vec<Suite> = Suite::ALL.to_vec(),
+        /// What a login takes.
+        login_by: By = By::Device,
         /// What signs.
         by: By = By::Device,
         /// Which receipt is asked for.

@@ -127,7 +127,10 @@ fn keep_postmarks(user: &User, offer: &Offer, notes: &[String]) -> Result<(), Fa
         // Of a message to oneself, the postmark of its arrival says it all.
         if kind == Kind::Message || !offer.mailboxes.contains(&own) {
             let kept = user.known.keep_postmark(&offer.id, mailbox, note);
-            kept.map_err(|error| sent_all_the_same(&offer.id, error.into()))?;
+            kept.map_err(|error| {
+                let failure = Failure::from(error).about("its postmark was not kept");
+                sent_all_the_same(&offer.id, failure)
+            })?;
         }
         if kind == Kind::Message {
             let kept = heads::keep(user, note, &mark);
@@ -144,8 +147,9 @@ fn sent_all_the_same(id: &MessageId, failure: Failure) -> Failure {
         Class::Busy => Class::Io,
         other => other,
     };
-    let text = format!("message \"{id}\" was sent, but its postmark was not kept: {failure}");
-    Failure::new(class, text).hint("smr-ls sent")
+    let text = format!("message \"{id}\" was sent, but {failure}");
+    let hint = failure.hint.unwrap_or_else(|| "smr-ls sent".to_owned());
+    Failure::new(class, text).hint(hint)
 }
 
 // Between tries of a deposit whose outcome is not known: long enough for smrd to

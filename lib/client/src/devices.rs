@@ -14,7 +14,7 @@ use zeroize::Zeroizing;
 
 use crate::backup::{self, Backup, Restored};
 use crate::certified::{Certified, check_own_card};
-use crate::config::Settings;
+use crate::config::{By, Settings};
 use crate::enrol::{Answers, refuse_used};
 use crate::failure::Failure;
 use crate::guest::{Own, repository};
@@ -101,9 +101,15 @@ pub fn renew(
         backup,
         now,
     );
+    let renewed = renewed.and_then(|left| {
+        if settings.login_by == By::Card {
+            login::authorise_by(home, settings, &mine.ring, card.as_ref(), now)?;
+        }
+        Ok(left)
+    });
     drop(card); // the reader is free again
     let entered = renewed.and_then(|left| {
-        login::enter(home, settings, &mine.ring)?;
+        login::enter(home, settings, &mine.ring, now)?;
         Ok(left)
     });
     let left = entered.inspect_err(|_| {
@@ -299,7 +305,7 @@ pub fn restore(
 ) -> Result<(Address, Restored), Failure> {
     let backup = Backup::read(file)?;
     let mut mine = Mine::unlock(home, settings, answers)?;
-    login::enter(home, settings, &mine.ring)?;
+    login::enter(home, settings, &mine.ring, now)?;
     let mut own = Own::of_agent(home, settings, &mine.address, now)?;
     if own.account(None)?.backup.as_ref() != Some(&backup.recipient) {
         return Err(Failure::new(
@@ -315,7 +321,7 @@ pub fn restore(
     let restored = backup::restore(&backup, &mut own.session, &mut mine.ring)?;
     mine.ring.backup = Some(backup.recipient);
     mine.save()?;
-    login::enter(home, settings, &mine.ring)?;
+    login::enter(home, settings, &mine.ring, now)?;
     upkeep::publish(home, settings, &mine.address, &mine.ring, now)?;
     Ok((mine.address, restored))
 }

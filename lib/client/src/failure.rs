@@ -110,6 +110,7 @@ explain!(
     crate::home::HomeError,
     crate::private::PrivateError,
     smr_evidence::account::AccountError,
+    smr_evidence::authorisation::AuthorisationError,
     smr_evidence::bundle::BundleError,
     smr_evidence::device::DeviceError,
     smr_evidence::envelope::EnvelopeError,

@@ -1,7 +1,7 @@
 //! Login: unlocks the key ring and hands it to the agent, which opens the
 //! session.
 //!
-//! The passphrase does not outlive the unlocking.
+//! The passphrase does not outlive the unlocking, nor the PIN one signature.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -9,17 +9,21 @@ use std::time::Duration;
 use rand_core::OsRng;
 use smr_channel::identity::Identity as ServerIdentity;
 use smr_channel::local::{Entrance, Load, Loaded, Memory, Secret};
-use smr_evidence::trust::Certificate;
+use smr_evidence::authorisation;
+use smr_evidence::trust::{Certificate, Signer};
 use smr_name::{Address, Class, Fingerprint};
 use zeroize::Zeroizing;
 
 use crate::agent::{self, AgentSigner, Connection};
+use crate::certified::check_own_card;
 use crate::config::Settings;
+use crate::enrol::Answers;
 use crate::failure::Failure;
 use crate::guest;
 use crate::home::Home;
 use crate::keyring::KeyRing;
 use crate::private;
+use crate::token::Token;
 use crate::tries;
 use crate::upkeep;
 
@@ -111,23 +115,29 @@ pub enum NewKey {
     Now,
 }
 
-/// Unlocks the account's key ring, renews the encryption key where that is
-/// due, and has the agent log in. `now` is unix seconds. Returns what did not
-/// work out though the session is open.
+/// Unlocks the account's key ring, has the card authorise this device where one
+/// is given, renews the encryption key where that is due, and has the agent log
+/// in. `now` is unix seconds. Returns what did not work out though the session
+/// is open.
 pub fn login(
     home: &Home,
     settings: &Settings,
     account: &Address,
-    passphrase: &Zeroizing<String>,
+    card: Option<&Token>,
     new_key: NewKey,
+    answers: &mut dyn Answers,
     now: i64,
 ) -> Result<Option<Failure>, Failure> {
     let path = home.keyring(&account.mailbox, guest::repository(account)?);
+    let passphrase = &answers.passphrase()?;
     let mut ring = unlock(&path, account, passphrase)?;
+    if let Some(token) = card {
+        authorise(home, settings, &ring, token, answers, now)?;
+    }
     if new_key == NewKey::Now || upkeep::is_due(&ring, settings, now) {
         upkeep::begin_epoch(&mut ring, &path, passphrase, &mut OsRng, now)?;
     }
-    enter(home, settings, &ring)?;
+    enter(home, settings, &ring, now)?;
     match upkeep::publish(home, settings, account, &ring, now) {
         Ok(()) => Ok(None),
         // Who lies about one's own record is not to be mailed through.
@@ -138,14 +148,107 @@ pub fn login(
     }
 }
 
-/// Has the agent open a session with the secrets of this ring.
-pub(crate) fn enter(home: &Home, settings: &Settings, ring: &KeyRing) -> Result<(), Failure> {
+/// Has the agent open a session with the secrets of this ring, and by the
+/// card's authorisation while there is one.
+pub(crate) fn enter(
+    home: &Home,
+    settings: &Settings,
+    ring: &KeyRing,
+    now: i64,
+) -> Result<(), Failure> {
     let repository = guest::repository(&ring.account)?;
     let (identity, server) = guest::pinned(home, settings, repository)?;
     keep_chain(home, &ring.account, &ring.chain)?;
-    let load = load(settings, &server, &identity, ring, Entrance::Login)?;
+    let entrance = match authorised(home, &ring.account, device_of(ring)?, now)? {
+        Some(authorisation) => Entrance::Card { authorisation },
+        None => Entrance::Login,
+    };
+    let load = load(settings, &server, &identity, ring, entrance)?;
     agent(home)?.load(load)?;
     Ok(())
+}
+
+/// Has the card authorise this device for the lifetime of a login, by one
+/// signature over a text that says so.
+fn authorise(
+    home: &Home,
+    settings: &Settings,
+    ring: &KeyRing,
+    token: &Token,
+    answers: &mut dyn Answers,
+    now: i64,
+) -> Result<(), Failure> {
+    let card = crate::token::open(token, &mut |prompt| answers.pin(prompt))?;
+    check_own_card(home, settings, None, card.as_ref(), now)?;
+    authorise_by(home, settings, ring, card.as_ref(), now)
+}
+
+/// Has a card that is open authorise the device of this ring.
+pub(crate) fn authorise_by(
+    home: &Home,
+    settings: &Settings,
+    ring: &KeyRing,
+    card: &dyn Signer,
+    now: i64,
+) -> Result<(), Failure> {
+    let lifetime = i64::try_from(settings.lifetime).unwrap_or(i64::MAX);
+    let until = now.saturating_add(lifetime);
+    let der = authorisation::authorise(
+        &ring.account,
+        &Fingerprint::of(device_of(ring)?),
+        now,
+        until,
+        card,
+    )?;
+    Ok(private::replace(
+        &authorisation_file(home, &ring.account),
+        &der,
+    )?)
+}
+
+// No secret: it is of use to nobody without the device's key.
+fn authorisation_file(home: &Home, account: &Address) -> PathBuf {
+    home.keyrings().join(format!("{account}.authorisation"))
+}
+
+/// Returns the card's authorisation for a device, as long as it holds.
+fn authorised(
+    home: &Home,
+    account: &Address,
+    device: &[u8],
+    now: i64,
+) -> Result<Option<Vec<u8>>, Failure> {
+    let limit = authorisation::MAX_AUTHORISATION as u64;
+    let der = private::read(&authorisation_file(home, account), limit)?;
+    Ok(der.filter(|der| {
+        let said = authorisation::says(der);
+        said.is_ok_and(|(of, until)| now < until && of == Fingerprint::of(device))
+    }))
+}
+
+/// Tells whether the card has authorised this device, and it still holds.
+pub fn is_authorised(home: &Home, account: &Address, now: i64) -> Result<bool, Failure> {
+    let chain = chain(home, account)?;
+    let device = chain.first().map(|certificate| certificate.der());
+    let device = device.unwrap_or_default();
+    Ok(authorised(home, account, device, now)?.is_some())
+}
+
+/// Forgets the card's authorisation for this device.
+pub fn forget_authorisation(home: &Home, account: &Address) -> Result<(), Failure> {
+    let file = authorisation_file(home, account);
+    match std::fs::remove_file(&file) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(Failure::new(
+            Class::Io,
+            format!("cannot remove \"{}\": {error}", file.display()),
+        )),
+        _ => Ok(()),
+    }
+}
+
+fn device_of(ring: &KeyRing) -> Result<&Vec<u8>, Failure> {
+    let device = ring.chain.first();
+    device.ok_or_else(|| Failure::new(Class::Io, "the key ring holds no device certificate"))
 }
 
 /// Tells whether the agent holds this account, unlocked.
@@ -177,10 +280,7 @@ pub(crate) fn load(
     ring: &KeyRing,
     entrance: Entrance,
 ) -> Result<Load, Failure> {
-    let device = ring
-        .chain
-        .first()
-        .ok_or_else(|| Failure::new(Class::Io, "the key ring holds no device certificate"))?;
+    let device = device_of(ring)?;
     let seconds = |n: u64| u32::try_from(n).unwrap_or(u32::MAX);
     Ok(Load {
         account: ring.account.clone(),
@@ -222,6 +322,7 @@ pub fn lock(home: &Home, account: &Address) -> Result<(), Failure> {
 
 /// Wipes all of the account from the agent.
 pub fn logout(home: &Home, account: &Address) -> Result<(), Failure> {
+    forget_authorisation(home, account)?;
     Ok(Connection::open(&home.agent_socket())?.logout(account)?)
 }
 

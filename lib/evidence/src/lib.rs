@@ -4,6 +4,7 @@
 //! random numbers of its own, and says nothing of sessions or of smrd's store.
 
 pub mod account;
+pub mod authorisation;
 pub mod backup;
 pub mod bundle;
 pub mod device;

@@ -78,6 +78,7 @@ impl<'a> Talk<'a> {
             Introduction::Login { .. } => "login",
             Introduction::Enrol { .. } => "enrol",
             Introduction::Join { .. } => "join",
+            Introduction::CardLogin { .. } => "card-login",
         };
         match handle::introduce(self.house, introduction, hash, now()) {
             Ok((visit, answer)) => {

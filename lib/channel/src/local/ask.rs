@@ -68,6 +68,11 @@ pub enum Entrance {
         /// it, DER; bounded as a [`chain`](crate::chain) is.
         chain: Vec<Vec<u8>>,
     },
+    /// With the card's authorisation, which serves for later sessions too.
+    Card {
+        /// The authorisation, CMS DER.
+        authorisation: Vec<u8>,
+    },
 }
 
 /// What a tool hands to the agent when it logs in.
@@ -170,6 +175,7 @@ impl Load {
             Entrance::Login => 0,
             Entrance::Enrol { record } => record.len(),
             Entrance::Join { chain } => chain.iter().map(|der| der.len() + 2).sum(),
+            Entrance::Card { authorisation } => authorisation.len(),
         };
         let identities: usize = self.identities.iter().map(|s| s.expose().len() + 2).sum();
         512 + self.server.len()
@@ -198,6 +204,7 @@ impl Load {
             Entrance::Login => w.u8(1),
             Entrance::Enrol { record } => w.u8(2).long("record", record),
             Entrance::Join { chain } => chain::write(w.u8(3), chain),
+            Entrance::Card { authorisation } => w.u8(4).long("authorisation", authorisation),
         };
     }
 
@@ -219,6 +226,9 @@ impl Load {
                 },
                 3 => Entrance::Join {
                     chain: chain::read(r)?,
+                },
+                4 => Entrance::Card {
+                    authorisation: r.long()?.to_vec(),
                 },
                 _ => return Err(CodecError::Value("entrance")),
             },

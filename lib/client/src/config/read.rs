@@ -82,10 +82,11 @@ pub(super) fn read_layer(top: &Section, accounts: bool) -> Result<Layer, ConfigE
         layer.wait = token.duration("wait")?;
     }
     if let Some(session) = top.table("session")? {
-        session.only(&["lifetime", "idle", "suites"])?;
+        session.only(&["lifetime", "idle", "suites", "by"])?;
         layer.lifetime = session.duration("lifetime")?;
         layer.idle = session.duration("idle")?;
         layer.suites = suites(&session)?;
+        layer.login_by = session.parsed("by", "\"device\" or \"card\"", by)?;
     }
     read_mail(top, &mut layer)?;
     read_trust(top, &mut layer)?;

@@ -97,18 +97,24 @@ impl HeardFile {
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct TheirsFile {
+    owner: String,
     number: u64,
     head: String,
     told: String,
 }
 
 impl TheirsFile {
-    pub(super) fn new(mark: &Mark, told: &Told) -> Self {
+    pub(super) fn new(owner: String, mark: &Mark, told: &Told) -> Self {
         TheirsFile {
+            owner,
             number: mark.number,
             head: digest_text(mark.head.as_bytes()),
             told: told.to_string(),
         }
+    }
+
+    pub(super) fn is_of(&self, owner: &str) -> bool {
+        self.owner == owner
     }
 
     pub(super) fn into_theirs(self) -> Option<(Mark, Told)> {

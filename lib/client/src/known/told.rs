@@ -108,8 +108,10 @@ impl Known {
         told: &Told,
     ) -> Result<(), KnownError> {
         let _lock = self.lock()?;
-        let path = self.theirs_file(own, repository, &told.address.mailbox, told.kind);
-        if let Some((known, _)) = self.load_theirs(path.clone())? {
+        let mailbox = &told.address.mailbox;
+        let owner = self.owner(mailbox, repository)?;
+        let path = self.theirs_file(own, repository, mailbox, told.kind);
+        if let Some((known, _)) = load_theirs(path.clone(), &owner)? {
             if known.number > mark.number {
                 return Ok(());
             }
@@ -119,7 +121,7 @@ impl Known {
                 return Ok(());
             }
         }
-        save(&path, &TheirsFile::new(mark, told))
+        save(&path, &TheirsFile::new(owner, mark, told))
     }
 
     /// Returns what `own` may tell the owner of a folder of how far it was.
@@ -130,15 +132,31 @@ impl Known {
         mailbox: &MailboxName,
         kind: Kind,
     ) -> Result<Option<Told>, KnownError> {
+        let owner = self.owner(mailbox, repository)?;
         let path = self.theirs_file(own, repository, mailbox, kind);
-        Ok(self.load_theirs(path)?.map(|(_, told)| told))
+        Ok(load_theirs(path, &owner)?.map(|(_, told)| told))
     }
 
-    fn load_theirs(&self, path: PathBuf) -> Result<Option<(Mark, Told)>, KnownError> {
-        load::<TheirsFile>(&path)?
-            .map(|file| file.into_theirs().ok_or(KnownError::Damaged(path)))
-            .transpose()
+    /// Returns whose mailbox it is: a name that is another person's by now has
+    /// another mailbox.
+    fn owner(
+        &self,
+        mailbox: &MailboxName,
+        repository: &RepositoryName,
+    ) -> Result<String, KnownError> {
+        let contact = self.contact(mailbox, repository)?;
+        Ok(contact.map_or_else(String::new, |contact| {
+            let (realm, country, key) = contact.person.identity();
+            format!("{realm} {} {key}", country.unwrap_or("-"))
+        }))
     }
+}
+
+fn load_theirs(path: PathBuf, owner: &str) -> Result<Option<(Mark, Told)>, KnownError> {
+    load::<TheirsFile>(&path)?
+        .filter(|file| file.is_of(owner))
+        .map(|file| file.into_theirs().ok_or(KnownError::Damaged(path)))
+        .transpose()
 }
 
 #[cfg(test)]

@@ -22,6 +22,7 @@ use zeroize::Zeroizing;
 use self::pcscd::Pcscd;
 use self::profile::Profile;
 use self::uri::{Uri, UriError};
+use crate::config::Settings;
 use crate::private::PrivateError;
 
 /// The word for "whatever there is".
@@ -361,6 +362,14 @@ impl Token {
     pub fn is_file(&self) -> bool {
         matches!(self.place, Place::File(_))
     }
+}
+
+/// Returns the token that the settings name, or whatever there is.
+pub fn configured(settings: &Settings) -> Result<Token, TokenError> {
+    let token: Token = settings.token.as_deref().unwrap_or(AUTO).parse()?;
+    Ok(token
+        .with_module(settings.module.as_deref())
+        .with_wait(settings.wait))
 }
 
 /// Opens a token for enrolment: its authentication key, logged in.

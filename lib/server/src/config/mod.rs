@@ -171,6 +171,17 @@ pub struct Trust {
 pub struct Sessions {
     /// Seconds after which a session ends.
     pub lifetime: i64,
+    /// What a login takes.
+    pub login: LoginBy,
+}
+
+/// `[session] login`: what a login takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LoginBy {
+    /// The device; the card's authorisation is welcome too.
+    Device,
+    /// The device, and the card's authorisation for it.
+    Card,
 }
 
 /// `[log] level`: what is written to the log.
@@ -238,11 +249,21 @@ fn oid(text: &str) -> Result<String, &'static str> {
     }
 }
 
-fn login(text: &str) -> Result<(), &'static str> {
-    match text {
-        "device" => Ok(()),
-        "card" => Err("this smrd cannot demand the card at login yet, expected \"device\""),
-        _ => Err("expected \"device\""),
+impl LoginBy {
+    fn read(text: &str) -> Result<LoginBy, &'static str> {
+        match text {
+            "device" => Ok(LoginBy::Device),
+            "card" => Ok(LoginBy::Card),
+            _ => Err("expected \"device\" or \"card\""),
+        }
+    }
+
+    /// Returns the word in smrd.toml.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            LoginBy::Device => "device",
+            LoginBy::Card => "card",
+        }
     }
 }
 
@@ -416,10 +437,11 @@ fn session(mut section: Section<'_>) -> Result<Sessions, Trouble> {
         Ok(_) => Err("expected 1m or more".to_owned()),
         Err(e) => Err(e.to_string()),
     })?;
-    section.text("login", login)?;
+    let login = section.text("login", LoginBy::read)?;
     section.finish()?;
     Ok(Sessions {
         lifetime: lifetime.unwrap_or(43_200),
+        login: login.unwrap_or(LoginBy::Device),
     })
 }
 

@@ -69,7 +69,8 @@ impl fmt::Display for Config {
         let lifetime = duration_text(self.session.lifetime);
         writeln!(
             f,
-            "\n[session]\nlifetime = \"{lifetime}\"\nlogin = \"device\""
+            "\n[session]\nlifetime = \"{lifetime}\"\nlogin = \"{}\"",
+            self.session.login.as_str()
         )?;
         writeln!(f, "\n[log]\nlevel = \"{}\"", self.log.as_str())
     }

@@ -12,7 +12,7 @@ use smr_name::{Class, Fingerprint, MailboxName};
 use smr_store::StoreError;
 
 use super::{Answer, Visit, account, judge};
-use crate::config::Level;
+use crate::config::{Level, LoginBy};
 use crate::grounds::Grounds;
 use crate::house::House;
 use crate::online::Presence;
@@ -44,6 +44,20 @@ pub(crate) fn introduce(
             chain,
             signature,
         } => join(house, &account, &chain, &signature, hash, now),
+        Introduction::CardLogin {
+            account,
+            device,
+            authorisation,
+            signature,
+        } => card_login(
+            house,
+            &account,
+            Fingerprint::from_bytes(device),
+            &authorisation,
+            &signature,
+            hash,
+            now,
+        ),
     }
 }
 
@@ -68,6 +82,7 @@ fn join(
     if !judge::signed_by(certificate, &message, signature) {
         return Err(judge::stranger());
     }
+    judge::check_fresh(house, certificate, now)?;
     // Whose card it is he may know; nothing about the account is told before
     // it turns out to be his.
     let person = judge::guest(house, &judged.0, &chain, name, now)?;
@@ -100,17 +115,55 @@ fn login(
 ) -> Result<(Visit, Answer<'static>), Refusal> {
     let judged = (house.grounds(), house.online.change(name));
     // The signature first: the state of a card is no stranger's business.
-    let (record, filed) = judge::open_for_stranger(house, name)?;
-    let mut listed = filed.listed();
-    let known = listed.find(|d| d.fingerprint == device);
-    let known = known.ok_or_else(judge::stranger)?;
     let message = Introduction::login_to_sign(hash, name, device.as_bytes());
-    if !judge::signed_by(&known.certificate, &message, signature) {
-        return Err(judge::stranger());
+    let record = known(house, name, &device, &message, signature)?;
+    if house.config.session.login == LoginBy::Card {
+        return Err(judge::card_wanted("this repository wants the card at login"));
     }
     let account = judge::open(house, &judged.0, &record, now)?;
     judge::check_device(&account, &device)?;
     Ok(welcome(house, name, &account, device, judged, now))
+}
+
+/// Returns the record on file of an account whose device made this signature.
+fn known(
+    house: &House,
+    name: &MailboxName,
+    device: &Fingerprint,
+    message: &[u8],
+    signature: &[u8],
+) -> Result<Vec<u8>, Refusal> {
+    let (record, filed) = judge::open_for_stranger(house, name)?;
+    let mut listed = filed.listed();
+    let known = listed.find(|d| d.fingerprint == *device);
+    match known.is_some_and(|d| judge::signed_by(&d.certificate, message, signature)) {
+        true => Ok(record),
+        false => Err(judge::stranger()),
+    }
+}
+
+/// Lets a device in that the person's card has authorised, until that ends.
+fn card_login(
+    house: &House,
+    name: &MailboxName,
+    device: Fingerprint,
+    authorisation: &[u8],
+    signature: &[u8],
+    hash: &[u8; 32],
+    now: i64,
+) -> Result<(Visit, Answer<'static>), Refusal> {
+    let judged = (house.grounds(), house.online.change(name));
+    let message =
+        Introduction::card_login_to_sign(hash, name, device.as_bytes(), authorisation);
+    let record = known(house, name, &device, &message, signature)?;
+    let account = judge::open(house, &judged.0, &record, now)?;
+    judge::check_device(&account, &device)?;
+    let ends = judge::authorised(house, &judged.0, authorisation, &account, &device, now)?;
+    let (mut visit, _) = welcome(house, name, &account, device, judged, now);
+    visit.until = visit.until.min(ends);
+    visit.authorisation = Some(authorisation.into());
+    let answer = greeting(&visit, now);
+    Ok((visit, answer))
 }
 
 fn enrol(
@@ -139,6 +192,9 @@ fn enrol(
     })?;
     let account = judge::open_new(house, &grounds, record, now)?;
     judge::check_device(&account, &device)?;
+    if let Some(listed) = account.device(&device) {
+        judge::check_fresh(house, &listed.certificate, now)?;
+    }
     // Read before the record is filed: whatever is filed after it, this record
     // too, has the session judged again.
     let change = house.online.change(&name);
@@ -331,13 +387,18 @@ fn admitted(
         guest,
         offered: None,
         fetched: None,
+        authorisation: None,
         judged: (Arc::downgrade(&judged.0), judged.1),
         presence,
     };
-    let reply = Reply::Welcome {
-        account: name.clone(),
-        until,
+    let answer = greeting(&visit, now);
+    (visit, answer)
+}
+
+fn greeting(visit: &Visit, now: i64) -> Answer<'static> {
+    Answer::plain(Reply::Welcome {
+        account: visit.who.clone(),
+        until: visit.until,
         now,
-    };
-    (visit, Answer::plain(reply))
+    })
 }

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use ring::signature::{ECDSA_P256_SHA256_ASN1, UnparsedPublicKey};
 use smr_evidence::account::{self, Account, AccountError};
+use smr_evidence::authorisation::{self, AuthorisationError};
 use smr_evidence::device::{self, DeviceError};
 use smr_evidence::trust::{
     Certificate, PathError, Person, Revocation, Rules, SignedData, TrustError, Vouched, verify_card,
@@ -14,10 +15,13 @@ use smr_evidence::trust::{
 use smr_name::{Class, Fingerprint, MailboxName};
 
 use super::Visit;
-use crate::config::Level;
+use crate::config::{Level, LoginBy};
 use crate::grounds::Grounds;
 use crate::house::House;
 use crate::refusal::Refusal;
+
+/// Device certificates begin so many seconds before they are made.
+const BACKDATED: i64 = 300;
 
 /// The SubjectPublicKeyInfo of an uncompressed P-256 key up to its point
 /// (RFC 5480 2.1.1): SEQUENCE, id-ecPublicKey, prime256v1, BIT STRING.
@@ -156,6 +160,9 @@ pub(crate) fn rejudge(house: &House, visit: &mut Visit, now: i64) -> Result<(), 
     }
     let account = open(house, &grounds, &record, now)?;
     check_device(&account, &visit.device)?;
+    if let Some(authorisation) = &visit.authorisation {
+        authorised(house, &grounds, authorisation, &account, &visit.device, now)?;
+    }
     visit.guest = false;
     if visit.presence.is_none() {
         visit.presence = Some(house.online.enter(&visit.who));
@@ -168,6 +175,82 @@ pub(crate) fn rejudge(house: &House, visit: &mut Visit, now: i64) -> Result<(), 
 fn is_of(visit: &Visit, grounds: &Arc<Grounds>) -> bool {
     // The place of those that are gone is not used again while this holds it.
     visit.judged.0.as_ptr() == Arc::as_ptr(grounds)
+}
+
+/// Says until when a card's authorisation lets this device of the account in:
+/// to its end, and no longer than a session from when it was made.
+pub(super) fn authorised(
+    house: &House,
+    grounds: &Grounds,
+    der: &[u8],
+    account: &Account,
+    device: &Fingerprint,
+    now: i64,
+) -> Result<i64, Refusal> {
+    let rules = grounds.rules(now);
+    let opened = authorisation::open(der, &grounds.trust, &rules)
+        .map_err(|error| unauthorised(house, grounds, der, &error))?;
+    if opened.account != account.address || opened.device != *device {
+        return Err(card_wanted("the card authorised another device or account"));
+    }
+    if opened.person != account.person {
+        return Err(card_wanted("another person's card authorised the device"));
+    }
+    if opened.issued > now.saturating_add(rules.clock_skew) {
+        return Err(card_wanted("the card's authorisation is from the future"));
+    }
+    let lifetime = house.config.session.lifetime;
+    let ends = opened.until.min(opened.issued.saturating_add(lifetime));
+    match now < ends {
+        true => Ok(ends),
+        false => Err(card_wanted("the card's authorisation is over")),
+    }
+}
+
+fn unauthorised(
+    house: &House,
+    grounds: &Grounds,
+    der: &[u8],
+    error: &AuthorisationError,
+) -> Refusal {
+    if let AuthorisationError::Card(TrustError::Path(
+        PathError::NoRevocationData { subject } | PathError::StaleCrl { subject },
+    )) = error
+    {
+        let signed = SignedData::parse(der);
+        let own = signed.as_ref().map(|s| s.certificates()).unwrap_or_default();
+        queue(
+            house,
+            own.iter().chain(&grounds.trust.intermediates),
+            subject,
+        );
+    }
+    match error.class() {
+        Class::Busy => lacks_data(error),
+        _ => card_wanted(&format!("the card's authorisation: {error}")),
+    }
+}
+
+/// Refuses a device that comes without its card's word.
+pub(super) fn card_wanted(why: &str) -> Refusal {
+    Refusal::new(Class::Denied, why).hint("smr-login --by card")
+}
+
+/// Where the card is wanted at login, refuses a device that comes in another
+/// way, unless its card has certified it just now.
+pub(super) fn check_fresh(
+    house: &House,
+    certificate: &Certificate,
+    now: i64,
+) -> Result<(), Refusal> {
+    let session = &house.config.session;
+    let made = certificate.not_before().saturating_add(BACKDATED);
+    if session.login == LoginBy::Device || now < made.saturating_add(session.lifetime) {
+        return Ok(());
+    }
+    Err(card_wanted(
+        "this repository wants the card at login, and it certified this device long ago",
+    ))
 }
 
 /// Tells whether the record on file lists a device; one that it has removed

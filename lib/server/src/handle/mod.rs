@@ -43,6 +43,8 @@ pub(crate) struct Visit {
     pub(crate) offered: Option<Offer>,
     /// The message of the inbox that was sent to the reader last.
     pub(crate) fetched: Option<MessageId>,
+    /// The card's authorisation by which it was let in, if it was.
+    authorisation: Option<Box<[u8]>>,
     /// The grounds and the change of the record on which it was let in; an idle
     /// session must not keep old lists in memory.
     judged: (Weak<Grounds>, u64),

@@ -72,6 +72,13 @@ impl Town {
         town
     }
 
+    /// Starts smrd anew with other lines in smrd.toml.
+    pub fn want(&mut self, more: &str) {
+        assert!(self.stop());
+        more.clone_into(&mut self.more);
+        self.start();
+    }
+
     pub fn path(&self, name: &str) -> PathBuf {
         self.dir.path().join(name)
     }

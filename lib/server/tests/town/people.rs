@@ -35,6 +35,14 @@ private_key = root.key
 default_md = sha256
 default_crl_days = 30
 crl_extensions = c
+new_certs_dir = .
+rand_serial = yes
+policy = p
+[p]
+countryName = optional
+organizationName = optional
+serialNumber = optional
+commonName = supplied
 [c]
 authorityKeyIdentifier = keyid
 ";
@@ -132,6 +140,20 @@ impl Authority {
         self.load(name)
     }
 
+    /// Issues a card that is some years old.
+    pub fn old_card(&self, name: &str) -> SoftKey {
+        self.key(name);
+        let subject = subject(name);
+        self.openssl(&format!(
+            "req -new -key {name}.key -subj {subject} -config ca.cnf -out {name}.csr"
+        ));
+        self.openssl(&format!(
+            "ca -config ca.cnf -batch -notext -in {name}.csr -extensions person \
+             -startdate 20240101000000Z -enddate 20350101000000Z -out {name}.pem"
+        ));
+        self.load(name)
+    }
+
     /// Makes a card that vouches for itself.
     pub fn own_card(&self, name: &str) -> SoftKey {
         self.self_signed(name, &subject(name), "person");
@@ -183,16 +205,17 @@ pub fn print_of(device: &SoftKey) -> Fingerprint {
 
 /// Lets a card certify a device for an account.
 pub fn device(card: &SoftKey, name: &str, label: &str) -> SoftKey {
-    device_until(card, name, label, card.certificate().not_after())
+    let card_ends = card.certificate().not_after();
+    device_for(card, name, label, now() - 60, card_ends)
 }
 
-/// The same, until a time of its own.
-pub fn device_until(card: &SoftKey, name: &str, label: &str, until: i64) -> SoftKey {
+/// The same, from and until times of its own, as far as the card goes.
+pub fn device_for(card: &SoftKey, name: &str, label: &str, from: i64, until: i64) -> SoftKey {
     let (key, spki) = generate_p256().unwrap();
     let address = address(name);
     let mut serial = [1; 16];
     serial[1..].copy_from_slice(&Fingerprint::of(&spki).as_bytes()[..15]);
-    let from = card.certificate().not_before().max(now() - 60);
+    let from = card.certificate().not_before().max(from);
     let repository = address.repository.as_ref().unwrap();
     let request = device::request(
         &address.mailbox,
@@ -228,7 +251,14 @@ pub fn person_with_backup(card: &SoftKey, name: &str) -> Person {
 
 /// The same, whose device ends at `until`.
 pub fn person_until(card: &SoftKey, name: &str, until: i64) -> Person {
-    with(name, device_until(card, name, "laptop", until), None)
+    let device = device_for(card, name, "laptop", now() - 60, until);
+    with(name, device, None)
+}
+
+/// The same, on a device that is as old as the card.
+pub fn old_person(card: &SoftKey, name: &str) -> Person {
+    let card_ends = card.certificate().not_after();
+    with(name, device_for(card, name, "laptop", 0, card_ends), None)
 }
 
 fn person_with(card: &SoftKey, name: &str, backup: Option<String>) -> Person {
