@@ -30,7 +30,10 @@ fn one_signature_of_the_card_lets_a_device_in_until_the_end_of_the_login() {
     let mut house = house(&["alice", "bob"]);
     let said = house.sh("alice", "smr-login").expect(77);
     assert!(said.stderr.contains("wants the card at login"), "{said:?}");
-    assert!(said.stderr.contains("hint: smr-login --by card"), "{said:?}");
+    assert!(
+        said.stderr.contains("hint: smr-login --by card"),
+        "{said:?}"
+    );
     house.sh("alice", "smr-ls").expect(69);
     for who in ["alice", "bob"] {
         house.sh(who, "smr-login --by card").expect(0);
@@ -66,7 +69,7 @@ fn one_signature_of_the_card_lets_a_device_in_until_the_end_of_the_login() {
 #[test]
 fn after_its_end_the_card_must_sign_again() {
     let mut house = house(&["alice"]);
-    house.sh("alice", "smr-login --by card -t 1s").expect(0);
+    house.sh("alice", "smr-login --by card -t 10s").expect(0);
     let until_it_ends = "while smr-login --status >/dev/null; do :; done; smr-login --status";
     let said = house.sh("alice", until_it_ends);
     assert!(matches!(said.code, 1 | 69), "{said:?}");
@@ -131,9 +134,7 @@ fn client_toml_may_ask_for_the_card_each_time() {
 fn where_the_device_will_do_nothing_changes() {
     let mut house = House::with(&["alice", "bob"]);
     house.sh("alice", "smr-login --by card").expect(0);
-    house
-        .sh_with("alice", "smr-send bob", b"hello")
-        .expect(0);
+    house.sh_with("alice", "smr-send bob", b"hello").expect(0);
     house.sh("alice", "smr-login --by device").expect(0);
     house.sh("bob", "smr-recv -O 1").expect(0);
 }

@@ -107,6 +107,7 @@ INTRODUCTIONS = {
     0x01: ("login", NAME, HASH, BYTES),
     0x02: ("enrol", LONG, BYTES),
     0x03: ("join", NAME, CHAIN, BYTES),
+    0x04: ("card login", NAME, HASH, LONG, BYTES),
 }
 
 REQUESTS = {

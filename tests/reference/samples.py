@@ -15,6 +15,7 @@ GOOD = [
         ("enrol", b"record", b"signature"),
         ("join", "rui", [b"device", b"card"], b"signature"),
         ("join", "rui", [b"device"] * 8, b"signature"),
+        ("card login", "rui", H1, b"authorisation", b"signature"),
     ]),
     ("request", REQUESTS, [
         ("ping",),

@@ -212,6 +212,35 @@ fn enrolment_is_an_introduction_and_happens_once() {
 }
 
 #[test]
+fn a_cards_authorisation_serves_for_every_session_until_a_load_without() {
+    let device = Device::generate();
+    let repository = Repository::start(&device);
+    let agent = Agent::start(false);
+    let mut tool = Tool::open(&agent.socket);
+    let mut by_card = load(RUI, &repository, &device);
+    by_card.entrance = Entrance::Card {
+        authorisation: b"until tomorrow".to_vec(),
+    };
+    let loaded = |tool: &mut Tool, load: &Load| {
+        let answer = tool.ask(&Ask::Load(Box::new(load.clone())));
+        assert_eq!(answer, Some(Answer::Done));
+    };
+    loaded(&mut tool, &by_card);
+    for _ in 0..2 {
+        tool.play("last").unwrap();
+    }
+    tool.play("any").unwrap();
+    let count = || repository.seen.by_card.load(Ordering::SeqCst);
+    assert_eq!((count(), sessions(&repository)), (3, 3));
+    // The later load goes on with its own way in.
+    loaded(&mut tool, &load(RUI, &repository, &device));
+    tool.play("last").unwrap();
+    tool.play("any").unwrap();
+    assert_eq!(count(), 3);
+    assert!(sessions(&repository) > 3);
+}
+
+#[test]
 fn a_session_cut_while_idle_is_opened_anew() {
     let (_agent, repository, mut tool) = logged_in();
     for _ in 0..3 {

@@ -22,9 +22,10 @@ enum Kind {
     Login,
     Enrol,
     Join,
+    Card,
 }
 
-const KINDS: [Kind; 3] = [Kind::Login, Kind::Enrol, Kind::Join];
+const KINDS: [Kind; 4] = [Kind::Login, Kind::Enrol, Kind::Join, Kind::Card];
 const RECORD: &[u8] = b"the record";
 
 fn name(text: &str) -> MailboxName {
@@ -46,6 +47,7 @@ fn to_sign(kind: Kind, hash: &[u8; 32], account: &MailboxName, device: &[u8; 32]
         Kind::Login => Introduction::login_to_sign(hash, account, device),
         Kind::Enrol => Introduction::enrol_to_sign(hash, account, device, RECORD),
         Kind::Join => Introduction::join_to_sign(hash, account, device),
+        Kind::Card => Introduction::card_login_to_sign(hash, account, device, RECORD),
     }
 }
 
@@ -93,6 +95,12 @@ impl Device {
                 fingerprint(&chain[0]),
                 signature,
             ),
+            Introduction::CardLogin {
+                account,
+                device,
+                signature,
+                ..
+            } => (Kind::Card, account.clone(), *device, signature),
         };
         let key = UnparsedPublicKey::new(&ECDSA_P256_SHA256_ASN1, self.0.public_key());
         let bytes = to_sign(kind, hash, &account, &device);
@@ -114,6 +122,12 @@ fn said(kind: Kind, account: MailboxName, device: [u8; 32], signature: Vec<u8>) 
         Kind::Join => Introduction::Join {
             account,
             chain: chain(),
+            signature,
+        },
+        Kind::Card => Introduction::CardLogin {
+            account,
+            device,
+            authorisation: RECORD.to_vec(),
             signature,
         },
     }
@@ -161,7 +175,8 @@ fn an_introduction_is_of_one_kind() {
     for made in KINDS {
         let (Introduction::Login { signature, .. }
         | Introduction::Enrol { signature, .. }
-        | Introduction::Join { signature, .. }) = device.introduce(made, &hash);
+        | Introduction::Join { signature, .. }
+        | Introduction::CardLogin { signature, .. }) = device.introduce(made, &hash);
         for used in KINDS {
             let device_of = fingerprint(&chain()[0]);
             let other = said(used, name("rui"), device_of, signature.clone());

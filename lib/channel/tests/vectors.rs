@@ -64,6 +64,9 @@ fn what_a_device_signs_is_what_the_reference_says() {
             Introduction::Enrol { record, .. } => {
                 Introduction::enrol_to_sign(hash, &account, &device, &record)
             }
+            Introduction::CardLogin { authorisation, .. } => {
+                Introduction::card_login_to_sign(hash, &account, &device, &authorisation)
+            }
         };
         assert_eq!(signed, vector.signed, "{name}");
     }

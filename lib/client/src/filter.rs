@@ -127,6 +127,7 @@ mod tests {
                 repository: "repo.example".parse().unwrap(),
                 in_reply_to: None,
                 receipt: ReceiptWanted::None,
+                told: Vec::new(),
             }),
         }
     }

@@ -223,7 +223,11 @@ mod tests {
             told("ana", Kind::Message, true),
         );
         assert!(fit(&[]));
-        assert!(fit(&[own.clone(), his.clone(), told("ana", Kind::Receipt, true)]));
+        assert!(fit(&[
+            own.clone(),
+            his.clone(),
+            told("ana", Kind::Receipt, true)
+        ]));
         for bad in [
             vec![his.clone(), his.clone()],
             vec![told("ana", Kind::Message, false)],

@@ -262,7 +262,10 @@ fn a_reader_was_shown_the_message_where_its_postmark_says() {
         scene.set_receipt(rui(), der.unwrap());
         match scene.ours(&scene.zip(true)) {
             Ok(_) => assert!(good, "{number}"),
-            Err(error) => assert!(matches!(error, BundleError::OtherPlace(_)) && !good, "{error}"),
+            Err(error) => assert!(
+                matches!(error, BundleError::OtherPlace(_)) && !good,
+                "{error}"
+            ),
         }
     }
 }

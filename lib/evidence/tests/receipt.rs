@@ -8,8 +8,8 @@ use std::process::Command;
 use pki::{Pki, device, first_record, now, open, rules};
 use rand_core::OsRng;
 use smr_evidence::envelope::{self, Author, Draft, Emit, Opened, Part, ReceiptWanted};
-use smr_evidence::reading::{Grade, Grounds, Verified};
 use smr_evidence::postmark::Kind;
+use smr_evidence::reading::{Grade, Grounds, Verified};
 use smr_evidence::receipt::{self, Checked, ReceiptError, Remark};
 use smr_evidence::trace::{Told, Trace};
 use smr_evidence::trust::{Algorithm, Certificate, Signer, SignerError, SoftKey};
@@ -223,7 +223,8 @@ fn only_those_asked_give_receipts() {
     let scene = Scene::new();
     let (original, _) = scene.message(1, ReceiptWanted::Read, b"x");
     for name in ["rui", "leo"] {
-        let refused = receipt::write(&original, &address(name), None, &scene.rui, now()).unwrap_err();
+        let refused =
+            receipt::write(&original, &address(name), None, &scene.rui, now()).unwrap_err();
         assert!(matches!(refused, ReceiptError::NotAsked(_)));
         assert_eq!(refused.class(), Class::Denied);
     }

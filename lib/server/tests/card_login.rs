@@ -7,7 +7,7 @@ use smr_channel::handshake::Introduction;
 use smr_channel::reply::Reply;
 use smr_channel::request::{Folder, Request};
 use smr_evidence::authorisation::{AuthorisationError, authorise};
-use smr_evidence::trust::{Signer, SoftKey};
+use smr_evidence::trust::SoftKey;
 use smr_name::{Address, Class};
 use town::client::{Client, refused};
 use town::people::{Person, address, old_person, person, print_of};
@@ -28,8 +28,7 @@ fn timed(person: &Person, card: &SoftKey, issued: i64, until: i64) -> Vec<u8> {
 fn come(town: &Town, person: &Person, authorisation: &[u8]) -> (Client, Reply) {
     Client::open(town, |hash| {
         let device = *print_of(&person.device).as_bytes();
-        let to_sign =
-            Introduction::card_login_to_sign(hash, &person.name, &device, authorisation);
+        let to_sign = Introduction::card_login_to_sign(hash, &person.name, &device, authorisation);
         Introduction::CardLogin {
             account: person.name.clone(),
             device,
@@ -90,7 +89,10 @@ fn a_card_lets_its_device_in_as_often_as_it_comes() {
     for _ in 0..2 {
         let (mut client, reply) = come(&town, &laptop, &word);
         let until = welcome(&mut client, &reply);
-        assert!(until <= now() + 1800, "the session ends with the authorisation");
+        assert!(
+            until <= now() + 1800,
+            "the session ends with the authorisation"
+        );
     }
     // After a restart too, and in a town that does not ask for it.
     assert!(town.stop());

@@ -61,6 +61,7 @@ pub(crate) struct Seen {
     pub(crate) sessions: AtomicUsize,
     pub(crate) enrolments: AtomicUsize,
     pub(crate) joins: AtomicUsize,
+    pub(crate) by_card: AtomicUsize,
     pub(crate) renewals: AtomicUsize,
     pub(crate) watches: AtomicUsize,
 }
@@ -165,6 +166,17 @@ impl Peer {
                 self.seen.joins.fetch_add(1, Ordering::SeqCst);
                 let device = *Fingerprint::of(&chain[0]).as_bytes();
                 let signed = Introduction::join_to_sign(hash, account, &device);
+                (account.clone(), signed, signature)
+            }
+            Introduction::CardLogin {
+                account,
+                device,
+                authorisation,
+                signature,
+            } => {
+                self.seen.by_card.fetch_add(1, Ordering::SeqCst);
+                let (card, device) = (authorisation, device);
+                let signed = Introduction::card_login_to_sign(hash, account, device, card);
                 (account.clone(), signed, signature)
             }
         };

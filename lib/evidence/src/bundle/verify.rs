@@ -293,9 +293,8 @@ impl Judge<'_> {
             .postmarks
             .iter()
             .filter(|p| p.kind == Kind::Message && p.mailbox == by.mailbox);
-        let agree = |remark: &Remark| {
-            marks.all(|p| (p.number, p.head) == (remark.number, remark.head))
-        };
+        let agree =
+            |remark: &Remark| marks.all(|p| (p.number, p.head) == (remark.number, remark.head));
         match remark.is_none_or(agree) {
             true => Ok(()),
             false => Err(BundleError::OtherPlace(by.to_string())),

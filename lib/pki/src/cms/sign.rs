@@ -13,8 +13,8 @@ use der::{Decode, Encode, Tag};
 use spki::AlgorithmIdentifierOwned;
 
 use super::syntax::{
-    Attribute, ContentInfo, DIRECTORY_NAME, Encapsulated, EssCertIdV2, EssIssuerSerial,
-    ID_REMARK, ID_SIGNING_CERTIFICATE_V2, IssuerAndSerial, SignedDataSyntax, SignerInfo, SigningCertificateV2,
+    Attribute, ContentInfo, DIRECTORY_NAME, Encapsulated, EssCertIdV2, EssIssuerSerial, ID_REMARK,
+    ID_SIGNING_CERTIFICATE_V2, IssuerAndSerial, SignedDataSyntax, SignerInfo, SigningCertificateV2,
 };
 use super::{CmsError, ContentType};
 use crate::asn1;

@@ -118,7 +118,9 @@ fn login(
     let message = Introduction::login_to_sign(hash, name, device.as_bytes());
     let record = known(house, name, &device, &message, signature)?;
     if house.config.session.login == LoginBy::Card {
-        return Err(judge::card_wanted("this repository wants the card at login"));
+        return Err(judge::card_wanted(
+            "this repository wants the card at login",
+        ));
     }
     let account = judge::open(house, &judged.0, &record, now)?;
     judge::check_device(&account, &device)?;
@@ -153,8 +155,7 @@ fn card_login(
     now: i64,
 ) -> Result<(Visit, Answer<'static>), Refusal> {
     let judged = (house.grounds(), house.online.change(name));
-    let message =
-        Introduction::card_login_to_sign(hash, name, device.as_bytes(), authorisation);
+    let message = Introduction::card_login_to_sign(hash, name, device.as_bytes(), authorisation);
     let record = known(house, name, &device, &message, signature)?;
     let account = judge::open(house, &judged.0, &record, now)?;
     judge::check_device(&account, &device)?;

@@ -218,7 +218,10 @@ fn unauthorised(
     )) = error
     {
         let signed = SignedData::parse(der);
-        let own = signed.as_ref().map(|s| s.certificates()).unwrap_or_default();
+        let own = signed
+            .as_ref()
+            .map(|s| s.certificates())
+            .unwrap_or_default();
         queue(
             house,
             own.iter().chain(&grounds.trust.intermediates),
