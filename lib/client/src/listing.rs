@@ -131,12 +131,7 @@ fn pages_after(
 /// Returns what must have been met on the way, for whoever is shown a proof:
 /// the marks, what others told, and the postmark that one of the marks comes
 /// from.
-fn before(
-    user: &User,
-    folder: Folder,
-    due: &[Mark],
-    heard: &[Heard],
-) -> Vec<(String, Vec<u8>)> {
+fn before(user: &User, folder: Folder, due: &[Mark], heard: &[Heard]) -> Vec<(String, Vec<u8>)> {
     let line = |mark: &Mark| format!("entry {} has head {}\n", mark.number, hex(&mark.head));
     let heads: String = due.iter().map(line).collect();
     let line = |heard: &Heard| format!("{} by {} in {}\n", heard.told, heard.by, heard.id);
