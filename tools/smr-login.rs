@@ -117,10 +117,8 @@ fn card(edge: &Edge, by: Option<LoginBy>, account: &Address) -> Result<Option<To
             login::forget_authorisation(&edge.home, account)?;
             false
         }
-        None => {
-            let holds = login::is_authorised(&edge.home, account, edge.now)?;
-            edge.settings.login_by == By::Card && !holds
-        }
+        None if edge.settings.login_by == By::Device => false,
+        None => !login::is_authorised(&edge.home, account, edge.now)?,
     };
     if !wanted {
         return Ok(None);
