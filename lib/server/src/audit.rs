@@ -15,16 +15,62 @@ use crate::house::now;
 /// Where finished lines go; they carry no line end.
 pub type Sink = Arc<dyn Fn(&str) + Send + Sync>;
 
-/// What has changed the store, which has bounds of its own: always written.
-const JOURNAL: [&str; 7] = [
-    "deposit",
-    "device-added",
-    "device-removed",
-    "enrolled",
-    "keys-renewed",
-    "receipt",
-    "record",
+/// How often the lines of an event are written.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Rate {
+    /// Most of many are left out, and counted.
+    Bounded,
+    /// Always: it has changed the store, or given mail away, and these have
+    /// bounds of their own.
+    Always,
+}
+use Rate::{Always, Bounded};
+
+/// Every event there is; the names are stable, and smrd(8) lists them with
+/// their keys.
+const EVENTS: [(&str, Rate); 35] = [
+    ("card-login", Bounded),
+    ("confined", Bounded),
+    ("damaged-cache", Bounded),
+    ("deposit", Always),
+    ("device-added", Always),
+    ("device-removed", Always),
+    ("displaced", Bounded),
+    ("end", Bounded),
+    ("enrol", Bounded),
+    ("enrolled", Always),
+    ("fetched", Always),
+    ("full", Bounded),
+    ("join", Bounded),
+    ("joined", Bounded),
+    ("keys-renewed", Always),
+    ("limits", Bounded),
+    ("listen", Bounded),
+    ("listening", Bounded),
+    ("login", Bounded),
+    ("no-revocation-data", Bounded),
+    ("not-reloaded", Bounded),
+    ("notify", Bounded),
+    ("receipt", Always),
+    ("record", Always),
+    ("refused", Bounded),
+    ("reloaded", Bounded),
+    ("remove", Always),
+    ("request", Bounded),
+    ("revocation-data", Bounded),
+    ("stopped", Bounded),
+    ("store", Bounded),
+    ("stored-record", Bounded),
+    ("stranger", Bounded),
+    ("suppressed", Bounded),
+    ("unconfined", Bounded),
 ];
+
+/// Returns how often an event is written; none: smrd(8) does not know it.
+fn rate(event: &str) -> Option<Rate> {
+    let mut known = EVENTS.iter().filter(|(name, _)| *name == event);
+    known.next().map(|(_, rate)| *rate)
+}
 
 /// Lines of one kind that may come at once; then one a second.
 const BURST: i64 = 100;
@@ -103,7 +149,9 @@ impl Log {
     }
 
     fn is_due(&self, level: Level, event: &'static str) -> bool {
-        if level == Level::Debug || JOURNAL.contains(&event) {
+        let rate = rate(event);
+        debug_assert!(rate.is_some(), "{event} is not among EVENTS");
+        if level == Level::Debug || rate == Some(Always) {
             return true;
         }
         let now = now();
@@ -116,6 +164,13 @@ impl Log {
         drop(kinds);
         self.tell(event, suppressed);
         true
+    }
+
+    /// Says that whoever supervises smrd did not hear a word, where that is so.
+    pub(crate) fn heard(&self, told: std::io::Result<()>) {
+        if let Err(error) = told {
+            self.line(Level::Warn, "notify").with("why", error).send();
+        }
     }
 
     /// Tells how many lines were left out, where that is due.
@@ -224,14 +279,14 @@ mod tests {
     #[test]
     fn foreign_text_cannot_make_lines_or_pairs() {
         let lines = logged(Level::Info, |log| {
-            log.line(Level::Warn, "x")
+            log.line(Level::Warn, "stored-record")
                 .with("who", "a\nlevel=info b=\"\u{1b}[2J")
                 .with("none", "")
                 .send();
         });
         assert_eq!(
             lines,
-            ["level=warn event=x who=\"a\\nlevel=info b=\\\"\\u{1b}[2J\" none=\"\""]
+            ["level=warn event=stored-record who=\"a\\nlevel=info b=\\\"\\u{1b}[2J\" none=\"\""]
         );
     }
 
@@ -281,11 +336,30 @@ mod tests {
     }
 
     #[test]
+    fn the_page_lists_every_event_and_no_other() {
+        let page = concat!(env!("CARGO_MANIFEST_DIR"), "/../../man/smrd.8");
+        let page = std::fs::read_to_string(page).unwrap();
+        let (_, table) = page.split_once("\nlevel  event ").unwrap();
+        let (table, _) = table.split_once("\n.Ed\n").unwrap();
+        let levels = ["error", "warn", "info", "debug", "any"];
+        let rows = table.lines().filter_map(|row| {
+            let mut words = row.split_whitespace();
+            let level = words.next().filter(|_| !row.starts_with(' '))?;
+            assert!(levels.contains(&level), "{row}");
+            words.next()
+        });
+        let mut listed: Vec<&str> = rows.collect();
+        listed.sort_unstable();
+        let all: Vec<&str> = super::EVENTS.iter().map(|(name, _)| *name).collect();
+        assert_eq!(listed, all);
+    }
+
+    #[test]
     fn quiet_levels_are_dropped() {
         let lines = logged(Level::Warn, |log| {
-            log.line(Level::Info, "a").send();
-            log.line(Level::Error, "b").send();
+            log.line(Level::Info, "login").send();
+            log.line(Level::Error, "store").send();
         });
-        assert_eq!(lines, ["level=error event=b"]);
+        assert_eq!(lines, ["level=error event=store"]);
     }
 }

@@ -10,7 +10,8 @@ use smr_evidence::trust::{
 use smr_name::Class;
 use smr_store::{OpenError, Store};
 
-use crate::config::{Config, Policy};
+use crate::config::{Config, Confine, Policy};
+use crate::confine::{Bounds, Measure, confine};
 use crate::grounds::Grounds;
 use crate::handle::judge_card;
 use crate::house::{cache, grounds_of, now};
@@ -86,7 +87,10 @@ pub fn check(config: &Config) -> Vec<Finding> {
     findings.push(server_keys(config));
     findings.push(limits(config));
     match grounds_of(config) {
-        Ok(grounds) => trust(config, &grounds, now(), &mut findings),
+        Ok(grounds) => {
+            trust(config, &grounds, now(), &mut findings);
+            findings.extend(confinement(config, &grounds));
+        }
         Err(error) => findings.push(bad(format!("trust: {error}"))),
     }
     findings
@@ -108,6 +112,30 @@ fn server_keys(config: &Config) -> Finding {
         Ok(keys) => good(format!("keys: identity {}", keys.identity().fingerprint())),
         Err(error) => bad(format!("keys: {error}")),
     }
+}
+
+/// Confines a thread, which ends, as smrd would be: says what the system did.
+fn confinement(config: &Config, grounds: &Grounds) -> Vec<Finding> {
+    if config.confine == Confine::Off {
+        return vec![good("confinement: off".to_owned())];
+    }
+    let files = grounds.files.iter().map(|(_, _, file)| file.as_path());
+    let bounds = Bounds::of(config, files);
+    let tried = std::thread::spawn(move || confine(&bounds)).join();
+    let Ok(measures) = tried else {
+        return vec![bad("confinement: cannot be tried".to_owned())];
+    };
+    let find = |measure: Measure| match measure.state {
+        Ok(state) => good(format!("confinement: {}: {state}", measure.name)),
+        Err(why) => {
+            let text = format!("confinement: {}: not here: {why}", measure.name);
+            Finding {
+                good: config.confine != Confine::Require,
+                text,
+            }
+        }
+    };
+    measures.into_iter().map(find).collect()
 }
 
 fn limits(config: &Config) -> Finding {

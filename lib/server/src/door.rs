@@ -61,6 +61,8 @@ pub(crate) struct Door {
     deadlines: BTreeSet<(Instant, u64)>,
     /// When connections are let in again.
     deaf: Option<Instant>,
+    /// When whoever supervises smrd is next told that it lives.
+    beat: Option<Instant>,
 }
 
 /// What ends a door, from another thread.
@@ -107,6 +109,7 @@ impl Door {
             pool: pool.clone(),
         };
         let door = Door {
+            beat: house.herald.every().map(|_| Instant::now()),
             house,
             desk,
             pool,
@@ -157,13 +160,14 @@ impl Door {
             }
         }
         self.expire(Instant::now());
+        self.live(Instant::now());
         self.house.log.settle();
         true
     }
 
     fn patience(&self) -> Timespec {
         let first = self.deadlines.first().map(|(deadline, _)| *deadline);
-        let next = first.into_iter().chain(self.deaf).min();
+        let next = first.into_iter().chain(self.deaf).chain(self.beat).min();
         let left = next.map_or(LONGEST, |next| {
             next.saturating_duration_since(Instant::now()).min(LONGEST)
         });
@@ -310,6 +314,15 @@ impl Door {
         let lane = conn.lane();
         if let Err(error) = self.pool.submit(lane, (conn, due)) {
             failed(&self.house, &error);
+        }
+    }
+
+    /// Tells that smrd lives, where that is due: a door that hangs does not.
+    fn live(&mut self, now: Instant) {
+        let due = self.beat.is_some_and(|beat| beat <= now);
+        if let Some(every) = self.house.herald.every().filter(|_| due) {
+            self.house.log.heard(self.house.herald.alive());
+            self.beat = Some(now + every);
         }
     }
 

@@ -14,7 +14,9 @@ use smr_store::{OpenError, Store};
 
 use crate::audit::Log;
 use crate::config::{Config, Level};
+use crate::confine::Bounds;
 use crate::grounds::{Grounds, GroundsError};
+use crate::herald::Herald;
 use crate::holder::Realms;
 use crate::keys::{self, KeysError};
 use crate::news::News;
@@ -79,6 +81,7 @@ pub(crate) struct House {
     pub(crate) underway: Underway,
     pub(crate) news: Arc<News>,
     pub(crate) log: Log,
+    pub(crate) herald: Herald,
     /// Set before anybody is let in, by tests alone.
     #[cfg(feature = "lies")]
     pub(crate) liar: std::sync::OnceLock<crate::talk::lie::Liar>,
@@ -110,7 +113,7 @@ pub(crate) fn grounds_of(config: &Config) -> Result<Grounds, GroundsError> {
 }
 
 impl House {
-    pub(crate) fn open(config: Config, log: Log) -> Result<House, StartError> {
+    pub(crate) fn open(config: Config, log: Log, herald: Herald) -> Result<House, StartError> {
         let grounds = grounds_of(&config)?;
         // Keys first: without them the folder was never made a repository.
         let keys = keys::load(&config.store.path, &config.name)?;
@@ -136,11 +139,19 @@ impl House {
             grounds: RwLock::new(Arc::new(grounds)),
             renewing: Mutex::new(()),
             looked: AtomicI64::new(0),
+            herald,
             config,
             keys,
             store,
             log,
         })
+    }
+
+    /// Returns the files that smrd needs while it serves.
+    pub(crate) fn bounds(&self) -> Bounds {
+        let grounds = self.current();
+        let files = grounds.files.iter().map(|(_, _, file)| file.as_path());
+        Bounds::of(&self.config, files)
     }
 
     /// Returns the grounds in force, with what has been fetched until now.

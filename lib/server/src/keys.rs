@@ -1,7 +1,9 @@
-//! The repository's own keys: STORE/server.key, made once by `smrd --init`.
+//! The repository's own keys: STORE/server.key, made once by `smrd --init`, or
+//! the same file as a credential of systemd.
 //!
 //! Never overwrites keys: clients have pinned them, and postmarks rest on them.
 
+use std::ffi::OsString;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
@@ -82,6 +84,16 @@ pub(crate) const FILE: &str = "server.key";
 /// Keys being written; not keys yet.
 pub(crate) const UNFINISHED: &str = "server.key.new";
 
+/// The keys, among the credentials that systemd hands over.
+const CREDENTIAL: &str = "smrd.key";
+
+/// Returns the key file that systemd hands over, where it does (systemd.exec(5),
+/// CREDENTIALS).
+fn credential(folder: Option<OsString>) -> Option<PathBuf> {
+    let path = Path::new(&folder?).join(CREDENTIAL);
+    path.exists().then_some(path)
+}
+
 /// Returns where a store keeps its keys.
 pub(crate) fn path(store: &Path) -> PathBuf {
     store.join(FILE)
@@ -144,13 +156,21 @@ fn remove(path: &Path) -> Result<(), KeysError> {
 
 /// Reads the keys of the repository `name`.
 pub(crate) fn load(store: &Path, name: &RepositoryName) -> Result<ServerKeys, KeysError> {
-    let path = path(store);
+    match credential(std::env::var_os("CREDENTIALS_DIRECTORY")) {
+        // An access list for smrd's user shows as permissions of the group.
+        Some(handed) => read(handed, 0o007, name),
+        None => read(path(store), 0o077, name),
+    }
+}
+
+/// Reads a key file on which nobody has the permissions `open`.
+fn read(path: PathBuf, open: u32, name: &RepositoryName) -> Result<ServerKeys, KeysError> {
     let mut file = match File::open(&path) {
         Err(e) if e.kind() == io::ErrorKind::NotFound => return Err(KeysError::Absent { path }),
         other => other.map_err(io("open", &path))?,
     };
     let facts = file.metadata().map_err(io("read", &path))?;
-    if facts.mode() & 0o077 != 0 {
+    if facts.mode() & open != 0 {
         let mode = facts.mode() & 0o777;
         return Err(KeysError::Open { path, mode });
     }
@@ -190,7 +210,7 @@ pub(crate) fn make_parents(store: &Path) -> Result<(), KeysError> {
 
 #[cfg(test)]
 mod tests {
-    use super::{KeysError, UNFINISHED, create, load, path};
+    use super::{CREDENTIAL, KeysError, UNFINISHED, create, credential, load, path, read};
     use rand_core::OsRng;
     use std::os::unix::fs::PermissionsExt;
 
@@ -203,6 +223,27 @@ mod tests {
         assert_eq!(keys.identity(), again.identity());
         let twice = create(dir.path(), &name, &mut OsRng);
         assert!(matches!(twice, Err(KeysError::Exists { .. })));
+    }
+
+    #[test]
+    fn keys_that_systemd_hands_over_may_be_its_groups() {
+        let dir = tempfile::tempdir().unwrap();
+        let name = "repo.example".parse().unwrap();
+        let keys = create(dir.path(), &name, &mut OsRng).unwrap();
+        let folder = dir.path().join("credentials");
+        std::fs::create_dir(&folder).unwrap();
+        assert_eq!(credential(Some(folder.clone().into())), None);
+        assert_eq!(credential(None), None);
+        let handed = folder.join(CREDENTIAL);
+        std::fs::rename(path(dir.path()), &handed).unwrap();
+        let found = credential(Some(folder.into())).unwrap();
+        let mode = |mode| {
+            let mode = std::fs::Permissions::from_mode(mode);
+            std::fs::set_permissions(&handed, mode).unwrap();
+            read(found.clone(), 0o007, &name)
+        };
+        assert_eq!(mode(0o440).unwrap().identity(), keys.identity());
+        assert!(matches!(mode(0o444), Err(KeysError::Open { .. })));
     }
 
     #[test]

@@ -9,15 +9,18 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use sd_notify::NotifyState;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGXFSZ};
 use signal_hook::iterator::Signals;
 use smr_name::Class;
 
 use crate::audit::{Log, Sink};
-use crate::config::{Config, ConfigError, Level};
-use crate::limits;
-use crate::server::{Server, ServerError};
+use crate::config::{Config, ConfigError, Confine, Level};
+use crate::confine::{Bounds, confine};
+use crate::herald::Herald;
+use crate::house::House;
+use crate::server::{Opened, Server, ServerError};
+use crate::user::{UserError, become_user};
+use crate::{limits, listen};
 
 /// Says why smrd does not run.
 #[derive(Debug, thiserror::Error)]
@@ -28,6 +31,17 @@ pub enum RunError {
     /// It does not start.
     #[error(transparent)]
     Server(#[from] ServerError),
+    /// It does not become the user that it should be.
+    #[error(transparent)]
+    User(#[from] UserError),
+    /// The system does not confine it, and the configuration requires that.
+    #[error("smrd is not confined: {what}: {why}")]
+    Unconfined {
+        /// The measure.
+        what: &'static str,
+        /// The system's answer.
+        why: String,
+    },
     /// Signals cannot be waited for.
     #[error("cannot wait for signals: {0}")]
     Signals(io::Error),
@@ -47,6 +61,8 @@ impl RunError {
         match self {
             RunError::Config(e) => e.class(),
             RunError::Server(e) => e.class(),
+            RunError::User(e) => e.class(),
+            RunError::Unconfined { .. } => Class::Config,
             RunError::Signals(_) => Class::Io,
             RunError::Ready { .. } => Class::Usage,
         }
@@ -59,6 +75,10 @@ impl RunError {
             RunError::Server(ServerError::Start(e)) => e.hint(),
             RunError::Server(ServerError::Listen(_)) => {
                 Some("does another smrd run? see \"listen.address\" in smrd.toml")
+            }
+            RunError::User(_) => Some("see \"user\" in smrd.conf(5)"),
+            RunError::Unconfined { .. } => {
+                Some("see what this system can do: smrd --check; or set confine = \"prefer\"")
             }
             _ => None,
         }
@@ -81,35 +101,80 @@ pub fn run(path: &Path, sink: Sink, ready_fd: Option<u32>) -> Result<(), RunErro
     for refused in limits::set(config.listen.connections) {
         log.line(Level::Warn, "limits").with("why", refused).send();
     }
-    let server = Server::start(config, log.clone())?;
-    ready(server.addresses(), waiting)?;
+    let herald = Herald::from_env().map_err(told)?;
+    let server = open(config, &log, herald.clone())?.serve()?;
+    waiting.map_or(Ok(()), |waiting| waiting.tell(server.addresses()))?;
+    herald.ready().map_err(told)?;
     for signal in signals.forever() {
         match signal {
-            SIGHUP => reload(&server, path, &log),
+            SIGHUP => reload(&server, path, &log, &herald),
             _ => break,
         }
     }
-    notify(&log, &[NotifyState::Stopping]);
+    log.heard(herald.stopping());
     server.stop();
     Ok(())
 }
 
-fn reload(server: &Server, path: &Path, log: &Log) {
-    if let Ok(begin) = NotifyState::monotonic_usec_now() {
-        notify(log, &[NotifyState::Reloading, begin]);
+/// Opens all that smrd needs, in this order: sockets as whoever started it,
+/// the store as the user it becomes; then takes the rest of the system away.
+fn open(config: Config, log: &Log, herald: Herald) -> Result<Opened, RunError> {
+    let listeners = listen::open(&config.listen.address).map_err(ServerError::from)?;
+    if let Some(user) = &config.user {
+        become_user(user)?;
     }
+    let rule = config.confine;
+    let house = House::open(config, log.clone(), herald).map_err(ServerError::from)?;
+    let opened = Opened::open(house, listeners)?;
+    match rule {
+        Confine::Off => log
+            .line(Level::Warn, "unconfined")
+            .with("what", "all")
+            .send(),
+        rule => shut_in(&opened.bounds(), rule, log)?,
+    }
+    Ok(opened)
+}
+
+/// Confines this thread and those to come, and tells what was enforced.
+fn shut_in(bounds: &Bounds, rule: Confine, log: &Log) -> Result<(), RunError> {
+    let mut line = log.line(Level::Info, "confined");
+    let uid = rustix::process::geteuid();
+    line = line.with("uid", uid);
+    let mut lacking = Vec::new();
+    for measure in confine(bounds) {
+        match measure.state {
+            Ok(state) => line = line.with(measure.name, state),
+            Err(why) => lacking.push((measure.name, why)),
+        }
+    }
+    line.send();
+    if uid.is_root() {
+        lacking.push(("user", "smrd runs as root".to_owned()));
+    }
+    for (what, why) in lacking {
+        let line = log.line(Level::Warn, "unconfined").with("what", what);
+        line.with("why", &why).send();
+        if rule == Confine::Require {
+            return Err(RunError::Unconfined { what, why });
+        }
+    }
+    Ok(())
+}
+
+fn told(source: io::Error) -> RunError {
+    let to = "systemd".to_owned();
+    RunError::Ready { to, source }
+}
+
+fn reload(server: &Server, path: &Path, log: &Log, herald: &Herald) {
+    log.heard(herald.reloading());
     match Config::load(path) {
         // What it says of its own failure is in the log.
         Ok(config) => drop(server.reload(&config)),
         Err(e) => log.line(Level::Error, "not-reloaded").with("why", e).send(),
     }
-    notify(log, &[NotifyState::Ready]);
-}
-
-fn notify(log: &Log, states: &[NotifyState<'_>]) {
-    if let Err(error) = sd_notify::notify(states) {
-        log.line(Level::Warn, "notify").with("why", error).send();
-    }
+    log.heard(herald.ready());
 }
 
 /// Whoever started smrd and waits for its word.
@@ -138,18 +203,9 @@ impl Waiting {
     }
 }
 
-/// Tells whoever waits, and systemd.
-fn ready(addresses: &[SocketAddr], waiting: Option<Waiting>) -> Result<(), RunError> {
-    waiting.map_or(Ok(()), |waiting| waiting.tell(addresses))?;
-    sd_notify::notify(&[NotifyState::Ready]).map_err(|source| RunError::Ready {
-        to: "systemd".to_owned(),
-        source,
-    })
-}
-
 #[cfg(test)]
 mod tests {
-    use super::{Waiting, ready};
+    use super::Waiting;
     use std::io::Read;
     use std::os::fd::AsRawFd;
 
@@ -161,7 +217,7 @@ mod tests {
             "127.0.0.1:7667".parse().unwrap(),
             "[::1]:7".parse().unwrap(),
         ];
-        ready(&addresses, Some(Waiting::open(fd).unwrap())).unwrap();
+        Waiting::open(fd).unwrap().tell(&addresses).unwrap();
         drop(writer);
         let mut text = String::new();
         reader.read_to_string(&mut text).unwrap();

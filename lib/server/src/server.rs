@@ -3,7 +3,7 @@
 //! Knows no signals: see `run`.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
@@ -12,8 +12,10 @@ use smr_name::{Class, Fingerprint};
 
 use crate::audit::Log;
 use crate::config::{Config, Level};
+use crate::confine::Bounds;
 use crate::door::{Bolt, Door};
 use crate::grounds::GroundsError;
+use crate::herald::Herald;
 use crate::house::{House, StartError};
 use crate::listen::{self, ListenError};
 
@@ -45,6 +47,49 @@ impl ServerError {
     }
 }
 
+/// A smrd that has all it needs and serves nobody yet: no thread but the
+/// caller's is its own, and no byte of the network was read.
+pub(crate) struct Opened {
+    house: Arc<House>,
+    addresses: Vec<SocketAddr>,
+    bolt: Bolt,
+    door: Door,
+}
+
+impl Opened {
+    /// Opens store, keys and trust, for these sockets.
+    pub(crate) fn open(house: House, listeners: Vec<TcpListener>) -> Result<Opened, ServerError> {
+        let house = Arc::new(house);
+        let addresses = listen::addresses(&listeners)?;
+        let (door, bolt) = Door::open(house.clone(), listeners)?;
+        Ok(Opened {
+            house,
+            addresses,
+            bolt,
+            door,
+        })
+    }
+
+    /// Returns the files that it may read and write from here on.
+    pub(crate) fn bounds(&self) -> Bounds {
+        self.house.bounds()
+    }
+
+    /// Begins to serve.
+    pub(crate) fn serve(self) -> Result<Server, ServerError> {
+        let door = self.door;
+        let keeper = thread::Builder::new().name("door".to_owned());
+        let server = Server {
+            house: self.house,
+            addresses: self.addresses,
+            bolt: self.bolt,
+            door: Some(keeper.spawn(move || door.keep())?),
+        };
+        server.log_start();
+        Ok(server)
+    }
+}
+
 /// A running smrd; it stops when it is dropped.
 pub struct Server {
     house: Arc<House>,
@@ -57,7 +102,7 @@ pub struct Server {
 impl Server {
     /// Opens store, keys, trust and sockets, and begins to serve.
     pub fn start(config: Config, log: Log) -> Result<Server, ServerError> {
-        Server::open(House::open(config, log)?)
+        Server::serve(House::open(config, log, Herald::default())?)
     }
 
     /// Starts a smrd that says what `liar` makes of its replies: for tests.
@@ -67,26 +112,14 @@ impl Server {
         log: Log,
         liar: crate::talk::lie::Liar,
     ) -> Result<Server, ServerError> {
-        let house = House::open(config, log)?;
+        let house = House::open(config, log, Herald::default())?;
         let _ = house.liar.set(liar);
-        Server::open(house)
+        Server::serve(house)
     }
 
-    fn open(house: House) -> Result<Server, ServerError> {
-        let house = Arc::new(house);
+    fn serve(house: House) -> Result<Server, ServerError> {
         let listeners = listen::open(&house.config.listen.address)?;
-        let addresses = listen::addresses(&listeners)?;
-        let (door, bolt) = Door::open(house.clone(), listeners)?;
-        let keeper = thread::Builder::new().name("door".to_owned());
-        let door = keeper.spawn(move || door.keep())?;
-        let server = Server {
-            house,
-            addresses,
-            bolt,
-            door: Some(door),
-        };
-        server.log_start();
-        Ok(server)
+        Opened::open(house, listeners)?.serve()
     }
 
     fn log_start(&self) {

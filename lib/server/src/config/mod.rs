@@ -75,8 +75,14 @@ impl ConfigError {
 /// the working directory, no longer to the file.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Config {
+    /// Where it was read from.
+    pub file: PathBuf,
     /// The repository's name.
     pub name: RepositoryName,
+    /// The user that smrd becomes where it is started as root.
+    pub user: Option<String>,
+    /// What it means that the system cannot confine smrd.
+    pub confine: Confine,
     /// Where and how much to listen.
     pub listen: Listen,
     /// Where the store is, and its limits.
@@ -89,6 +95,35 @@ pub struct Config {
     pub session: Sessions,
     /// What is logged.
     pub log: Level,
+}
+
+/// `confine`: how much smrd takes from itself before it serves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Confine {
+    /// All there is, or smrd does not start.
+    Require,
+    /// What this system has.
+    Prefer,
+    /// Nothing.
+    Off,
+}
+
+impl Confine {
+    /// Returns the word for it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Confine::Require => "require",
+            Confine::Prefer => "prefer",
+            Confine::Off => "off",
+        }
+    }
+
+    fn read(text: &str) -> Result<Confine, &'static str> {
+        [Confine::Require, Confine::Prefer, Confine::Off]
+            .into_iter()
+            .find(|word| word.as_str() == text)
+            .ok_or("expected require, prefer or off")
+    }
 }
 
 /// `[listen]`.
@@ -315,8 +350,7 @@ impl Config {
                 e.message().replace('\n', ", "),
             )
         })?;
-        let base = path.parent().unwrap_or(Path::new(""));
-        read(Section::root(table), base, state).map_err(|trouble| match trouble {
+        read(Section::root(table), path, state).map_err(|trouble| match trouble {
             Trouble::Fault(fault) => content(fault.at.start, fault.text),
             Trouble::Absent(key) => ConfigError::Absent {
                 path: path.to_owned(),
@@ -326,12 +360,26 @@ impl Config {
     }
 }
 
-fn read(mut root: Section<'_>, base: &Path, state: Option<PathBuf>) -> Result<Config, Trouble> {
+fn user(text: &str) -> Result<Option<String>, &'static str> {
+    match text {
+        "" => Ok(None),
+        name if name.contains(':') => Err("expected the name of a user"),
+        name => Ok(Some(name.to_owned())),
+    }
+}
+
+fn read(mut root: Section<'_>, path: &Path, state: Option<PathBuf>) -> Result<Config, Trouble> {
+    let base = path.parent().unwrap_or(Path::new(""));
     let name = root
         .text("name", str::parse::<RepositoryName>)?
         .ok_or(Trouble::Absent("name"))?;
     let config = Config {
+        file: path.to_owned(),
         name,
+        user: root.text("user", user)?.flatten(),
+        confine: root
+            .text("confine", Confine::read)?
+            .unwrap_or(Confine::Prefer),
         listen: listen(root.table("listen")?)?,
         store: store(root.table("store")?, base, state)?,
         enrol: enrol(root.table("enrol")?, base)?,

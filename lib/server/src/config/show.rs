@@ -46,6 +46,9 @@ impl fmt::Display for Config {
         let (listen, store, trust) = (&self.listen, &self.store, &self.trust);
         let addresses = list(listen.address.iter().map(|a| quoted(&a.to_string())));
         writeln!(f, "name = {}", quoted(self.name.as_str()))?;
+        let user = quoted(self.user.as_deref().unwrap_or_default());
+        writeln!(f, "user = {user}")?;
+        writeln!(f, "confine = \"{}\"", self.confine.as_str())?;
         writeln!(f, "\n[listen]\naddress = {addresses}")?;
         writeln!(f, "connections = {}", listen.connections)?;
         writeln!(f, "per_peer = {}", listen.per_peer)?;

@@ -195,6 +195,8 @@ pub(crate) fn act<'a>(
 
 /// Records that a message of the inbox has been sent to its reader.
 pub(crate) fn fetched(house: &House, who: &MailboxName, id: MessageId) {
+    let line = house.log.line(crate::config::Level::Info, "fetched");
+    line.with("reader", who).with("id", id).send();
     if let Err(error) = house.store.mark_fetched(who, id) {
         // The reader has the message; that it still counts as new is for the
         // operator to know, and `disk` logs it.

@@ -1,0 +1,255 @@
+//! smrd as its supervisor sees it: shut in, handed its socket and its keys,
+//! saying how it is; and the units in examples/systemd.
+
+use std::fs;
+use std::os::unix::net::UnixDatagram;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+mod house;
+
+use house::House;
+
+const LONG: Duration = Duration::from_secs(60);
+
+/// A smrd that systemd-socket-activate has started, and who supervises it.
+struct Activated {
+    child: Child,
+    heard: UnixDatagram,
+}
+
+impl Activated {
+    /// Waits for the first client; hands over the socket, and the keys as a
+    /// credential.
+    fn start(house: &House) -> Activated {
+        let heard = UnixDatagram::bind(house.path("notify")).unwrap();
+        heard.set_read_timeout(Some(LONG)).unwrap();
+        let handed = house.path("handed");
+        fs::create_dir(&handed).unwrap();
+        fs::rename(house.path("store/server.key"), handed.join("smrd.key")).unwrap();
+        let log = fs::File::options()
+            .append(true)
+            .open(house.path("smrd.log"));
+        let child = Command::new("systemd-socket-activate")
+            .arg(format!("--listen={}", house.server()))
+            .arg(format!(
+                "--setenv=NOTIFY_SOCKET={}",
+                house.path("notify").display()
+            ))
+            .arg("--setenv=WATCHDOG_USEC=1000000")
+            .arg(format!(
+                "--setenv=CREDENTIALS_DIRECTORY={}",
+                handed.display()
+            ))
+            .arg(env!("CARGO_BIN_EXE_smrd"))
+            .arg("--config")
+            .arg(house.path("smrd.toml"))
+            .stdin(Stdio::null())
+            .stderr(log.unwrap())
+            .spawn()
+            .expect("systemd-socket-activate runs");
+        Activated { child, heard }
+    }
+
+    fn signal(&self, name: &str) {
+        let id = self.child.id().to_string();
+        let sent = Command::new("kill").args(["-s", name, &id]).status();
+        assert!(sent.unwrap().success());
+    }
+
+    /// Returns the next word that is no sign of life.
+    fn next(&self) -> String {
+        loop {
+            let word = self.any();
+            if word != "WATCHDOG=1" {
+                return word;
+            }
+        }
+    }
+
+    fn any(&self) -> String {
+        let mut bytes = [0; 512];
+        let count = self.heard.recv(&mut bytes).expect("smrd says something");
+        String::from_utf8_lossy(&bytes[..count]).into_owned()
+    }
+}
+
+impl Drop for Activated {
+    fn drop(&mut self) {
+        // It may have ended already.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Waits until somebody listens there, without knocking.
+fn until_listening(address: &str) {
+    let port = address.rsplit(':').next().unwrap();
+    let port = format!(":{:04X} 00000000:0000 0A", port.parse::<u16>().unwrap());
+    while !fs::read_to_string("/proc/net/tcp").unwrap().contains(&port) {
+        std::thread::yield_now();
+    }
+}
+
+#[test]
+fn smrd_serves_a_socket_that_it_is_handed_and_says_how_it_is() {
+    let mut house = House::build();
+    house.stop();
+    let mut smrd = Activated::start(&house);
+    until_listening(house.server());
+    house.move_in("carol");
+    assert_eq!(smrd.next(), "READY=1");
+    house
+        .sh_with("carol", "smr-send carol", b"to myself")
+        .expect(0);
+    assert_eq!(smrd.any(), "WATCHDOG=1");
+    smrd.signal("HUP");
+    let word = smrd.next();
+    assert!(word.starts_with("RELOADING=1\nMONOTONIC_USEC="), "{word}");
+    assert_eq!(smrd.next(), "READY=1");
+    house.sh("carol", "smr-recv").expect(0);
+    smrd.signal("TERM");
+    assert_eq!(smrd.next(), "STOPPING=1");
+    assert_eq!(smrd.child.wait().unwrap().code(), Some(0));
+    let log = house.log();
+    assert!(log.contains("event=reloaded"), "{log}");
+    assert!(log.contains("event=fetched reader=carol"), "{log}");
+    assert!(!log.contains("event=notify"), "{log}");
+}
+
+/// Returns the process of this house's smrd, which holds its store's lock.
+fn smrd_of(house: &House) -> u32 {
+    let config = house.path("smrd.toml");
+    let ours = |pid: &u32| {
+        let line = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+        let line = String::from_utf8_lossy(&line).into_owned();
+        line.contains("/smrd\0") && line.contains(config.to_str().unwrap())
+    };
+    let all = fs::read_dir("/proc").unwrap().flatten();
+    let mut pids = all.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+    pids.find(ours).expect("smrd runs")
+}
+
+#[test]
+fn every_thread_of_smrd_is_shut_in() {
+    let mut house = House::with(&["carol"]);
+    house
+        .sh_with("carol", "smr-send carol", b"to myself")
+        .expect(0);
+    let pid = smrd_of(&house);
+    let mut threads = 0;
+    for thread in fs::read_dir(format!("/proc/{pid}/task")).unwrap() {
+        let Ok(status) = fs::read_to_string(thread.unwrap().path().join("status")) else {
+            continue; // a worker that had nothing to do
+        };
+        let line = |name: &str| {
+            let lines = status.lines();
+            let mut named = lines.filter_map(|line| line.strip_prefix(name));
+            named
+                .next()
+                .unwrap_or_else(|| panic!("{name} in {status}"))
+                .trim()
+                .to_owned()
+        };
+        assert_eq!(line("Seccomp:"), "2", "{status}");
+        assert_eq!(line("NoNewPrivs:"), "1", "{status}");
+        for set in ["CapEff:", "CapPrm:", "CapInh:", "CapAmb:"] {
+            assert_eq!(line(set), "0000000000000000", "{set} {status}");
+        }
+        threads += 1;
+    }
+    assert!(threads >= 2, "the main thread and the door");
+    let log = house.log();
+    assert!(log.contains("event=confined uid="), "{log}");
+    assert!(log.contains(" files=landlock-"), "{log}");
+    let check = house.smrd_says(&["--check"]).text();
+    assert!(
+        check.contains("ok: confinement: calls: seccomp-"),
+        "{check}"
+    );
+}
+
+fn reload(house: &House, event: &str, times: usize) {
+    let pid = smrd_of(house).to_string();
+    let sent = Command::new("kill").args(["-s", "HUP", &pid]).status();
+    assert!(sent.unwrap().success());
+    while house.log().matches(event).count() < times {
+        std::thread::yield_now();
+    }
+}
+
+#[test]
+fn what_the_start_did_not_name_cannot_be_read_afterwards() {
+    let mut house = House::with(&["carol"]);
+    reload(&house, "event=reloaded", 1);
+    let file = house.path("smrd.toml");
+    let before = fs::read_to_string(&file).unwrap();
+    let outside = tempfile::tempdir().unwrap();
+    let copied = Command::new("cp")
+        .arg("-r")
+        .arg(house.path("pki/trust.d"))
+        .arg(outside.path())
+        .status();
+    assert!(copied.unwrap().success());
+    let inside = house.path("pki/trust.d");
+    let moved = before.replace(
+        inside.to_str().unwrap(),
+        outside.path().join("trust.d").to_str().unwrap(),
+    );
+    assert_ne!(moved, before);
+    fs::write(&file, moved).unwrap();
+    reload(&house, "event=not-reloaded", 1);
+    assert!(house.log().contains("Permission denied"), "{}", house.log());
+    // The old grounds stand, and a start reads the new ones.
+    house.sh("carol", "smr-ls inbox").expect(0);
+    house.stop();
+    house.start();
+    house.sh("carol", "smr-ls inbox").expect(0);
+}
+
+/// Copies the units, with the smrd that was built in place of the installed.
+fn units(to: &Path) -> Vec<PathBuf> {
+    let from = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/systemd");
+    let mut units = Vec::new();
+    for entry in fs::read_dir(from).unwrap() {
+        let path = entry.unwrap().path();
+        let name = path.file_name().unwrap();
+        if !name.to_string_lossy().starts_with("smrd") {
+            continue;
+        }
+        let text = fs::read_to_string(&path).unwrap();
+        let text = text.replace("/usr/bin/smrd", env!("CARGO_BIN_EXE_smrd"));
+        let unit = to.join(name);
+        fs::write(&unit, text).unwrap();
+        units.push(unit);
+    }
+    assert_eq!(units.len(), 4, "{units:?}");
+    units
+}
+
+#[test]
+fn the_units_verify_and_expose_little() {
+    let dir = tempfile::tempdir().unwrap();
+    let all = units(dir.path());
+    let verified = Command::new("systemd-analyze")
+        .args(["verify", "--man=no"])
+        .args(&all)
+        .output()
+        .expect("systemd-analyze runs");
+    let said = String::from_utf8_lossy(&verified.stderr).into_owned();
+    assert!(verified.status.success() && said.is_empty(), "{said}");
+    let exposed = |unit: &str, most: &str| {
+        let judged = Command::new("systemd-analyze")
+            .args(["security", "--offline=true", "--no-pager"])
+            .arg(format!("--threshold={most}"))
+            .arg(dir.path().join(unit))
+            .output()
+            .unwrap();
+        let said = String::from_utf8_lossy(&judged.stdout).into_owned();
+        assert!(judged.status.success(), "{said}");
+    };
+    // Tenths: smrd at most 1.0; the fetcher needs the network.
+    exposed("smrd.service", "10");
+    exposed("smrd-revocation.service", "15");
+}
