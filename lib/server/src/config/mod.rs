@@ -581,7 +581,7 @@ mod tests {
             "[trust]\npolicies = ['1.2.']",
             "[trust]\npolicies = ['1.40.3']",
             "[trust]\npolicies = ['1.2.03']",
-            "[session]\nlogin = 'card'",
+            "[session]\nlogin = 'password'",
             "[session]\nlifetime = '1s'",
             "[log]\nlevel = 'loud'",
             "[metrics]\ntextfile = '/x'",
@@ -592,6 +592,12 @@ mod tests {
         }
         assert!(parse("name = 'Not A Name'\n[store]\npath = 'x'").is_err());
         assert!(parse("[store]\npath = 'x'").is_err());
+        for head in ["confine = 'maybe'", "confine = true", "user = 'a:b'"] {
+            assert!(parse(&format!("{head}\n{SMALL}")).is_err(), "{head}");
+        }
+        let config = parse(&format!("user = 'smrd'\n{SMALL}")).unwrap();
+        assert_eq!(config.user.as_deref(), Some("smrd"));
+        assert_eq!(config.confine, super::Confine::Prefer);
     }
 
     #[test]
