@@ -116,5 +116,5 @@ $ echo 4 | smr-send -s '漢字 and ação' bob
 [ID4]
 
 as bob
-$ TERM=dumb script -qec 'stty cols 62; smr-ls -u 漢字' /dev/null | tr -d '\r'
-1  [..]  N?  [..]  alice  bob  [..] KiB  漢字 and …
+$ TERM=dumb script -qec 'stty cols 55; smr-ls -u 漢字' /dev/null | tr -d '\r'
+1  [..]  N?  [..]  alice  bob  [..] KiB  漢字 [..]…
