@@ -26,6 +26,14 @@ pub fn rfc3339(seconds: i64) -> String {
     Timestamp::from_second(seconds).map_or_else(|_| seconds.to_string(), |t| t.to_string())
 }
 
+/// Writes unix seconds as asctime(3) does, in UTC, for mbox files.
+pub fn asctime(seconds: i64) -> String {
+    Timestamp::from_second(seconds).map_or_else(
+        |_| seconds.to_string(),
+        |t| t.strftime("%a %b %e %H:%M:%S %Y").to_string(),
+    )
+}
+
 /// Writes unix seconds in local time, as short as `now` allows: `18:04`
 /// within the same day, `31 Jan 18:04` within the same year, else `2026-01-31`.
 pub fn short(seconds: i64, now: i64) -> String {
@@ -108,6 +116,8 @@ mod tests {
     fn scripts_get_utc() {
         assert_eq!(rfc3339(NOW), "2026-06-30T18:04:00Z");
         assert_eq!(rfc3339(i64::MAX), i64::MAX.to_string());
+        assert_eq!(asctime(NOW), "Tue Jun 30 18:04:00 2026");
+        assert_eq!(asctime(0), "Thu Jan  1 00:00:00 1970");
     }
 
     #[test]

@@ -95,11 +95,17 @@ fn ambiguous(prefix: &IdPrefix) -> Failure {
     .hint("smr-ls -1")
 }
 
-/// Returns the ids of the oldest unread messages, `count` at most.
-pub fn oldest_unread(user: &mut User, count: usize) -> Result<Vec<MessageId>, Failure> {
+/// Returns the ids of all unread messages, the oldest first.
+pub fn unread(user: &mut User) -> Result<Vec<MessageId>, Failure> {
     let entries = listing::entries(user, Folder::Inbox)?;
     let unread = entries.iter().filter(|e| e.state != State::Read);
-    let ids: Vec<MessageId> = unread.take(count).map(|e| e.name.id).collect();
+    Ok(unread.map(|e| e.name.id).collect())
+}
+
+/// Returns the ids of the oldest unread messages, `count` at most, one at least.
+pub fn oldest_unread(user: &mut User, count: usize) -> Result<Vec<MessageId>, Failure> {
+    let mut ids = unread(user)?;
+    ids.truncate(count);
     match ids.is_empty() {
         true => Err(Failure::new(Class::Missing, "nothing unread").hint("smr-ls")),
         false => Ok(ids),

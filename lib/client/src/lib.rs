@@ -4,9 +4,11 @@
 //! Never prints, never prompts, never ends the process: that is the edge's.
 
 pub mod agent;
+pub mod attachments;
 mod backup;
 mod certified;
 pub mod config;
+pub mod delivery;
 pub mod deposit;
 pub mod devices;
 pub mod directory;

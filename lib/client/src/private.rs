@@ -164,7 +164,11 @@ impl Fresh {
         if path.symlink_metadata().is_ok() {
             return Err(PrivateError::Exists(path.to_owned()));
         }
-        let dir = parent(path);
+        Fresh::between(parent(path), path)
+    }
+
+    /// Begins a file for `path` in another folder of the same file system.
+    pub fn between(dir: &Path, path: &Path) -> Result<Fresh, PrivateError> {
         Ok(Fresh {
             file: NamedTempFile::new_in(dir).map_err(failed("create a file in", dir))?,
             path: path.to_owned(),

@@ -30,6 +30,7 @@ pub use read::{
     Emit, Opened, check_addressed, check_author, emit, emit_plain, peek, verify, verify_plain,
 };
 pub use unseal::{Unwrap, UnwrapError};
+pub use word::encode as header_text;
 pub use write::{Sealed, seal};
 
 pub(crate) use unseal::{seal_bytes, unseal_bytes};

@@ -15,8 +15,8 @@ const FOLD: usize = 72;
 /// Longest encoded text that is read, in bytes; the RFC allows 75 for a word.
 const LONGEST: usize = 1000;
 
-/// Encodes any text for an unstructured header, folded.
-pub(super) fn encode(text: &str) -> String {
+/// Encodes any text for an unstructured header, folded with CRLF (RFC 2047).
+pub fn encode(text: &str) -> String {
     match is_plain(text) {
         true => fold(text),
         false => encode_words(text),

@@ -1,0 +1,252 @@
+//! Attachments into a folder, under names that are safe there.
+//!
+//! Follows no link in the folder, leaves it in no way, and overwrites nothing.
+
+use std::fs::File;
+use std::io::{self, BufWriter, Write};
+use std::os::fd::OwnedFd;
+use std::path::Path;
+
+use rustix::fs::{AtFlags, Mode, OFlags, ResolveFlags};
+use rustix::io::Errno;
+use smr_name::Class;
+
+use crate::failure::Failure;
+use crate::fetch::{Emit, Message, PartInfo};
+use crate::private::is_full;
+use crate::user::User;
+
+// Most file systems take 255 bytes; some of it is for a number.
+const MAX_NAME: usize = 240;
+
+/// Writes every attachment of a message into a folder, all or none, and
+/// returns the names, in order. The text of the message is none.
+pub fn extract(user: &User, message: &Message, dir: &Path) -> Result<Vec<String>, Failure> {
+    let folder = open_folder(dir)?;
+    let mut written = Vec::new();
+    let wanted = named(&message.opened.parts);
+    let result = wanted.iter().try_for_each(|(part, name)| {
+        let mut file = create(&folder, dir, name)?;
+        written.push(name.clone());
+        fill(user, message, part, &mut file).map_err(|f| f.about(&format!("\"{name}\"")))
+    });
+    // Unless all are on disk, none is: the message stays unread, and the next
+    // call must not find its own leavings in the way.
+    let result = result.and_then(|()| sync(&folder, dir));
+    match result {
+        Ok(()) => Ok(written),
+        Err(failure) => {
+            for name in &written {
+                // What cannot be removed is told of by the next call.
+                let _ = rustix::fs::unlinkat(&folder, name.as_str(), AtFlags::empty());
+            }
+            Err(failure)
+        }
+    }
+}
+
+fn open_folder(dir: &Path) -> Result<OwnedFd, Failure> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    rustix::fs::open(dir, flags, Mode::empty()).map_err(|error| {
+        let text = format!("cannot open the folder \"{}\": {error}", dir.display());
+        Failure::new(Class::CannotCreate, text).hint(format!("mkdir {}", dir.display()))
+    })
+}
+
+fn create(folder: &OwnedFd, dir: &Path, name: &str) -> Result<File, Failure> {
+    let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let mode = Mode::from_raw_mode(0o666);
+    let beneath = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS;
+    let opened = match rustix::fs::openat2(folder, name, flags, mode, beneath) {
+        // Before Linux 5.6; a name of one component that must be new is as safe.
+        Err(Errno::NOSYS) => rustix::fs::openat(folder, name, flags, mode),
+        opened => opened,
+    };
+    opened.map(File::from).map_err(|error| {
+        let path = dir.join(name);
+        let class = match is_full(&error.into()) {
+            true => Class::Busy,
+            false => Class::CannotCreate,
+        };
+        let failure = Failure::new(
+            class,
+            format!("cannot create \"{}\": {error}", path.display()),
+        );
+        match error {
+            Errno::EXIST => failure.hint("which folder has no such file?"),
+            _ => failure.hint("may you write there?"),
+        }
+    })
+}
+
+fn fill(user: &User, message: &Message, part: &PartInfo, file: &mut File) -> Result<(), Failure> {
+    let mut out = BufWriter::new(&mut *file);
+    message.emit(user, Emit::Part(&part.number), &mut out)?;
+    out.flush().map_err(|e| failed(&e))?;
+    drop(out);
+    file.sync_all().map_err(|e| failed(&e))
+}
+
+// Without it the names could be lost after the message was marked read.
+fn sync(folder: &OwnedFd, dir: &Path) -> Result<(), Failure> {
+    rustix::fs::fsync(folder)
+        .map_err(|e| failed(&e.into()).about(&format!("\"{}\"", dir.display())))
+}
+
+fn failed(error: &io::Error) -> Failure {
+    let class = if is_full(error) {
+        Class::Busy
+    } else {
+        Class::Io
+    };
+    Failure::new(class, format!("cannot write: {error}"))
+}
+
+/// Returns the attachments with the names they get, each another.
+fn named(parts: &[PartInfo]) -> Vec<(&PartInfo, String)> {
+    let mut taken: Vec<String> = Vec::new();
+    let mut found = Vec::new();
+    for (at, part) in parts.iter().enumerate() {
+        let text = at == 0 && part.name.is_none() && part.content_type.starts_with("text/");
+        if text {
+            continue;
+        }
+        let name = free(&safe(part), &taken);
+        // Some file systems hold these to be one name.
+        taken.push(name.to_lowercase());
+        found.push((part, name));
+    }
+    found
+}
+
+/// Returns the name, with a number before its extension where it is taken.
+fn free(name: &str, taken: &[String]) -> String {
+    let (stem, extension) = match name.rsplit_once('.') {
+        Some((stem, extension)) if !stem.is_empty() => (stem, format!(".{extension}")),
+        _ => (name, String::new()),
+    };
+    let numbered = (2..).map(|n| format!("{stem}-{n}{extension}"));
+    std::iter::once(name.to_owned())
+        .chain(numbered)
+        .find(|name| !taken.contains(&name.to_lowercase()))
+        .unwrap_or_default()
+}
+
+/// Returns a name of one component, that begins neither with a dot nor with a
+/// dash, in which nothing is hidden.
+fn safe(part: &PartInfo) -> String {
+    let whole = part.name.as_deref().unwrap_or_default();
+    let last = whole.rsplit(['/', '\\']).find(|piece| !piece.is_empty());
+    let shown = last.unwrap_or_default().chars().map(|c| match hides(c) {
+        true => '_',
+        false => c,
+    });
+    let shown: String = shown.collect();
+    let shown = shown.trim().trim_start_matches(['.', '-']).trim_start();
+    match shown.is_empty() {
+        true => format!("part-{}", part.number),
+        false => short(shown),
+    }
+}
+
+/// Cuts what is too long before its extension.
+fn short(name: &str) -> String {
+    let Some(over) = name.len().checked_sub(MAX_NAME).filter(|over| *over > 0) else {
+        return name.to_owned();
+    };
+    let (stem, extension) = match name.rsplit_once('.') {
+        Some((stem, extension)) if extension.len() < 20 && stem.len() > over => (stem, extension),
+        _ => (name, ""),
+    };
+    let mut end = stem.len() - over;
+    while !stem.is_char_boundary(end) {
+        end -= 1;
+    }
+    match extension {
+        "" => stem[..end].to_owned(),
+        extension => format!("{}.{extension}", &stem[..end]),
+    }
+}
+
+// Controls, and what turns or hides text (UAX 9).
+fn hides(c: char) -> bool {
+    c.is_control()
+        || matches!(c,
+            '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}'
+            | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}'
+            | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn part(number: &str, name: Option<&str>) -> PartInfo {
+        PartInfo {
+            number: number.to_owned(),
+            content_type: "text/plain".to_owned(),
+            name: name.map(str::to_owned),
+            encoding: "7bit".to_owned(),
+            size: 1,
+        }
+    }
+
+    #[test]
+    fn names_are_made_safe() {
+        for (given, name) in [
+            ("relatório.pdf", "relatório.pdf"),
+            ("/etc/passwd", "passwd"),
+            ("../../.ssh/authorized_keys", "authorized_keys"),
+            ("..\\..\\boot.ini", "boot.ini"),
+            (".bashrc", "bashrc"),
+            ("-rf", "rf"),
+            ("..", "part-2"),
+            ("/", "part-2"),
+            ("", "part-2"),
+            ("a\nb\x1b[2J\0", "a_b_[2J_"),
+            ("exe\u{202e}fdp.txt", "exe_fdp.txt"),
+            (" .- x ", "x"),
+        ] {
+            assert_eq!(safe(&part("2", Some(given))), name, "{given:?}");
+        }
+        let long = format!("{}.tar.gz", "é".repeat(200));
+        let cut = safe(&part("2", Some(&long)));
+        assert!(cut.len() <= MAX_NAME && cut.ends_with("é.gz"), "{cut}");
+        assert_eq!(safe(&part("2", Some(&"x".repeat(400)))).len(), MAX_NAME);
+    }
+
+    #[test]
+    fn no_two_have_one_name_and_the_text_has_none() {
+        let parts = [
+            part("1", None),
+            part("2", Some("a.txt")),
+            part("3", Some("x/A.txt")),
+            part("4", Some("a.txt")),
+            part("5", None),
+            part("6", Some("part-5")),
+        ];
+        let names: Vec<String> = named(&parts).into_iter().map(|(_, name)| name).collect();
+        assert_eq!(names, ["a.txt", "A-2.txt", "a-3.txt", "part-5", "part-5-2"]);
+    }
+
+    #[test]
+    fn nothing_is_overwritten_followed_or_left() {
+        let dir = tempfile::tempdir().unwrap();
+        let folder = open_folder(dir.path()).unwrap();
+        let outside = dir.path().join("outside");
+        std::fs::create_dir(&outside).unwrap();
+        std::fs::write(dir.path().join("there"), "mine").unwrap();
+        let link = |to: &str, name: &str| {
+            std::os::unix::fs::symlink(to, dir.path().join(name)).unwrap();
+        };
+        link("outside/new", "dangling");
+        link("outside", "door");
+        for name in ["there", "dangling", "door/x", "../x", "/tmp/x", "door"] {
+            let failure = create(&folder, dir.path(), name).unwrap_err();
+            assert_eq!(failure.class, Class::CannotCreate, "{name}");
+        }
+        assert_eq!(std::fs::read(dir.path().join("there")).unwrap(), b"mine");
+        assert_eq!(std::fs::read_dir(&outside).unwrap().count(), 0);
+        create(&folder, dir.path(), "new").unwrap();
+    }
+}
