@@ -13,10 +13,12 @@ use smr_cli::json::Line;
 use smr_cli::out::Out;
 use smr_cli::report::Outcome;
 use smr_cli::time;
-use smr_client::config::By;
+use smr_client::config::{By, Settings};
 use smr_client::doctor::{self, State};
 use smr_client::login::{self, NewKey};
+use smr_client::outbox;
 use smr_client::token::{self, Token, profile};
+use smr_client::user::User;
 use smr_name::Address;
 
 const TOOL: &str = "smr-login";
@@ -105,6 +107,7 @@ fn run(edge: &Edge, args: Args) -> Result<u8, Stop> {
     if let Some(warning) = &opened {
         edge::warn(edge, warning);
     }
+    flush(edge, &settings)?;
     Ok(0)
 }
 
@@ -125,6 +128,21 @@ fn card(edge: &Edge, by: Option<LoginBy>, account: &Address) -> Result<Option<To
     }
     profile::load(&edge.home.token_dirs())?;
     Ok(Some(token::configured(&edge.settings)?))
+}
+
+/// Sends what has waited in the outbox for this login. That something still
+/// waits is no failure of the login.
+fn flush(edge: &Edge, settings: &Settings) -> Result<(), Stop> {
+    let mut user = User::open(&edge.home, settings, edge.now)?;
+    for id in outbox::waiting(&user)? {
+        match outbox::flush(&mut user, &id) {
+            Ok(_) => edge
+                .report
+                .note(&format!("message \"{id}\" has left the outbox")),
+            Err(failure) => edge::warn(edge, &failure),
+        }
+    }
+    Ok(())
 }
 
 fn status(edge: &Edge) -> Result<u8, Stop> {

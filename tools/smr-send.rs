@@ -12,12 +12,12 @@ use edge::{Edge, Stop};
 use smr_cli::args::Common;
 use smr_cli::json::Line;
 use smr_cli::out::Out;
+use smr_cli::report::Outcome;
 use smr_client::config::{Ask, By};
-use smr_client::deposit::{self, Letter, Part, ReceiptWanted};
+use smr_client::deposit::{self, How, Letter, Part, ReceiptWanted, Sent};
 use smr_client::failure::Failure;
-use smr_client::fetch;
-use smr_client::user::User;
-use smr_name::{Address, Class};
+use smr_client::{fetch, once, outbox};
+use smr_name::{Address, Class, MessageId};
 
 const TOOL: &str = "smr-send";
 
@@ -49,8 +49,22 @@ struct Args {
     /// The message this one answers
     #[arg(long, value_name = "ID")]
     reply: Option<String>,
+    /// Send one message for KEY, however often this is run
+    #[arg(long, value_name = "KEY")]
+    once: Option<String>,
+    /// Where smrd cannot be reached, put it into the outbox
+    #[arg(long)]
+    queue: bool,
+    /// Send what waits in the outbox, or the one message ID
+    #[arg(long, value_name = "ID", num_args = 0..=1,
+          conflicts_with_all = ["subject", "attach", "cc", "receipt", "reply", "once", "queue"])]
+    flush: Option<Option<String>>,
     /// The addressees
-    #[arg(value_name = "MAILBOX", required = true)]
+    #[arg(
+        value_name = "MAILBOX",
+        required_unless_present = "flush",
+        conflicts_with = "flush"
+    )]
     to: Vec<Address>,
     #[command(flatten)]
     common: Common,
@@ -61,6 +75,9 @@ fn main() -> ExitCode {
 }
 
 fn run(edge: &Edge, args: Args) -> Result<u8, Stop> {
+    if let Some(wanted) = &args.flush {
+        return flush(edge, wanted.as_deref());
+    }
     refuse_card(edge)?;
     let receipt = wanted(edge, args.receipt)?;
     let parts = parts(edge, &args.attach)?;
@@ -78,26 +95,64 @@ fn run(edge: &Edge, args: Args) -> Result<u8, Stop> {
         receipt,
         reply,
     };
-    deliver(edge, &mut user, letter)
+    let id = match &args.once {
+        Some(key) => once::id(&mut user, key)?,
+        None => deposit::new_id(),
+    };
+    let how = How {
+        once: args.once.is_some(),
+        queue: args.queue,
+    };
+    let sent = deposit::send(&mut user, letter, id, how)?;
+    let mut out = Out::stdout();
+    tell(edge, &mut out, id, &sent)?;
+    out.finish().map_err(Stop::Out)?;
+    Ok(0)
 }
 
-fn deliver(edge: &Edge, user: &mut User, letter: Letter) -> Result<u8, Stop> {
-    let id = deposit::new_id();
-    let mailboxes = deposit::send(user, letter, id)?;
-    let mut out = Out::stdout();
-    let told = match edge.common.json {
-        true => {
+/// Prints the id, and says where the message is if it waits.
+fn tell(edge: &Edge, out: &mut Out, id: MessageId, sent: &Sent) -> Result<(), Stop> {
+    if let Sent::Queued(why) = sent {
+        edge.report.note(&format!(
+            "{why}; message \"{id}\" waits in the outbox until the next login or {TOOL} --flush"
+        ));
+    }
+    if !edge.common.json {
+        return out.line(&id.to_string()).map_err(Stop::Out);
+    }
+    let line = match sent {
+        Sent::Queued(_) => Line::new("queued").with("id", id.to_string()),
+        Sent::Deposited(mailboxes) => {
             let names: Vec<String> = mailboxes.iter().map(ToString::to_string).collect();
-            out.json(
-                Line::new("sent")
-                    .with("id", id.to_string())
-                    .with("mailboxes", names),
-            )
+            Line::new("sent")
+                .with("id", id.to_string())
+                .with("mailboxes", names)
         }
-        false => out.line(&id.to_string()),
     };
-    told.and_then(|()| out.finish()).map_err(Stop::Out)?;
-    Ok(0)
+    out.json(line).map_err(Stop::Out)
+}
+
+/// Sends what waits, one after the other, and prints what left.
+fn flush(edge: &Edge, wanted: Option<&str>) -> Result<u8, Stop> {
+    let prefixes = edge::ids(
+        edge,
+        &wanted.map(str::to_owned).into_iter().collect::<Vec<_>>(),
+        false,
+    )?;
+    let mut user = edge.user()?;
+    let waiting = match prefixes.first() {
+        Some(prefix) => vec![outbox::find(&user, prefix)?],
+        None => outbox::waiting(&user)?,
+    };
+    let (mut out, mut outcome) = (Out::stdout(), Outcome::default());
+    for id in waiting {
+        match outbox::flush(&mut user, &id) {
+            Ok(mailboxes) => tell(edge, &mut out, id, &Sent::Deposited(mailboxes))?,
+            Err(failure) => outcome.note(Stop::Failure(failure).tell(&edge.report)),
+        }
+    }
+    out.finish().map_err(Stop::Out)?;
+    Ok(outcome.code())
 }
 
 /// A device's signature must not pass for the card's that was configured.

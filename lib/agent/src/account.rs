@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex};
 
 use smr_channel::identity::Identity;
 use smr_channel::local::{Entrance, Load, Loaded, Stanza};
-use smr_name::{Address, Class};
+use smr_name::{Address, Class, MessageId};
 use smr_seal::FileKey;
 
 use crate::clock;
@@ -144,6 +144,11 @@ impl Account {
             Err(KeysError::Wiped) => Err(self.gone()),
             outcome => Ok(outcome?),
         }
+    }
+
+    /// Returns the message id that belongs to a key.
+    pub(crate) fn derive(&self, key: &str) -> Result<MessageId, Failure> {
+        Ok(self.keys()?.derive(key))
     }
 
     /// Lends a session with smrd.

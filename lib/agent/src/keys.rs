@@ -4,16 +4,22 @@
 //! Signs only what it has composed itself (login, enrol) or has checked to be
 //! the signed attributes of a CMS signature; never gives a secret away.
 
+use ring::hmac;
 use ring::rand::SystemRandom;
 use ring::signature::{ECDSA_P256_SHA256_ASN1_SIGNING, EcdsaKeyPair};
 use smr_channel::handshake::Introduction;
 use smr_channel::local::{Entrance, Load, Stanza};
-use smr_name::{Class, Fingerprint, MailboxName};
+use smr_name::{Class, Fingerprint, MailboxName, MessageId};
 use smr_seal::{FileKey, SealError};
 
 use crate::attributes::{self, AttributesError};
 use crate::identities::Identities;
 use crate::locked::Locked;
+
+/// Separates ids from whatever else may one day be derived from their secret.
+const ID_LABEL: &[u8] = b"smr message id\0";
+/// Bytes of the secret of ids.
+const ONCE: usize = 32;
 
 /// Says why secrets cannot be taken or used; never shows them.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
@@ -24,6 +30,9 @@ pub(crate) enum KeysError {
     /// Not an age identity.
     #[error("an age identity of the key ring cannot be read")]
     Identity,
+    /// Not a secret of ids.
+    #[error("the secret of ids has not {ONCE} bytes")]
+    Once,
     /// The chain to join with begins with another certificate.
     #[error("the chain of certificates is not this device's")]
     Chain,
@@ -45,9 +54,11 @@ impl KeysError {
     /// Returns the class of this failure.
     pub(crate) fn class(&self) -> Class {
         match self {
-            KeysError::DeviceKey | KeysError::Identity | KeysError::Chain | KeysError::Seal(_) => {
-                Class::Forged
-            }
+            KeysError::DeviceKey
+            | KeysError::Identity
+            | KeysError::Once
+            | KeysError::Chain
+            | KeysError::Seal(_) => Class::Forged,
             KeysError::Wiped => Class::Unavailable,
             KeysError::Sign => Class::Broken,
             KeysError::Attributes(error) => error.class(),
@@ -60,6 +71,7 @@ pub(crate) struct Keys {
     device: Locked<EcdsaKeyPair>,
     fingerprint: [u8; 32],
     identities: Identities,
+    once: Locked<hmac::Key>,
 }
 
 impl Keys {
@@ -77,7 +89,27 @@ impl Keys {
             device: Locked::new(device.map_err(|_| KeysError::DeviceKey)?),
             fingerprint: load.device,
             identities: Identities::new(&load.identities).map_err(|_| KeysError::Identity)?,
+            once: match load.once.expose() {
+                secret if secret.len() == ONCE => {
+                    Locked::new(hmac::Key::new(hmac::HMAC_SHA256, secret))
+                }
+                _ => return Err(KeysError::Once),
+            },
         })
+    }
+
+    /// Returns the id that belongs to a key: the first 16 bytes of its
+    /// HMAC-SHA256 under the account's own secret, so that nobody else can
+    /// tell which id comes of which key.
+    pub(crate) fn derive(&self, key: &str) -> MessageId {
+        let mut mac = hmac::Context::with_key(&self.once);
+        mac.update(ID_LABEL);
+        mac.update(key.as_bytes());
+        let mac = mac.sign();
+        let mut id = [0; 16];
+        let half = mac.as_ref().get(..id.len());
+        id.copy_from_slice(half.expect("an HMAC-SHA256 has 32 bytes"));
+        MessageId::from_bytes(id)
     }
 
     /// Signs the signed attributes of a CMS signature; ECDSA in DER.
@@ -197,11 +229,26 @@ pub(crate) mod tests {
                 .iter()
                 .map(|i| Secret::copy_of(i.encode().as_bytes()))
                 .collect(),
+            once: Secret::copy_of(&[5; 32]),
             lifetime: 3600,
             idle: 0,
             suites: smr_channel::suite::Suite::ALL.to_vec(),
             entrance: Entrance::Login,
         }
+    }
+
+    #[test]
+    fn a_key_has_one_id_under_each_secret() {
+        let keys = Keys::new(&load(&[])).unwrap();
+        // openssl dgst -sha256 -mac HMAC -macopt hexkey:0505...05
+        let id = "2e7d457d72b1b12946a284a468b4d515".parse().unwrap();
+        assert_eq!(keys.derive("dump 2026-01-31"), id);
+        assert_ne!(keys.derive("dump 2026-02-01"), id);
+        let mut other = load(&[]);
+        other.once = Secret::copy_of(&[6; 32]);
+        assert_ne!(Keys::new(&other).unwrap().derive("dump 2026-01-31"), id);
+        other.once = Secret::copy_of(&[6; 31]);
+        assert_eq!(Keys::new(&other).err(), Some(KeysError::Once));
     }
 
     fn verifies(keys: &Keys, message: &[u8], signature: &[u8]) -> bool {

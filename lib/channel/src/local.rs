@@ -125,6 +125,7 @@ mod tests {
             device_key: Secret::copy_of(b"not shown"),
             device: [3; 32],
             identities: vec![Secret::copy_of(b"one"), Secret::copy_of(b"two")],
+            once: Secret::copy_of(&[5; 32]),
             lifetime: 3600,
             idle: 0,
             suites: Suite::ALL.to_vec(),
@@ -164,6 +165,10 @@ mod tests {
                 account: account(),
                 stanzas: vec![stanza.clone(), stanza],
             },
+            Ask::Derive {
+                account: account(),
+                key: "dump of today".to_owned(),
+            },
             Ask::Carry {
                 account: account(),
                 head: vec![1],
@@ -195,6 +200,7 @@ mod tests {
             Answer::Signature(vec![0x30; 70]),
             Answer::FileKey(None),
             Answer::FileKey(Some(Zeroizing::new([9; 16]))),
+            Answer::Id(smr_name::MessageId::from_bytes([9; 16])),
             Answer::Reply { head: vec![0x82] },
             Answer::Failed {
                 class: Class::Busy,

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use smr_channel::codec::CodecError;
 use smr_channel::local::{Answer, Ask, Frame, Load, Loaded, Memory, VERSION};
 use smr_channel::warrant::Warrant;
-use smr_name::{Address, Class};
+use smr_name::{Address, Class, MessageId};
 use smr_seal::FileKey;
 
 use crate::private::is_full;
@@ -181,6 +181,19 @@ impl Connection {
             }
         }
         Ok(found)
+    }
+
+    /// Returns the message id that belongs to a key of the user's choice, the
+    /// same each time and for this account on this device only.
+    pub fn derive(&mut self, account: &Address, key: &str) -> Result<MessageId, AgentError> {
+        let ask = Ask::Derive {
+            account: account.clone(),
+            key: key.to_owned(),
+        };
+        match self.ask(&ask)? {
+            Answer::Id(id) => Ok(id),
+            _ => Err(AgentError::OutOfTurn),
+        }
     }
 
     /// Sends an encoded request and its body to smrd; writes the body of the

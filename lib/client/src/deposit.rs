@@ -12,7 +12,7 @@ use rand_core::{OsRng, RngCore};
 use sha2::{Digest, Sha256};
 use smr_channel::request::Folder;
 use smr_evidence::account::Account;
-use smr_evidence::envelope::{self, Author};
+use smr_evidence::envelope::{self, Author, Sealed};
 pub use smr_evidence::envelope::{Part, ReceiptWanted};
 use smr_evidence::postmark::{self, Kind, Postmark};
 use smr_name::{Address, Class, MailboxName, MessageId};
@@ -22,6 +22,8 @@ use crate::agent::AgentError;
 use crate::failure::Failure;
 use crate::heads;
 use crate::known::Mark;
+use crate::once::{again, postmarked};
+use crate::outbox;
 use crate::session::{Offer, SessionError};
 use crate::spool::Spool;
 use crate::user::User;
@@ -49,40 +51,99 @@ pub fn new_id() -> MessageId {
     MessageId::from_bytes(bytes)
 }
 
-/// Sends a letter under `id` and returns the mailboxes it is in.
-pub fn send(user: &mut User, letter: Letter, id: MessageId) -> Result<Vec<MailboxName>, Failure> {
-    let to = full(user, &letter.to)?;
-    let cc = full(user, &letter.cc)?;
-    let mailboxes = addressees(&to, &cc);
-    if mailboxes.is_empty() {
-        return Err(Failure::new(Class::Usage, "no addressee").hint("smr-send MAILBOX"));
+/// What became of a letter.
+pub enum Sent {
+    /// It is in these mailboxes.
+    Deposited(Vec<MailboxName>),
+    /// It waits in the outbox, because smrd cannot be reached: why.
+    Queued(Failure),
+}
+
+/// How a letter is sent.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct How {
+    /// Its id may name a message that was sent before, whole or in part: then
+    /// it is that message.
+    pub once: bool,
+    /// It goes into the outbox where smrd cannot be reached.
+    pub queue: bool,
+}
+
+/// Sends a letter under `id`.
+pub fn send(user: &mut User, letter: Letter, id: MessageId, how: How) -> Result<Sent, Failure> {
+    let mailboxes = addressed(user, &letter)?;
+    if how.once && outbox::holds(user, &id) {
+        return match unreachable(user) {
+            Some(why) if how.queue => Ok(Sent::Queued(why)),
+            Some(why) => Err(why),
+            None => outbox::flush(user, &id).map(Sent::Deposited),
+        };
     }
+    if how.once && postmarked(user, &mailboxes, &id)? {
+        return Ok(Sent::Deposited(mailboxes));
+    }
+    if how.queue
+        && let Some(why) = unreachable(user)
+    {
+        outbox::write(user, letter, id)?;
+        return Ok(Sent::Queued(why));
+    }
+    if how.once
+        && let Some(there) = again(user, &mailboxes, id)?
+    {
+        return Ok(Sent::Deposited(there));
+    }
+    let (spool, offer) = compose(user, letter, id, mailboxes.clone())?;
+    match deposit(user, &spool, offer) {
+        Err(failure) if how.queue && failure.class == Class::Busy => match unreachable(user) {
+            Some(_) => {
+                outbox::keep(user, &spool, &id)?;
+                Ok(Sent::Queued(failure))
+            }
+            None => Err(failure),
+        },
+        // smrd had begun with it before: the postmarks are of that sealing.
+        Err(failure) if how.once && failure.class == Class::Untrusted => {
+            match again(user, &mailboxes, id) {
+                Ok(Some(there)) => Ok(Sent::Deposited(there)),
+                _ => Err(failure),
+            }
+        }
+        other => other.map(Sent::Deposited),
+    }
+}
+
+/// Returns why smrd cannot be reached, if it cannot.
+fn unreachable(user: &mut User) -> Option<Failure> {
+    let answer = user.session.ping().map_err(Failure::from);
+    answer.err().filter(|failure| failure.class == Class::Busy)
+}
+
+/// Returns the mailboxes a letter is for.
+fn addressed(user: &User, letter: &Letter) -> Result<Vec<MailboxName>, Failure> {
+    let mailboxes = addressees(&full(user, &letter.to)?, &full(user, &letter.cc)?);
+    match mailboxes.is_empty() {
+        true => Err(Failure::new(Class::Usage, "no addressee").hint("smr-send MAILBOX")),
+        false => Ok(mailboxes),
+    }
+}
+
+/// Signs a letter and seals it to all its addressees, once each of their
+/// accounts has verified.
+fn compose(
+    user: &mut User,
+    letter: Letter,
+    id: MessageId,
+    mailboxes: Vec<MailboxName>,
+) -> Result<(Spool, Offer), Failure> {
     let own = user.account(&user.address.mailbox.clone())?;
     let recipients = recipients(user, &mailboxes, &own)?;
-    let draft = envelope::Draft {
-        from: Author {
-            display: own.person.display.clone(),
-            address: user.address.clone(),
-        },
-        to,
-        cc,
-        date: user.now,
-        subject: &letter.subject,
-        id,
-        reply: letter.reply,
-        receipt: letter.receipt,
-        told: heads::in_message(user, &mailboxes)?,
+    let author = Author {
+        display: own.person.display.clone(),
+        address: user.address.clone(),
     };
     let mut spool = Hashing::new(Spool::create(&user.home)?);
-    let device = user.device()?;
-    let sealed = envelope::seal(
-        &draft,
-        letter.parts,
-        &recipients,
-        &device,
-        &mut spool,
-        &mut OsRng,
-    )?;
+    let sealed = seal(user, author, letter, id, &recipients, &mut spool)?;
     let (spool, size, sha256) = spool.finish();
     let offer = Offer {
         id,
@@ -91,13 +152,42 @@ pub fn send(user: &mut User, letter: Letter, id: MessageId) -> Result<Vec<Mailbo
         cms: sealed.cms_sha256,
         mailboxes,
     };
-    deposit(user, spool, offer)
+    Ok((spool, offer))
+}
+
+/// Signs a letter and seals it to these recipients.
+pub(crate) fn seal(
+    user: &User,
+    from: Author,
+    letter: Letter,
+    id: MessageId,
+    recipients: &[Recipient],
+    out: &mut dyn Write,
+) -> Result<Sealed, Failure> {
+    let draft = envelope::Draft {
+        from,
+        to: full(user, &letter.to)?,
+        cc: full(user, &letter.cc)?,
+        date: user.now,
+        subject: &letter.subject,
+        id,
+        reply: letter.reply,
+        receipt: letter.receipt,
+        told: heads::in_message(user, &addressed(user, &letter)?)?,
+    };
+    let device = user.device()?;
+    let sealed = envelope::seal(&draft, letter.parts, recipients, &device, out, &mut OsRng)?;
+    Ok(sealed)
 }
 
 /// Deposits a sealed file and keeps its postmarks.
-fn deposit(user: &mut User, spool: Spool, offer: Offer) -> Result<Vec<MailboxName>, Failure> {
+pub(crate) fn deposit(
+    user: &mut User,
+    spool: &Spool,
+    offer: Offer,
+) -> Result<Vec<MailboxName>, Failure> {
     user.session.begin();
-    let notes = insist(&spool, || {
+    let notes = insist(spool, || {
         spool
             .file()
             .seek(SeekFrom::Start(0))
@@ -248,7 +338,7 @@ fn full(user: &User, addresses: &[Address]) -> Result<Vec<Address>, Failure> {
 }
 
 /// Returns the mailboxes in order, each once.
-fn addressees(to: &[Address], cc: &[Address]) -> Vec<MailboxName> {
+pub(crate) fn addressees(to: &[Address], cc: &[Address]) -> Vec<MailboxName> {
     let mut names: Vec<MailboxName> = Vec::new();
     for address in to.iter().chain(cc) {
         if !names.contains(&address.mailbox) {
@@ -259,7 +349,7 @@ fn addressees(to: &[Address], cc: &[Address]) -> Vec<MailboxName> {
 }
 
 /// Returns every device of every addressee, and of the sender, each once.
-fn recipients(
+pub(crate) fn recipients(
     user: &mut User,
     mailboxes: &[MailboxName],
     own: &Rc<Account>,

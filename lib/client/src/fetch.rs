@@ -119,8 +119,17 @@ pub fn fetch_sealed(
     folder: Folder,
     id: MessageId,
 ) -> Result<(Entry, Spool), Failure> {
-    let mut spool = Hashing::new(Spool::create(&user.home)?);
     let limit = user.settings.max_message;
+    fetch_within(user, folder, id, limit)
+}
+
+fn fetch_within(
+    user: &mut User,
+    folder: Folder,
+    id: MessageId,
+    limit: u64,
+) -> Result<(Entry, Spool), Failure> {
+    let mut spool = Hashing::new(Spool::create(&user.home)?);
     let entry = user.session.fetch(folder, id, None, limit, &mut spool)?;
     let (spool, size, sha256) = spool.finish();
     let name = &entry.name;
@@ -133,7 +142,22 @@ pub fn fetch_sealed(
 /// Fetches a message and verifies it: the seal, the signature, the signer, the
 /// addressees, and that it is the message that was deposited under this id.
 pub fn fetch(user: &mut User, folder: Folder, id: MessageId) -> Result<Message, Failure> {
-    let (entry, spool) = fetch_sealed(user, folder, id)?;
+    let found = fetch_sealed(user, folder, id)?;
+    open(user, folder, id, found)
+}
+
+/// Fetches one's own copy of what one has sent, of any size, and verifies it.
+pub(crate) fn fetch_own(user: &mut User, id: MessageId) -> Result<Message, Failure> {
+    let found = fetch_within(user, Folder::Sent, id, u64::MAX)?;
+    open(user, Folder::Sent, id, found)
+}
+
+fn open(
+    user: &mut User,
+    folder: Folder,
+    id: MessageId,
+    (entry, spool): (Entry, Spool),
+) -> Result<Message, Failure> {
     let about = |f: Failure| f.about(&format!("message \"{id}\""));
     let opened =
         envelope::verify(rewound(&spool)?, &user.keys).map_err(|error| about(error.into()))?;
@@ -200,6 +224,11 @@ fn rewound(spool: &Spool) -> Result<File, Failure> {
 }
 
 impl Message {
+    /// Returns the sealed file.
+    pub(crate) fn sealed(&self) -> &Spool {
+        &self.spool
+    }
+
     /// Writes what was verified, in a second pass over the sealed file.
     pub fn emit(&self, user: &User, what: Emit<'_>, out: &mut dyn Write) -> Result<(), Failure> {
         envelope::emit(rewound(&self.spool)?, &user.keys, &self.opened, what, out)

@@ -29,6 +29,8 @@ mod lists;
 pub mod login;
 pub mod meet;
 pub mod numbers;
+pub mod once;
+pub mod outbox;
 pub mod private;
 mod proof;
 pub mod receipts;

@@ -295,6 +295,7 @@ pub(crate) fn load(
             .all_identities()
             .map(|identity| Secret::copy_of(identity.as_bytes()))
             .collect(),
+        once: Secret::copy_of(ring.once.as_slice()),
         lifetime: seconds(settings.lifetime),
         idle: seconds(settings.idle),
         suites: settings.suites.clone(),

@@ -197,6 +197,12 @@ impl Fresh {
     }
 }
 
+/// Removes a file, durably.
+pub fn remove(path: &Path) -> Result<(), PrivateError> {
+    fs::remove_file(path).map_err(failed("remove", path))?;
+    sync_parent(path)
+}
+
 /// Returns the names in a folder that are text; none if it is not there.
 pub fn names(dir: &Path) -> Result<Vec<String>, PrivateError> {
     let entries = match fs::read_dir(dir) {

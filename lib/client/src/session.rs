@@ -177,6 +177,11 @@ impl Session {
         }
     }
 
+    /// Asks the agent for the message id that belongs to a key.
+    pub fn derive(&mut self, key: &str) -> Result<MessageId, SessionError> {
+        Ok(self.connection.derive(&self.account, key)?)
+    }
+
     /// Asks whether smrd is there.
     pub fn ping(&mut self) -> Result<(), SessionError> {
         self.done(&Request::Ping, None)

@@ -27,7 +27,8 @@ use smr_seal::SealError;
 pub use draft::{Author, Draft, Part, ReceiptWanted};
 pub use message::{Headers, PartInfo};
 pub use read::{
-    Emit, Opened, check_addressed, check_author, emit, emit_plain, peek, verify, verify_plain,
+    Emit, Opened, check_addressed, check_author, emit, emit_plain, peek, reseal, verify,
+    verify_plain,
 };
 pub use unseal::{Unwrap, UnwrapError};
 pub use word::encode as header_text;

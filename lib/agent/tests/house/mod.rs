@@ -460,6 +460,7 @@ pub(crate) fn load(account: &str, repository: &Repository, device: &Device) -> L
         device_key: Secret::copy_of(&device.pkcs8),
         device: DEVICE,
         identities: Vec::new(),
+        once: Secret::copy_of(&[5; 32]),
         lifetime: 3600,
         idle: 0,
         suites: smr_channel::suite::Suite::ALL.to_vec(),

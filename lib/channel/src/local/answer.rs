@@ -4,7 +4,7 @@
 
 use std::fmt;
 
-use smr_name::{Address, Class};
+use smr_name::{Address, Class, MessageId};
 use zeroize::Zeroizing;
 
 use crate::codec::{CodecError, Reader, Writer};
@@ -67,6 +67,8 @@ pub enum Answer {
     Signature(Vec<u8>),
     /// To `Unwrap`: the file key, or none where no identity fits.
     FileKey(Option<Zeroizing<[u8; 16]>>),
+    /// To `Derive`: the id.
+    Id(MessageId),
     /// To `Carry`: the reply; `Body` frames and `End` follow.
     Reply {
         /// The encoded reply.
@@ -91,6 +93,7 @@ impl fmt::Debug for Answer {
             Answer::Done => "Done",
             Answer::Signature(_) => "Signature",
             Answer::FileKey(_) => "FileKey",
+            Answer::Id(_) => "Id",
             Answer::Reply { .. } => "Reply",
             Answer::Failed { .. } => "Failed",
         })
@@ -104,6 +107,7 @@ const STATUS_BACK: u8 = 0x85;
 const SIGNATURE: u8 = 0x86;
 const FILE_KEY: u8 = 0x87;
 const REPLY: u8 = 0x88;
+const ID: u8 = 0x89;
 
 impl Loaded {
     fn write(&self, w: &mut Writer) {
@@ -141,6 +145,7 @@ impl Answer {
             Answer::FileKey(key) => w.u8(FILE_KEY).option(key.as_ref(), |w, key| {
                 w.raw(&**key);
             }),
+            Answer::Id(id) => w.u8(ID).raw(id.as_bytes()),
             Answer::Reply { head } => w.u8(REPLY).long("reply", head),
             Answer::Failed { class, text, hint } => w
                 .u8(FAILED)
@@ -174,6 +179,7 @@ impl Answer {
             FILE_KEY => {
                 Answer::FileKey(r.option("mark of a key", |r| r.array().map(Zeroizing::new))?)
             }
+            ID => Answer::Id(MessageId::from_bytes(r.array()?)),
             REPLY => Answer::Reply {
                 head: r.long()?.to_vec(),
             },

@@ -90,6 +90,8 @@ pub struct Load {
     pub device: [u8; 32],
     /// The age identities, as text, newest first.
     pub identities: Vec<Secret>,
+    /// The secret under which ids are derived from keys, 32 bytes.
+    pub once: Secret,
     /// Seconds until the agent forgets all this.
     pub lifetime: u32,
     /// Seconds without use until the agent forgets all this, 0 for no limit.
@@ -137,6 +139,13 @@ pub enum Ask {
         /// All stanzas of one file.
         stanzas: Vec<Stanza>,
     },
+    /// Asks for the message id that belongs to a key of the user's choice.
+    Derive {
+        /// Whose.
+        account: Address,
+        /// The key.
+        key: String,
+    },
     /// Asks to carry a request to smrd; `Body` frames and `End` follow.
     Carry {
         /// Whose session.
@@ -167,6 +176,7 @@ const CARRY: u8 = 6;
 const LOCK: u8 = 7;
 const LOGOUT: u8 = 8;
 const STOP: u8 = 9;
+const DERIVE: u8 = 10;
 
 impl Load {
     /// Bytes of the encoding or a little more: a buffer of secrets never grows.
@@ -181,6 +191,7 @@ impl Load {
         512 + self.server.len()
             + self.identity.len()
             + self.device_key.expose().len()
+            + self.once.expose().len()
             + identities
             + entrance
     }
@@ -195,6 +206,7 @@ impl Load {
             .list("list of identities", &self.identities, |w, secret| {
                 w.bytes("identity", secret.expose());
             })
+            .bytes("secret of ids", self.once.expose())
             .u32(self.lifetime)
             .u32(self.idle)
             .list("list of suites", &self.suites, |w, suite| {
@@ -216,6 +228,7 @@ impl Load {
             device_key: Secret::copy_of(r.bytes()?),
             device: r.array()?,
             identities: r.list(|r| r.bytes().map(Secret::copy_of))?,
+            once: Secret::copy_of(r.bytes()?),
             lifetime: r.u32()?,
             idle: r.u32()?,
             suites: r.list(|r| Suite::from_code(r.u8()?).ok_or(CodecError::Value("suite")))?,
@@ -280,6 +293,7 @@ impl Ask {
                     .text("account", account)
                     .list("list of stanzas", stanzas, |w, s| s.write(w))
             }
+            Ask::Derive { account, key } => w.u8(DERIVE).text("account", account).text("key", key),
             Ask::Carry { account, head } => {
                 w.u8(CARRY).text("account", account).long("request", head)
             }
@@ -311,6 +325,10 @@ impl Ask {
             UNWRAP => Ask::Unwrap {
                 account: account(r)?,
                 stanzas: r.list(Stanza::read)?,
+            },
+            DERIVE => Ask::Derive {
+                account: account(r)?,
+                key: r.text("key")?.to_owned(),
             },
             CARRY => Ask::Carry {
                 account: account(r)?,

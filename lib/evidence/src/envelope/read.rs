@@ -6,12 +6,13 @@ use std::io::{self, BufRead, BufReader, BufWriter, Read, Seek, Write};
 use sha2::{Digest, Sha256};
 use smr_name::{Address, MessageId};
 use smr_pki::cms::{ContentType, DigestAlgorithm, SignedData};
+use smr_seal::Recipient;
 
 use super::EnvelopeError;
 use super::draft::ReceiptWanted;
 use super::message::{Headers, PartInfo};
 use super::scan::{Blind, Scanned, Watch, scan, scan_headers};
-use super::unseal::{Unwrap, unseal};
+use super::unseal::{Unwrap, sealer, unseal};
 use crate::trust::Person;
 
 /// One chunk of age and its tag: less of it than that does not decrypt.
@@ -238,6 +239,21 @@ pub fn emit_plain<R: Read, W: Write>(
     out: W,
 ) -> Result<(), EnvelopeError> {
     emit_scan(BufReader::new(plain), opened, what, out)
+}
+
+/// Seals a message that [`verify`] verified anew, to other recipients; what is
+/// inside, and its signature, stay the same. After an error `out` holds
+/// something that nobody can open.
+pub fn reseal<R: Read + Seek, W: Write>(
+    sealed: R,
+    keys: &dyn Unwrap,
+    opened: &Opened,
+    recipients: &[Recipient],
+    out: W,
+) -> Result<(), EnvelopeError> {
+    let mut sealer = sealer(recipients, out)?;
+    emit(sealed, keys, opened, Emit::Raw, &mut sealer)?;
+    sealer.finish().map(drop).map_err(write_error)
 }
 
 fn emit_scan<W: Write>(
