@@ -5,6 +5,7 @@
 
 #![allow(dead_code)] // each tool uses its own part of the edge
 
+use std::ffi::OsString;
 use std::io::{self, BufRead, Write};
 use std::panic::{self, AssertUnwindSafe};
 use std::process::ExitCode;
@@ -134,8 +135,18 @@ pub(crate) fn main<A: Parser>(
     common: impl Fn(&A) -> &Common,
     run: impl Fn(&Edge, A) -> Result<u8, Stop>,
 ) -> ExitCode {
+    main_of(tool, std::env::args_os().collect(), common, run)
+}
+
+/// Runs a tool as if these words had been its command line.
+pub(crate) fn main_of<A: Parser>(
+    tool: &str,
+    words: Vec<OsString>,
+    common: impl Fn(&A) -> &Common,
+    run: impl Fn(&Edge, A) -> Result<u8, Stop>,
+) -> ExitCode {
     cores::forbid();
-    let args: A = match args::parse(tool) {
+    let args: A = match args::parse_words(tool, words) {
         Ok(args) => args,
         Err(code) => return ExitCode::from(code),
     };

@@ -3,6 +3,8 @@
 #[path = "recv/deliver.rs"]
 mod deliver;
 mod edge;
+#[path = "recv/follow.rs"]
+mod follow;
 #[path = "recv/show.rs"]
 mod show;
 
@@ -62,6 +64,9 @@ struct Args {
     /// All unread messages, the oldest first
     #[arg(long, conflicts_with_all = ["ids", "count"])]
     all: bool,
+    /// All unread messages, then each that comes in, until SIGTERM
+    #[arg(long, conflicts_with_all = ["ids", "count", "all", "peek"])]
+    follow: bool,
     /// Deliver into the Maildir DIR
     #[arg(long, value_name = "DIR", conflicts_with_all = ["part", "raw", "sealed", "json", "extract"])]
     maildir: Option<PathBuf>,
@@ -97,11 +102,14 @@ fn run(edge: &Edge, mut args: Args) -> Result<u8, Stop> {
     let mut out = Out::stdout();
     let mut sink = Sink::open(edge, &args, &out)?;
     let mut user = edge.user()?;
+    if args.follow {
+        return follow(edge, &mut args, &mut user, &mut sink, &mut out);
+    }
     let mut outcome = Outcome::default();
     let mut wanted: Vec<(Folder, MessageId)> = Vec::new();
     if args.ids.is_empty() {
         let unread = match args.all {
-            true => fetch::unread(&mut user)?,
+            true => smr_client::follow::unread(&mut user)?.0,
             false => fetch::oldest_unread(&mut user, args.count.map_or(1, NonZeroUsize::get))?,
         };
         wanted.extend(unread.into_iter().map(|id| (Folder::Inbox, id)));
@@ -113,18 +121,11 @@ fn run(edge: &Edge, mut args: Args) -> Result<u8, Stop> {
         }
     }
     args.several = wanted.len() > 1;
-    let shown = matches!(sink, Sink::Shown);
-    if shown && args.several && !edge.common.json && !out.is_terminal() {
-        return Err(edge::wrong_call(
-            edge,
-            "several messages into a pipe need --mbox or --json",
-        ));
+    if args.several {
+        several(edge, &sink, &out)?;
     }
-    for one in wanted {
-        let done = match shown {
-            true => show(edge, &args, &mut user, one, &mut out),
-            false => deliver::deliver(edge, &args, &mut user, one, &mut sink, &mut out),
-        };
+    for found in wanted {
+        let done = one(edge, &args, &mut user, found, &mut sink, &mut out);
         if let Err(stop) = done {
             let gone = matches!(stop, Stop::Out(_));
             outcome.note(stop.tell(&edge.report));
@@ -134,6 +135,44 @@ fn run(edge: &Edge, mut args: Args) -> Result<u8, Stop> {
         }
     }
     Ok(outcome.code())
+}
+
+fn follow(
+    edge: &Edge,
+    args: &mut Args,
+    user: &mut User,
+    sink: &mut Sink,
+    out: &mut Out,
+) -> Result<u8, Stop> {
+    args.several = true;
+    several(edge, sink, out)?;
+    follow::follow(edge, args, user, sink, out)
+}
+
+/// Refuses several messages in a row that nobody could take apart.
+fn several(edge: &Edge, sink: &Sink, out: &Out) -> Result<(), Stop> {
+    match sink {
+        Sink::Shown if !edge.common.json && !out.is_terminal() => Err(edge::wrong_call(
+            edge,
+            "several messages into a pipe need --mbox or --json",
+        )),
+        _ => Ok(()),
+    }
+}
+
+/// Shows or delivers a message.
+fn one(
+    edge: &Edge,
+    args: &Args,
+    user: &mut User,
+    found: (Folder, MessageId),
+    sink: &mut Sink,
+    out: &mut Out,
+) -> Result<(), Stop> {
+    match sink {
+        Sink::Shown => show(edge, args, user, found, out),
+        _ => deliver::deliver(edge, args, user, found, sink, out),
+    }
 }
 
 fn show(

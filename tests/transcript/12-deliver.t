@@ -16,7 +16,7 @@ $ smr-ls -u -1
 [ID1]
 $ smr-recv --all --exec false
 ! smr-recv: error: message "[ID1]" is kept unread: "false" ended with 1
-! smr-recv: hint: what did the program say? it is run again by the next --all
+! smr-recv: hint: what did the program say? what it leaves stays unread
 [74]
 $ smr-recv --all --exec no-such-program
 ! smr-recv: error: cannot run "no-such-program": [..]

@@ -39,7 +39,7 @@ impl Sink {
     pub(crate) fn open(edge: &Edge, args: &Args, out: &Out) -> Result<Sink, Stop> {
         let shows = args.raw || args.sealed || args.part.is_some() || edge.common.json;
         let configured = edge.settings.maildir.as_ref();
-        let configured = configured.filter(|_| args.all && !shows);
+        let configured = configured.filter(|_| (args.all || args.follow) && !shows);
         if let Some(dir) = &args.extract {
             return Ok(Sink::Folder(dir.clone()));
         }
@@ -137,7 +137,7 @@ fn ran(edge: &Edge, message: &Message, ran: Ran) -> Result<(), Stop> {
             Class::Io,
             format!("message \"{id}\" is kept unread: {why}"),
         )
-        .hint("what did the program say? it is run again by the next --all")
+        .hint("what did the program say? what it leaves stays unread")
         .into()),
     }
 }

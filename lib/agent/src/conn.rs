@@ -112,9 +112,7 @@ fn answer(ask: Ask, table: &Table) -> Result<Answer, Failure> {
         Ask::Unwrap { account, stanzas } => Ok(Answer::FileKey(
             table.find_to_use(&account)?.unwrap(&stanzas)?,
         )),
-        Ask::Derive { account, key } => {
-            Ok(Answer::Id(table.find_to_use(&account)?.derive(&key)?))
-        }
+        Ask::Derive { account, key } => Ok(Answer::Id(table.find_to_use(&account)?.derive(&key)?)),
         Ask::Lock { account } => table.lock(&account).map(|()| Answer::Done),
         Ask::Logout { account } => table.logout(&account).map(|()| Answer::Done),
         Ask::Hello { .. } | Ask::Carry { .. } | Ask::Stop => {

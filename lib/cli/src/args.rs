@@ -74,6 +74,11 @@ pub fn parse<T: Parser>(tool: &str) -> Result<T, u8> {
     parse_from(tool, std::env::args_os(), &mut Out::stdout())
 }
 
+/// Reads these words as the command line of `tool`, as [`parse`] does.
+pub fn parse_words<T: Parser>(tool: &str, words: Vec<OsString>) -> Result<T, u8> {
+    parse_from(tool, words, &mut Out::stdout())
+}
+
 fn parse_from<T: Parser, W: Write>(
     tool: &str,
     args: impl IntoIterator<Item = OsString>,

@@ -15,9 +15,9 @@ use smr_name::{Class, IdPrefix, MessageId};
 
 use crate::deposit::Hashing;
 use crate::failure::Failure;
+use crate::follow;
 use crate::glob::glob;
 use crate::heads;
-use crate::listing;
 use crate::spool::Spool;
 use crate::user::User;
 
@@ -95,16 +95,9 @@ fn ambiguous(prefix: &IdPrefix) -> Failure {
     .hint("smr-ls -1")
 }
 
-/// Returns the ids of all unread messages, the oldest first.
-pub fn unread(user: &mut User) -> Result<Vec<MessageId>, Failure> {
-    let entries = listing::entries(user, Folder::Inbox)?;
-    let unread = entries.iter().filter(|e| e.state != State::Read);
-    Ok(unread.map(|e| e.name.id).collect())
-}
-
 /// Returns the ids of the oldest unread messages, `count` at most, one at least.
 pub fn oldest_unread(user: &mut User, count: usize) -> Result<Vec<MessageId>, Failure> {
-    let mut ids = unread(user)?;
+    let (mut ids, _) = follow::unread(user)?;
     ids.truncate(count);
     match ids.is_empty() {
         true => Err(Failure::new(Class::Missing, "nothing unread").hint("smr-ls")),

@@ -8,6 +8,7 @@
 mod address;
 mod block;
 mod draft;
+mod mail;
 mod message;
 mod param;
 mod read;
@@ -25,6 +26,7 @@ use smr_pki::cms::CmsError;
 use smr_seal::SealError;
 
 pub use draft::{Author, Draft, Part, ReceiptWanted};
+pub use mail::{Entity, Mail, read_mail};
 pub use message::{Headers, PartInfo};
 pub use read::{
     Emit, Opened, check_addressed, check_author, emit, emit_plain, peek, reseal, verify,

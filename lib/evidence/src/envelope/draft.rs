@@ -5,6 +5,7 @@ use std::io::Read;
 use smr_name::{Address, MessageId, RepositoryName};
 
 use super::EnvelopeError;
+use super::mail::Entity;
 use crate::trace::{Told, is_fit};
 
 /// Names a sender: his address and the name of his certificate.
@@ -62,6 +63,8 @@ pub enum Part<'a> {
         /// Its content.
         read: Box<dyn Read + 'a>,
     },
+    /// A whole entity of another program's, which stands alone.
+    Entity(Entity<'a>),
 }
 
 impl Draft<'_> {

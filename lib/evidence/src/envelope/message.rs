@@ -104,7 +104,7 @@ pub(super) fn message_id(id: &MessageId, repository: &RepositoryName) -> String 
     format!("{id}@{repository}")
 }
 
-fn read_id(value: &str) -> Option<(MessageId, RepositoryName)> {
+pub(super) fn read_id(value: &str) -> Option<(MessageId, RepositoryName)> {
     let (id, repository) = value
         .strip_prefix('<')?
         .strip_suffix('>')?

@@ -13,6 +13,7 @@ use smr_pki::signer::Signer;
 use smr_seal::Recipient;
 
 use super::draft::{Draft, Part, ReceiptWanted, check_name};
+use super::mail::Entity;
 use super::message::{HEADS_FIELD, RECEIPT_FIELD, message_id, write_date, write_heads};
 use super::transfer::{CopyError, encode_base64, encode_lines, encode_quoted};
 use super::{EnvelopeError, MAX_HEADER, MAX_LINE, MAX_PARTS, address, param, unseal, word};
@@ -65,7 +66,7 @@ impl<W: Write> Write for Counted<W> {
     }
 }
 
-fn write_error(source: io::Error) -> EnvelopeError {
+pub(super) fn write_error(source: io::Error) -> EnvelopeError {
     EnvelopeError::Write {
         what: "the sealed file",
         source,
@@ -114,6 +115,9 @@ pub fn seal<W: Write>(
         sealed_sha256: file.hash.finalize().into(),
     })
 }
+
+/// Says that the headers of this entity are the message's (RFC 9788).
+const PROTECTED: &str = "; hp=\"clear\"";
 
 const SIGNATURE_HEADER: &str = "Content-Type: application/pkcs7-signature; name=smime.p7s\r\n\
     Content-Transfer-Encoding: base64\r\n\
@@ -206,10 +210,15 @@ fn write_entity<W: Write>(
     if parts.is_empty() {
         parts.push(Part::Text(Box::new(io::empty())));
     }
+    if let [Part::Entity(_)] = &parts[..]
+        && let Some(Part::Entity(entity)) = parts.pop()
+    {
+        return write_mail(headers, entity, out);
+    }
     out.write_all(headers.as_bytes()).map_err(write_error)?;
     if let [Part::Text(_)] = &parts[..] {
         let only = parts.pop().expect("the slice has one element");
-        return write_part(only, "; hp=\"clear\"", out);
+        return write_part(only, PROTECTED, out);
     }
     let boundary = boundary(rng);
     let begin =
@@ -222,10 +231,31 @@ fn write_entity<W: Write>(
     write!(out, "\r\n--{boundary}--").map_err(write_error)
 }
 
+/// Writes a message of another program's as it is, but for the encoding of a
+/// text that has none.
+fn write_mail<W: Write>(
+    headers: &str,
+    entity: Entity<'_>,
+    out: &mut W,
+) -> Result<(), EnvelopeError> {
+    let head = format!("{headers}{}", entity.kept());
+    if head.len() > MAX_HEADER - 4096 {
+        return Err(EnvelopeError::Draft("the headers are longer than 252 KiB"));
+    }
+    out.write_all(head.as_bytes()).map_err(write_error)?;
+    match entity.into_text() {
+        Ok((body, kind)) => write_text(body, kind.as_deref(), PROTECTED, out),
+        Err(entity) => entity.pass(&head, out),
+    }
+}
+
 /// Writes one leaf; `extra` goes onto its content type.
 fn write_part<W: Write>(part: Part<'_>, extra: &str, out: &mut W) -> Result<(), EnvelopeError> {
     match part {
-        Part::Text(read) => write_text(read, extra, out),
+        Part::Text(read) => write_text(read, None, extra, out),
+        Part::Entity(_) => Err(EnvelopeError::Draft(
+            "a message of another program's beside other parts",
+        )),
         Part::Attachment { name, mut read } => {
             check_name(&name)?;
             let disposition = format!("attachment{}", param::write("filename", &name));
@@ -257,9 +287,11 @@ fn leaf<W: Write>(
     .map_err(write_error)
 }
 
-/// Writes the text in the most legible form from which it comes back exactly.
+/// Writes the text in the most legible form from which it comes back exactly;
+/// of the type that its writer has given it, if he has.
 fn write_text<W: Write>(
     mut read: Box<dyn Read + '_>,
+    kind: Option<&str>,
     extra: &str,
     out: &mut W,
 ) -> Result<(), EnvelopeError> {
@@ -271,9 +303,10 @@ fn write_text<W: Write>(
     })?;
     let whole = begin.len() as u64 <= MAX_TEXT;
     let text = legible(&begin, whole);
-    let kind = match text {
-        Some(_) => format!("text/plain; charset=utf-8{extra}"),
-        None => format!("application/octet-stream{extra}"),
+    let kind = match (kind, text) {
+        (Some(kind), _) => format!("{}{extra}", kind.trim_end().trim_end_matches(';')),
+        (None, Some(_)) => format!("text/plain; charset=utf-8{extra}"),
+        (None, None) => format!("application/octet-stream{extra}"),
     };
     if whole && let Some(text) = text.filter(|text| !text.contains('\r')) {
         let lines = text.is_ascii() && text.split('\n').all(|line| line.len() <= MAX_LINE);
