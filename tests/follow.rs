@@ -5,6 +5,7 @@
 
 mod house;
 
+use std::collections::HashSet;
 use std::io::{BufRead, BufReader, Read};
 use std::process::{Child, ChildStdout, Command};
 
@@ -14,6 +15,7 @@ use house::House;
 struct Follower {
     child: Child,
     out: BufReader<ChildStdout>,
+    seen: HashSet<String>,
 }
 
 impl Follower {
@@ -21,7 +23,8 @@ impl Follower {
         let command = format!("exec smr-recv --follow {flags} 2>>follow.err");
         let mut child = house.begin("bob", &command);
         let out = BufReader::new(child.stdout.take().expect("stdout is a pipe"));
-        Follower { child, out }
+        let seen = HashSet::new();
+        Follower { child, out, seen }
     }
 
     fn line(&mut self) -> String {
@@ -30,11 +33,17 @@ impl Follower {
         line.trim_end().to_owned()
     }
 
-    /// Returns the subject of the next message in JSON.
+    /// Returns the subject of the next message in JSON that did not come
+    /// before: one may come again, where smrd was lost before it was marked.
     fn subject(&mut self) -> String {
-        let line = self.line();
-        let value = line.split("\"subject\":\"").nth(1).unwrap_or_default();
-        value.split('"').next().unwrap_or_default().to_owned()
+        loop {
+            let line = self.line();
+            let value = line.split("\"subject\":\"").nth(1).unwrap_or_default();
+            let subject = value.split('"').next().unwrap_or_default().to_owned();
+            if subject.is_empty() || self.seen.insert(subject.clone()) {
+                return subject;
+            }
+        }
     }
 
     /// Ends it by a signal; returns its exit code and what it wrote last.

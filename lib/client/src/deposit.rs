@@ -93,23 +93,34 @@ pub fn send(user: &mut User, letter: Letter, id: MessageId, how: How) -> Result<
     {
         return Ok(Sent::Deposited(there));
     }
-    let (spool, offer) = compose(user, letter, id, mailboxes.clone())?;
-    match deposit(user, &spool, offer) {
-        Err(failure) if how.queue && failure.class == Class::Busy => match unreachable(user) {
-            Some(_) => {
-                outbox::keep(user, &spool, &id)?;
-                Ok(Sent::Queued(failure))
-            }
-            None => Err(failure),
-        },
+    let (spool, offer) = compose(user, letter, id, mailboxes)?;
+    let kept = match hand_over(user, &spool, &offer) {
+        Err(failure) if how.queue && failure.class == Class::Busy => {
+            return queue(user, &spool, &id, failure);
+        }
+        handed => handed?,
+    };
+    match kept {
+        Ok(()) => Ok(Sent::Deposited(offer.mailboxes)),
         // smrd had begun with it before: the postmarks are of that sealing.
         Err(failure) if how.once && failure.class == Class::Untrusted => {
-            match again(user, &mailboxes, id) {
+            match again(user, &offer.mailboxes, id) {
                 Ok(Some(there)) => Ok(Sent::Deposited(there)),
                 _ => Err(failure),
             }
         }
-        other => other.map(Sent::Deposited),
+        Err(failure) => Err(user.session.prove(failure, &[])),
+    }
+}
+
+/// Lets a message wait that is sealed already, where it is smrd that fails.
+fn queue(user: &mut User, spool: &Spool, id: &MessageId, why: Failure) -> Result<Sent, Failure> {
+    match unreachable(user) {
+        Some(_) => {
+            outbox::keep(user, spool, id)?;
+            Ok(Sent::Queued(why))
+        }
+        None => Err(why),
     }
 }
 
@@ -186,17 +197,26 @@ pub(crate) fn deposit(
     spool: &Spool,
     offer: Offer,
 ) -> Result<Vec<MailboxName>, Failure> {
+    let kept = hand_over(user, spool, &offer)?;
+    kept.map_err(|failure| user.session.prove(failure, &[]))?;
+    Ok(offer.mailboxes)
+}
+
+/// Deposits a sealed file; returns whether its postmarks are right and kept.
+fn hand_over(
+    user: &mut User,
+    spool: &Spool,
+    offer: &Offer,
+) -> Result<Result<(), Failure>, Failure> {
     user.session.begin();
     let notes = insist(spool, || {
         spool
             .file()
             .seek(SeekFrom::Start(0))
             .map_err(AgentError::Body)?;
-        user.session.deposit(&offer, &mut spool.file())
+        user.session.deposit(offer, &mut spool.file())
     })?;
-    let kept = keep_postmarks(user, &offer, &notes);
-    kept.map_err(|failure| user.session.prove(failure, &[]))?;
-    Ok(offer.mailboxes)
+    Ok(keep_postmarks(user, offer, &notes))
 }
 
 /// Verifies that each copy has its postmark, and keeps them.
