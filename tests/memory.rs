@@ -290,6 +290,7 @@ fn residents(house: &House, classic: &str) -> Vec<Connection> {
             device_key: Secret::copy_of(&ring.device_key),
             device: *Fingerprint::of(&ring.chain[0]).as_bytes(),
             identities: ring.all_identities().chain([classic]).map(secret).collect(),
+            once: Secret::copy_of(ring.once.as_slice()),
             lifetime: 3600,
             idle: 0,
             suites: Suite::ALL.to_vec(),

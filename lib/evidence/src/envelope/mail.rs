@@ -325,24 +325,19 @@ impl<'a> Entity<'a> {
         &self.kept
     }
 
-    /// Returns the body, and its type, where it is one text that has no
-    /// encoding yet.
-    pub(super) fn into_text(self) -> Result<(Box<dyn Read + 'a>, Option<String>), Entity<'a>> {
-        let plain = match self.encoding.as_deref() {
-            None | Some("7bit" | "8bit") => true,
-            Some(_) => false,
-        };
-        let text = match &self.kind {
-            None => true,
-            Some((_, typed)) => typed.kind.starts_with("text/") && typed.param("hp").is_none(),
-        };
-        match plain && text {
-            true => {
-                let kind = self.kind.map(|(value, _)| value.replace('\n', "\r\n"));
-                Ok((self.body, kind))
-            }
-            false => Err(self),
-        }
+    /// Tells whether it is one text that has no encoding yet.
+    pub(super) fn is_text(&self) -> bool {
+        let plain = matches!(self.encoding.as_deref(), None | Some("7bit" | "8bit"));
+        plain
+            && self.kind.as_ref().is_none_or(|(_, typed)| {
+                typed.kind.starts_with("text/") && typed.param("hp").is_none()
+            })
+    }
+
+    /// Returns the body, and its type where it has one.
+    pub(super) fn into_text(self) -> (Box<dyn Read + 'a>, Option<String>) {
+        let kind = self.kind.map(|(value, _)| value.replace('\n', "\r\n"));
+        (self.body, kind)
     }
 
     /// Writes content fields and body as they came, line by line, checked to

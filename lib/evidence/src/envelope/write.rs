@@ -243,10 +243,11 @@ fn write_mail<W: Write>(
         return Err(EnvelopeError::Draft("the headers are longer than 252 KiB"));
     }
     out.write_all(head.as_bytes()).map_err(write_error)?;
-    match entity.into_text() {
-        Ok((body, kind)) => write_text(body, kind.as_deref(), PROTECTED, out),
-        Err(entity) => entity.pass(&head, out),
+    if !entity.is_text() {
+        return entity.pass(&head, out);
     }
+    let (body, kind) = entity.into_text();
+    write_text(body, kind.as_deref(), PROTECTED, out)
 }
 
 /// Writes one leaf; `extra` goes onto its content type.
