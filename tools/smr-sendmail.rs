@@ -161,7 +161,10 @@ fn short_options(
 ) -> Result<(), String> {
     match letters.chars().next() {
         // The long form of an interval is none of ours: once is now.
-        Some('q') => return Ok(words.push("--flush".into())),
+        Some('q') => {
+            words.push("--flush".into());
+            return Ok(());
+        }
         Some('b') if letters == "bm" => return Ok(()),
         Some('A') if matches!(letters, "Am" | "Ac") => return Ok(()),
         Some('o') => {
@@ -177,8 +180,7 @@ fn short_options(
         }
         _ => {}
     }
-    let mut rest = letters.char_indices();
-    while let Some((at, letter)) = rest.next() {
+    for (at, letter) in letters.char_indices() {
         let attached = &letters[at + letter.len_utf8()..];
         let mut value = || match attached.is_empty() {
             false => Ok(OsString::from(attached)),
