@@ -15,12 +15,14 @@ use clap::Parser;
 use smr_cli::args::{self, Common};
 use smr_cli::cores;
 use smr_cli::out::OutError;
+use smr_cli::progress::Progress;
 use smr_cli::prompt::PromptError;
 use smr_cli::report::Report;
 use smr_cli::terminal;
 use smr_client::config::{Config, Settings};
 use smr_client::failure::Failure;
 use smr_client::home::Home;
+use smr_client::meter::{Meter, Show, Stage};
 use smr_client::numbers;
 use smr_client::user::User;
 use smr_name::{Class, IdPrefix, MessageId};
@@ -117,7 +119,41 @@ impl Edge {
 
     /// Returns the logged-in user.
     pub(crate) fn user(&self) -> Result<User, Stop> {
-        Ok(User::open(&self.home, &self.settings, self.now)?)
+        let mut user = User::open(&self.home, &self.settings, self.now)?;
+        user.meter = Meter::new(Bars {
+            quiet: self.common.quiet || self.common.json,
+            bar: None,
+        });
+        Ok(user)
+    }
+}
+
+/// Shows a bar for each stage of a transfer that takes its time.
+struct Bars {
+    quiet: bool,
+    bar: Option<Progress>,
+}
+
+impl Show for Bars {
+    fn begin(&mut self, stage: Stage, total: Option<u64>) {
+        let title = match stage {
+            Stage::Sealing => "sealing",
+            Stage::Depositing => "sending",
+            Stage::Fetching => "fetching",
+            Stage::Verifying => "verifying",
+            Stage::Writing => "writing",
+        };
+        self.bar = Some(Progress::start(title, total, self.quiet));
+    }
+
+    fn advance(&mut self, bytes: u64) {
+        if let Some(bar) = &mut self.bar {
+            bar.advance(bytes);
+        }
+    }
+
+    fn end(&mut self) {
+        self.bar = None;
     }
 }
 

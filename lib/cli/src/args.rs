@@ -9,6 +9,7 @@ use std::path::PathBuf;
 use clap::error::ErrorKind;
 use clap::{Args, Parser};
 
+use crate::completion;
 use crate::out::Out;
 use crate::report::Report;
 
@@ -84,7 +85,13 @@ fn parse_from<T: Parser, W: Write>(
     args: impl IntoIterator<Item = OsString>,
     out: &mut Out<W>,
 ) -> Result<T, u8> {
-    let error = match T::try_parse_from(args) {
+    let words: Vec<OsString> = args.into_iter().collect();
+    if let [_, option, shell] = &words[..]
+        && option == completion::OPTION
+    {
+        return Err(completions::<T, W>(tool, shell, out));
+    }
+    let error = match T::try_parse_from(words) {
         Ok(parsed) => return Ok(parsed),
         Err(error) => error,
     };
@@ -103,6 +110,18 @@ fn parse_from<T: Parser, W: Write>(
     hints.iter().for_each(|hint| report.hint(hint));
     report.hint(&format!("{tool} --help"));
     Err(USAGE)
+}
+
+fn completions<T: Parser, W: Write>(tool: &str, shell: &OsString, out: &mut Out<W>) -> u8 {
+    let report = Report::new(tool, false, false);
+    let Some(script) = completion::script::<T>(tool, shell) else {
+        let shell = shell.to_string_lossy();
+        let text = format!("no completions for \"{shell}\", expected bash, zsh or fish");
+        return wrong_call(&report, &text);
+    };
+    let written = out.write_all(&script).map_err(Into::into);
+    let written = written.and_then(|()| out.finish());
+    written.map_or_else(|error| report.out(&error), |()| 0)
 }
 
 // clap speaks in paragraphs: what is wrong, tips, usage, a pointer to --help.

@@ -4,6 +4,7 @@
 //! it prints was decided elsewhere.
 
 pub mod args;
+mod completion;
 pub mod cores;
 pub mod json;
 pub mod out;

@@ -37,6 +37,7 @@ impl Progress {
         if self.allowed && !self.shown && self.began.elapsed() >= PATIENCE {
             self.shown = true;
             self.bar.set_draw_target(ProgressDrawTarget::stderr());
+            self.bar.tick();
         }
     }
 

@@ -22,6 +22,7 @@ use crate::agent::AgentError;
 use crate::failure::Failure;
 use crate::heads;
 use crate::known::Mark;
+use crate::meter::Stage;
 use crate::once::{again, postmarked};
 use crate::outbox;
 use crate::session::{Offer, SessionError};
@@ -187,7 +188,15 @@ pub(crate) fn seal(
         told: heads::in_message(user, &addressed(user, &letter)?)?,
     };
     let device = user.device()?;
-    let sealed = envelope::seal(&draft, letter.parts, recipients, &device, out, &mut OsRng)?;
+    let mut out = user.meter.over(Stage::Sealing, None, out);
+    let sealed = envelope::seal(
+        &draft,
+        letter.parts,
+        recipients,
+        &device,
+        &mut out,
+        &mut OsRng,
+    )?;
     Ok(sealed)
 }
 
@@ -214,7 +223,9 @@ fn hand_over(
             .file()
             .seek(SeekFrom::Start(0))
             .map_err(AgentError::Body)?;
-        user.session.deposit(offer, &mut spool.file())
+        let meter = user.meter.clone();
+        let mut sealed = meter.over(Stage::Depositing, Some(offer.size), spool.file());
+        user.session.deposit(offer, &mut sealed)
     })?;
     Ok(keep_postmarks(user, offer, &notes))
 }

@@ -18,6 +18,7 @@ use crate::failure::Failure;
 use crate::follow;
 use crate::glob::glob;
 use crate::heads;
+use crate::meter::Stage;
 use crate::spool::Spool;
 use crate::user::User;
 
@@ -71,7 +72,10 @@ pub fn find_in(user: &mut User, folder: Folder, prefix: &IdPrefix) -> Result<Mes
     }
 }
 
-fn matches(user: &mut User, prefix: &IdPrefix) -> Result<Vec<(Folder, MessageId)>, Failure> {
+pub(crate) fn matches(
+    user: &mut User,
+    prefix: &IdPrefix,
+) -> Result<Vec<(Folder, MessageId)>, Failure> {
     user.session.begin();
     let mut matches = user.session.find(prefix)?;
     if !matches.iter().all(|(_, id)| prefix.matches(id)) {
@@ -123,7 +127,9 @@ fn fetch_within(
     limit: u64,
 ) -> Result<(Entry, Spool), Failure> {
     let mut spool = Hashing::new(Spool::create(&user.home)?);
-    let entry = user.session.fetch(folder, id, None, limit, &mut spool)?;
+    let mut out = user.meter.over(Stage::Fetching, None, &mut spool);
+    let entry = user.session.fetch(folder, id, None, limit, &mut out)?;
+    drop(out);
     let (spool, size, sha256) = spool.finish();
     let name = &entry.name;
     if name.id != id || name.size != size || name.sha256 != sha256 {
@@ -152,8 +158,9 @@ fn open(
     (entry, spool): (Entry, Spool),
 ) -> Result<Message, Failure> {
     let about = |f: Failure| f.about(&format!("message \"{id}\""));
-    let opened =
-        envelope::verify(rewound(&spool)?, &user.keys).map_err(|error| about(error.into()))?;
+    let size = Some(entry.name.size);
+    let sealed = user.meter.over(Stage::Verifying, size, rewound(&spool)?);
+    let opened = envelope::verify(sealed, &user.keys).map_err(|error| about(error.into()))?;
     check_delivery(user, folder, &entry, &opened)?;
     let account = user.author(&opened.headers.from.address.mailbox)?;
     let rules = user.rules();
@@ -224,7 +231,9 @@ impl Message {
 
     /// Writes what was verified, in a second pass over the sealed file.
     pub fn emit(&self, user: &User, what: Emit<'_>, out: &mut dyn Write) -> Result<(), Failure> {
-        envelope::emit(rewound(&self.spool)?, &user.keys, &self.opened, what, out)
+        let (size, file) = (Some(self.entry.name.size), rewound(&self.spool)?);
+        let sealed = user.meter.over(Stage::Writing, size, file);
+        envelope::emit(sealed, &user.keys, &self.opened, what, out)
             .map_err(|error| Failure::from(error).about(&format!("message \"{}\"", self.id)))
     }
 

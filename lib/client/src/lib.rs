@@ -30,6 +30,7 @@ mod lists;
 pub mod login;
 pub mod mail;
 pub mod meet;
+pub mod meter;
 pub mod numbers;
 pub mod once;
 pub mod outbox;

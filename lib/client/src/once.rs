@@ -65,7 +65,7 @@ pub(crate) fn again(
     mailboxes: &[MailboxName],
     id: MessageId,
 ) -> Result<Option<Vec<MailboxName>>, Failure> {
-    let found = user.session.find(&id.into())?;
+    let found = fetch::matches(user, &id.into())?;
     if !found.contains(&(Folder::Sent, id)) {
         return Ok(None);
     }

@@ -19,6 +19,7 @@ use crate::guest;
 use crate::home::Home;
 use crate::known::Known;
 use crate::login;
+use crate::meter::Meter;
 use crate::proof::Proofs;
 use crate::session::Session;
 
@@ -42,6 +43,8 @@ pub struct User {
     pub server: ServerIdentity,
     /// The time of all verdicts, unix seconds.
     pub now: i64,
+    /// Told how far transfers have come.
+    pub meter: Meter,
     directory: Directory,
     // The heads of each folder that was listed, by number.
     walks: Vec<(Folder, Vec<Head>)>,
@@ -71,6 +74,7 @@ impl User {
             address,
             repository,
             known: Known::new(home),
+            meter: Meter::default(),
             server,
             now,
             walks: Vec::new(),
