@@ -76,7 +76,9 @@ impl MailboxError {
         match self {
             MailboxError::NoMessage { .. } => Class::Missing,
             MailboxError::IdUsed { .. } | MailboxError::TooManyReceipts { .. } => Class::Denied,
-            MailboxError::Unwritable { .. } | MailboxError::Poisoned { .. } => Class::Broken,
+            // The clock is wrong; it may be right again.
+            MailboxError::Unwritable { .. } => Class::Busy,
+            MailboxError::Poisoned { .. } => Class::Broken,
             MailboxError::Disk(error) => error.class(),
         }
     }

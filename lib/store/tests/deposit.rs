@@ -154,11 +154,17 @@ fn time_never_falls_and_must_fit() {
     assert_eq!(place(1, 2000).unwrap()[0].entry.time, 2000);
     assert_eq!(place(2, 1000).unwrap()[0].entry.time, 2000);
     assert_eq!(place(3, 2001).unwrap()[0].entry.time, 2001);
+    assert_eq!(place(4, 100_000_000_000).unwrap_err().class(), Class::Busy);
+    // Before 1970 the last entry's time stands, and a first one has none.
+    assert_eq!(place(5, -1).unwrap()[0].entry.time, 2001);
+    let spooled = store.spool().unwrap().finish().unwrap();
+    let first = store.deposit(&spooled, &facts(6, "rui", -1), &[name("rui")], false);
+    assert_eq!(first.unwrap_err().class(), Class::Busy);
     assert_eq!(
-        place(4, 100_000_000_000).unwrap_err().class(),
-        Class::Broken
+        place(7, (1 << 31) + 1).unwrap()[0].entry.time,
+        (1 << 31) + 1
     );
-    assert_eq!(checked(&store, "ana", Folder::Inbox).0.len(), 3);
+    assert_eq!(checked(&store, "ana", Folder::Inbox).0.len(), 5);
 }
 
 #[test]
