@@ -236,11 +236,11 @@ fn a_store_at_work_has_no_findings() {
                 let ana = name("ana");
                 for n in 0u64.. {
                     let number = thread << 32 | n;
-                    let size = if n % 9 == 0 { 70_000 } else { 300 };
+                    let size = if n.is_multiple_of(9) { 70_000 } else { 300 };
                     deposit(store, number, "rui", &["ana", "eva"], size).unwrap();
                     store.mark_fetched(&ana, id(number)).unwrap();
                     store.mark_read(&ana, id(number)).unwrap();
-                    if n % 2 == 0 {
+                    if n.is_multiple_of(2) {
                         store.remove(&ana, Folder::Inbox, id(number)).unwrap();
                     }
                     if over.load(std::sync::atomic::Ordering::Relaxed) {

@@ -62,7 +62,7 @@ enum Act {
 }
 
 fn size_of(number: u64) -> usize {
-    if number % 13 == 0 {
+    if number.is_multiple_of(13) {
         66_000
     } else {
         1 + (number * 37 % 900) as usize
