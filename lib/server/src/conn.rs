@@ -208,11 +208,17 @@ impl Conn {
         house: &House,
         mut due: Due,
     ) -> Result<Option<Box<Self>>, ConnError> {
+        let lane = self.lane();
         loop {
             let Some((stage, deadline)) = self.step(house, due)? else {
                 return Ok(None);
             };
             (self.stage, self.deadline) = (stage, deadline);
+            // Whoever was just let in has had his turn among strangers: a slow
+            // request of his must not keep the next one out.
+            if self.lane() != lane {
+                return Ok(Some(self));
+            }
             match self.linger(house)? {
                 None => return Ok(Some(self)),
                 Some(next) => due = next,

@@ -559,6 +559,23 @@ fn those_who_stop_at_one_point_do_not_crowd_out_those_who_are_at_another() {
 }
 
 #[test]
+fn a_slow_request_of_one_who_was_just_let_in_keeps_nobody_out() {
+    let town = Town::new();
+    let ana = person(&town.ca.card("ana"), "ana");
+    ana.enrol(&town);
+    // More than there are places for strangers to be served at a time.
+    let places = std::thread::available_parallelism().unwrap().get().max(2);
+    let slow = (0..4 * places).map(|_| {
+        let mut client = ana.login(&town);
+        client.begin(&Request::Publish, b"no end of it");
+        client
+    });
+    let slow: Vec<Client> = slow.collect();
+    ana.login(&town);
+    drop(slow);
+}
+
+#[test]
 fn a_first_frame_longer_than_any_is_refused_at_its_length() {
     let town = Town::new();
     let mut stream = connect(town.address(), ASK_SESSION);
