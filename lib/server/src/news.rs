@@ -84,7 +84,8 @@ impl News {
         // Rung already: it is known, and nobody has looked since.
         let fresh = those.filter(|(_, bell)| !bell.rung.swap(true, Ordering::SeqCst));
         let numbers: Vec<u64> = fresh.map(|(_, bell)| bell.number).collect();
-        drop(waiting);
+        // Before the lock is let go, and so before a bell can be taken down:
+        // once it is, its connection may wait for something else.
         if let (Some(desk), false) = (self.desk.get(), numbers.is_empty()) {
             desk.leave(Note::Rung(numbers));
         }
@@ -121,7 +122,7 @@ mod tests {
     use crate::desk::{Desk, Note};
     use smr_name::MailboxName;
     use smr_store::Folder;
-    use std::sync::Arc;
+    use std::sync::{Arc, TryLockError};
 
     fn news() -> (Arc<News>, Arc<Desk>) {
         let (news, desk) = (Arc::new(News::default()), Arc::new(Desk::open().unwrap()));
@@ -155,6 +156,26 @@ mod tests {
         inbox.look();
         news.ring_all(&name("rui"));
         assert_eq!(rung(&desk), [1, 2]);
+    }
+
+    #[test]
+    fn no_bell_is_taken_down_between_its_ringing_and_the_word_of_it() {
+        let (news, desk) = news();
+        let watcher = news.watch(&name("rui"), Folder::Inbox, 1);
+        let held = desk.hold();
+        std::thread::scope(|scope| {
+            scope.spawn(|| news.ring(&name("rui"), Folder::Inbox));
+            while !watcher.is_rung() {
+                std::thread::yield_now();
+            }
+            for _ in 0..1000 {
+                std::thread::yield_now();
+                let taken = news.waiting.try_lock();
+                assert!(matches!(taken, Err(TryLockError::WouldBlock)));
+            }
+            drop(held);
+        });
+        assert_eq!(rung(&desk), [1]);
     }
 
     #[test]
