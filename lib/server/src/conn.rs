@@ -175,8 +175,10 @@ impl Conn {
             Stage::First => MAX_FIRST,
             Stage::Third(_) | Stage::Idle(_) => MAX_FRAME,
         };
+        let begun = self.gather.has_begun();
         let frame = self.gather.frame(stream, most)?;
-        if matches!(self.stage, Stage::Idle(_)) && self.gather.has_begun() {
+        // For all of it: drops must not keep a seat past the session's end.
+        if matches!(self.stage, Stage::Idle(_)) && self.gather.has_begun() && !begun {
             self.deadline = Instant::now() + STEP;
         }
         Ok(frame.map(Due::Frame))
