@@ -126,13 +126,14 @@ impl Door {
     /// Keeps the door until it is closed.
     pub(crate) fn keep(mut self) {
         let mut events = Vec::with_capacity(BATCH);
-        loop {
-            // What a panic leaves behind is one connection, until its deadline.
-            match catch_unwind(AssertUnwindSafe(|| self.turn(&mut events))) {
-                Ok(true) => {}
-                Ok(false) => return,
-                Err(_) => failed(&self.house, &"panic"),
-            }
+        while self.turn(&mut events) {}
+    }
+
+    /// Does one thing: what a panic leaves behind is one connection, until its
+    /// deadline, and never what is due for others.
+    fn guarded(&mut self, act: impl FnOnce(&mut Door)) {
+        if catch_unwind(AssertUnwindSafe(|| act(self))).is_err() {
+            failed(&self.house, &"panic");
         }
     }
 
@@ -150,16 +151,20 @@ impl Door {
         for event in events.drain(..) {
             match event.data.u64() {
                 DESK => match self.desk.take() {
-                    Some(notes) => notes.into_iter().for_each(|note| self.heed(note)),
+                    Some(notes) => notes
+                        .into_iter()
+                        .for_each(|note| self.guarded(|door| door.heed(note))),
                     None => return false,
                 },
                 number => match usize::try_from(DESK - 1 - number) {
-                    Ok(index) if index < self.listeners.len() => self.accept(index),
-                    _ => self.ready(number),
+                    Ok(index) if index < self.listeners.len() => {
+                        self.guarded(|door| door.accept(index));
+                    }
+                    _ => self.guarded(|door| door.ready(number)),
                 },
             }
         }
-        self.expire(Instant::now());
+        self.guarded(|door| door.expire(Instant::now()));
         self.live(Instant::now());
         self.house.log.settle();
         true
