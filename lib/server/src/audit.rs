@@ -21,7 +21,7 @@ enum Rate {
     /// Most of many are left out, and counted.
     Bounded,
     /// Always: it has changed the store, or given mail away, and these have
-    /// bounds of their own.
+    /// bounds of their own. What is repeated has none.
     Always,
 }
 use Rate::{Always, Bounded};
@@ -79,12 +79,46 @@ const BURST: i64 = 100;
 /// of their kind come.
 const TELL: i64 = 60;
 
+/// What a line tells of: what anybody can bring about is counted for itself, so
+/// that a flood of it hides nothing else.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum About {
+    /// smrd itself, or somebody who was let in.
+    Any,
+    /// A peer that was not let in.
+    Stranger,
+    /// What was done before, and has changed nothing.
+    Repeat,
+}
+
+impl About {
+    /// Returns what tells of a change, or of one that was made before.
+    pub(crate) fn of(repeated: bool) -> About {
+        match repeated {
+            true => About::Repeat,
+            false => About::Any,
+        }
+    }
+
+    /// Returns whose lines these are where they are not just anybody's.
+    fn word(self) -> Option<&'static str> {
+        match self {
+            About::Any => None,
+            About::Stranger => Some("strangers"),
+            About::Repeat => Some("repeats"),
+        }
+    }
+}
+
+/// Lines that are counted together.
+type Key = (&'static str, About);
+
 /// The log of one smrd; clones write to the same sink.
 #[derive(Clone)]
 pub struct Log {
     sink: Sink,
     level: Level,
-    kinds: Arc<Mutex<HashMap<&'static str, Kind>>>,
+    kinds: Arc<Mutex<HashMap<Key, Kind>>>,
 }
 
 /// How often one kind of line has come.
@@ -138,31 +172,37 @@ impl Log {
     /// Begins a line; nothing is written before `send`. Of a kind that comes
     /// too often most are left out, and counted; at the level debug none is.
     pub(crate) fn line(&self, level: Level, event: &'static str) -> Line<'_> {
-        let written = level <= self.level && self.is_due(level, event);
+        self.line_about(About::Any, level, event)
+    }
+
+    /// Begins a line that is counted with those about the same.
+    pub(crate) fn line_about(&self, about: About, level: Level, event: &'static str) -> Line<'_> {
+        let written = level <= self.level && self.is_due(level, (event, about));
         let text = written.then(|| format!("level={} event={event}", level.as_str()));
         Line { log: self, text }
     }
 
     // A count changes in one step, so a poisoned map is still right.
-    fn kinds(&self) -> MutexGuard<'_, HashMap<&'static str, Kind>> {
+    fn kinds(&self) -> MutexGuard<'_, HashMap<Key, Kind>> {
         self.kinds.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn is_due(&self, level: Level, event: &'static str) -> bool {
+    fn is_due(&self, level: Level, key: Key) -> bool {
+        let (event, about) = key;
         let rate = rate(event);
         debug_assert!(rate.is_some(), "{event} is not among EVENTS");
-        if level == Level::Debug || rate == Some(Always) {
+        if level == Level::Debug || (rate == Some(Always) && about != About::Repeat) {
             return true;
         }
         let now = now();
         let mut kinds = self.kinds();
-        let kind = kinds.entry(event).or_insert_with(|| Kind::new(now));
+        let kind = kinds.entry(key).or_insert_with(|| Kind::new(now));
         if !kind.take(now) {
             return false;
         }
         let suppressed = std::mem::take(&mut kind.suppressed);
         drop(kinds);
-        self.tell(event, suppressed);
+        self.tell(key, suppressed);
         true
     }
 
@@ -175,8 +215,9 @@ impl Log {
 
     /// Tells how many lines were left out, where that is due.
     pub(crate) fn settle(&self) {
-        let before = now().saturating_sub(TELL);
-        self.settle_those(|kind| kind.since <= before);
+        let now = now();
+        // A clock set back must not keep them untold.
+        self.settle_those(|kind| kind.since > now || kind.since <= now.saturating_sub(TELL));
     }
 
     /// Tells how many lines were left out until now.
@@ -187,19 +228,24 @@ impl Log {
     fn settle_those(&self, which: impl Fn(&Kind) -> bool) {
         let mut kinds = self.kinds();
         let due = kinds.iter_mut().filter(|(_, kind)| which(kind));
-        let due = due.map(|(event, kind)| (*event, std::mem::take(&mut kind.suppressed)));
+        let due = due.map(|(key, kind)| (*key, std::mem::take(&mut kind.suppressed)));
         let due: Vec<_> = due.filter(|(_, suppressed)| *suppressed > 0).collect();
         drop(kinds);
-        for (event, suppressed) in due {
-            self.tell(event, suppressed);
+        for (key, suppressed) in due {
+            self.tell(key, suppressed);
         }
     }
 
-    fn tell(&self, event: &str, suppressed: u64) {
-        if suppressed > 0 {
-            let text = Some("level=warn event=suppressed".to_owned());
-            let line = Line { log: self, text };
-            line.with("kind", event).with("lines", suppressed).send();
+    fn tell(&self, (event, about): Key, suppressed: u64) {
+        if suppressed == 0 {
+            return;
+        }
+        let text = Some("level=warn event=suppressed".to_owned());
+        let line = Line { log: self, text };
+        let line = line.with("kind", event).with("lines", suppressed);
+        match about.word() {
+            Some(of) => line.with("of", of).send(),
+            None => line.send(),
         }
     }
 }
@@ -244,7 +290,7 @@ impl Line<'_> {
 
 #[cfg(test)]
 mod tests {
-    use super::Log;
+    use super::{About, Log};
     use crate::config::Level;
     use std::sync::{Arc, Mutex};
 
@@ -317,6 +363,34 @@ mod tests {
             count.parse::<usize>().ok()
         });
         assert_eq!(full + told.sum::<usize>(), 1100, "none goes untold");
+    }
+
+    #[test]
+    fn a_flood_hides_nothing_else() {
+        let lines = logged(Level::Info, |log| {
+            for _ in 0..super::BURST + 1000 {
+                log.line_about(About::Stranger, Level::Warn, "refused")
+                    .send();
+                log.line_about(About::Repeat, Level::Info, "deposit").send();
+            }
+            for _ in 0..super::BURST {
+                log.line(Level::Warn, "refused")
+                    .with("account", "ana")
+                    .send();
+            }
+            log.line(Level::Info, "deposit").with("id", 1).send();
+            log.settle_all();
+        });
+        let count = |text: &str| lines.iter().filter(|line| line.contains(text)).count();
+        assert_eq!(count("event=refused account=ana"), 100);
+        assert_eq!(count("event=deposit id=1"), 1);
+        assert!(count("event=deposit") < 150, "repeats are bounded too");
+        for (kind, of) in [("refused", "of=strangers"), ("deposit", "of=repeats")] {
+            let begin = format!("level=warn event=suppressed kind={kind} lines=");
+            let mut told = lines.iter().filter(|line| line.starts_with(&begin));
+            assert!(told.all(|line| line.ends_with(of)), "{kind}");
+            assert!(count(&begin) > 0, "{kind}");
+        }
     }
 
     #[test]

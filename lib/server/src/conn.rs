@@ -14,6 +14,7 @@ use smr_channel::frame::{ASK_IDENTITY, ASK_SESSION, MAGIC, MAX_FRAME};
 use smr_channel::handshake::{HandshakeError, MAX_FIRST, Responder, Suite};
 use smr_channel::session::{Session, SessionError};
 
+use crate::audit::About;
 use crate::config::Level;
 use crate::gather::Gather;
 use crate::handle::{Broken, Visit};
@@ -149,6 +150,14 @@ impl Conn {
         match self.standing() {
             Some(_) => Lane::Stranger,
             None => Lane::Member,
+        }
+    }
+
+    /// Returns whom a line about it is counted with.
+    pub(crate) fn about(&self) -> About {
+        match self.standing() {
+            Some(_) => About::Stranger,
+            None => About::Any,
         }
     }
 

@@ -18,6 +18,7 @@ use rustix::event::Timespec;
 use rustix::event::epoll::{self, CreateFlags, Event, EventData, EventFlags};
 use rustix::net::sockopt;
 
+use crate::audit::About;
 use crate::config::Level;
 use crate::conn::{Conn, ConnError, Due, STANDINGS};
 use crate::desk::{Desk, Note};
@@ -249,7 +250,10 @@ impl Door {
             .and_then(|()| add(&self.epoll, &*stream, conn.number(), EventFlags::empty()));
         match prepared {
             Ok(()) => self.hold(conn),
-            Err(error) => end(&self.house, from, &crate::wire::WireError::Io(error).into()),
+            Err(error) => {
+                let error = crate::wire::WireError::Io(error);
+                end(&self.house, About::Stranger, from, &error.into());
+            }
         }
     }
 
@@ -281,7 +285,7 @@ impl Door {
         let flags = flags | EventFlags::ONESHOT;
         if let Err(error) = epoll::modify(&self.epoll, &**conn.stream(), data, flags) {
             let error = crate::wire::WireError::Io(error.into());
-            return end(&self.house, conn.peer(), &error.into());
+            return end(&self.house, conn.about(), conn.peer(), &error.into());
         }
         // Rung while a worker had it.
         if conn.is_rung() {
@@ -311,7 +315,7 @@ impl Door {
         match conn.arrived() {
             Ok(None) => self.hold(conn),
             Ok(Some(due)) => self.submit(conn, due),
-            Err(error) => end(&self.house, conn.peer(), &error),
+            Err(error) => end(&self.house, conn.about(), conn.peer(), &error),
         }
     }
 
@@ -343,7 +347,7 @@ impl Door {
             };
             match conn.timed_out() {
                 Ok(due) => self.submit(conn, due),
-                Err(error) => end(&self.house, conn.peer(), &error),
+                Err(error) => end(&self.house, conn.about(), conn.peer(), &error),
             }
         }
     }
@@ -368,18 +372,18 @@ fn failed(house: &House, error: &dyn std::fmt::Display) {
     line.with("why", error).send();
 }
 
-fn end(house: &House, peer: SocketAddr, error: &ConnError) {
-    let line = house.log.line(error.level(), "end").with("peer", peer);
-    line.with("why", error).send();
+fn end(house: &House, about: About, peer: SocketAddr, error: &ConnError) {
+    let line = house.log.line_about(about, error.level(), "end");
+    line.with("peer", peer).with("why", error).send();
 }
 
 /// Lets a worker do what is due.
 fn serve(house: &House, desk: &Desk, (conn, due): Job) {
-    let peer = conn.peer();
+    let (about, peer) = (conn.about(), conn.peer());
     match catch_unwind(AssertUnwindSafe(|| conn.serve(house, due))) {
         Ok(Ok(Some(conn))) => desk.leave(Note::Back(conn)),
         Ok(Ok(None)) => {}
-        Ok(Err(error)) => end(house, peer, &error),
+        Ok(Err(error)) => end(house, about, peer, &error),
         Err(_) => {
             let line = house.log.line(Level::Error, "end").with("peer", peer);
             line.with("why", "panic").send();

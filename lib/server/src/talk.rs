@@ -15,7 +15,7 @@ use smr_channel::handshake::Introduction;
 use smr_channel::request::Request;
 use smr_channel::session::{Event, MAX_CHUNK, Session, SessionError};
 
-use crate::audit::Line;
+use crate::audit::{About, Line};
 use crate::config::Level;
 use crate::conn::ConnError;
 use crate::handle::{self, After, Answer, Body, Intake, Visit};
@@ -281,8 +281,12 @@ impl<'a> Talk<'a> {
     }
 
     fn log_refusal(&self, kind: &str, visit: Option<&Visit>, refusal: &Refusal) {
-        let who = visit.map_or("-", |v| v.who.as_str());
-        self.log(Level::Warn, "refused")
+        let (about, who) = match visit {
+            Some(visit) => (About::Any, visit.who.as_str()),
+            None => (About::Stranger, "-"),
+        };
+        let line = self.house.log.line_about(about, Level::Warn, "refused");
+        line.with("peer", self.peer)
             .with("kind", kind)
             .with("account", who)
             .with("class", refusal.class.code())

@@ -12,6 +12,7 @@ use smr_name::{Class, EntryName, MailboxName, MessageId};
 use smr_store::{Facts, Folder, Placed, Spool};
 
 use super::{Answer, Intake, Offer, Visit, account, room};
+use crate::audit::About;
 use crate::config::{Level, size_text};
 use crate::house::House;
 use crate::refusal::Refusal;
@@ -128,14 +129,15 @@ pub(super) fn deposit<'a>(
         .iter()
         .map(|place| mark(house, &visit.who, place))
         .collect::<Result<_, _>>()?;
+    let repeated = placed.iter().all(|p| p.repeated);
     let line = house
         .log
-        .line(Level::Info, "deposit")
+        .line_about(About::of(repeated), Level::Info, "deposit")
         .with("sender", &visit.who);
     line.with("id", offer.id)
         .with("size", offer.size)
         .with("mailboxes", offer.mailboxes.len())
-        .with("repeated", placed.iter().all(|p| p.repeated))
+        .with("repeated", repeated)
         .send();
     Ok(Answer::plain(Reply::Postmarks { postmarks }))
 }

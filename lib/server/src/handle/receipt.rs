@@ -7,6 +7,7 @@ use smr_name::{Class, EntryName, MailboxName, MessageId};
 use smr_store::{Facts, Folder, State, StoreError};
 
 use super::{Answer, Intake, Visit, deposit, room};
+use crate::audit::About;
 use crate::config::Level;
 use crate::house::House;
 use crate::refusal::Refusal;
@@ -98,7 +99,7 @@ pub(super) fn give<'a>(
     house.news.ring(&placed.mailbox, placed.folder);
     let line = house
         .log
-        .line(Level::Info, "receipt")
+        .line_about(About::of(placed.repeated), Level::Info, "receipt")
         .with("reader", &visit.who);
     line.with("sender", &message.sender).with("id", id).send();
     let postmarks = vec![deposit::mark(house, &visit.who, &placed)?];
