@@ -4,7 +4,7 @@
 //! scrypt lets him. Never tells whether a passphrase that comes too early is
 //! the right one.
 
-use std::fs;
+use std::fs::{self, File};
 use std::io::ErrorKind;
 use std::path::Path;
 use std::thread;
@@ -57,10 +57,7 @@ fn count(tries: &Path) -> Result<u32, Failure> {
 // Seconds since the last wrong one come from the file's own time.
 fn wait(tries: &Path, wrong: u32) -> Result<(), Failure> {
     let due = delay(wrong);
-    let last = fs::metadata(tries).and_then(|meta| meta.modified());
-    // A clock set back earns nothing.
-    let past = last.map(|last| SystemTime::now().duration_since(last));
-    let left = due.saturating_sub(past.ok().and_then(Result::ok).unwrap_or_default());
+    let left = due.saturating_sub(past(tries)?);
     if left > PATIENCE {
         let seconds = left.as_millis().div_ceil(1000);
         let text =
@@ -69,6 +66,25 @@ fn wait(tries: &Path, wrong: u32) -> Result<(), Failure> {
     }
     thread::sleep(left);
     Ok(())
+}
+
+// A clock set back earns nothing; nor does one that was ahead for a while keep
+// the right passphrase out until it is that late: the wait begins anew.
+fn past(tries: &Path) -> Result<Duration, Failure> {
+    let now = SystemTime::now();
+    let Ok(last) = fs::metadata(tries).and_then(|meta| meta.modified()) else {
+        return Ok(Duration::ZERO);
+    };
+    if let Ok(past) = now.duration_since(last) {
+        return Ok(past);
+    }
+    let file = File::options().write(true).open(tries);
+    file.and_then(|file| file.set_modified(now))
+        .map_err(|error| {
+            let text = format!("set the time of \"{}\": {error}", tries.display());
+            Failure::new(Class::Io, text)
+        })?;
+    Ok(Duration::ZERO)
 }
 
 fn delay(wrong: u32) -> Duration {
@@ -93,7 +109,6 @@ fn forget(tries: &Path) -> Result<(), Failure> {
 
 #[cfg(test)]
 mod tests {
-    use std::fs::File;
     use std::time::{Duration, SystemTime};
 
     use super::*;
@@ -166,6 +181,9 @@ mod tests {
         file.set_modified(SystemTime::now() + Duration::from_secs(5000))
             .unwrap();
         assert_eq!(room.class("right"), Some(Class::Busy));
+        // The wait has begun anew, and not in the year that the clock told.
+        let last = std::fs::metadata(room.tries()).unwrap().modified().unwrap();
+        assert!(last <= SystemTime::now());
         room.later(17);
         assert_eq!(room.class("right"), None);
     }
