@@ -10,6 +10,7 @@ use smr_name::{Class, IdPrefix, MailboxName, MessageId};
 
 use super::deposit::MAX_MAILBOXES;
 use super::{After, Answer, Body, Visit, account};
+use crate::audit::About;
 use crate::config::Level;
 use crate::house::House;
 use crate::refusal::Refusal;
@@ -199,13 +200,19 @@ pub(super) fn remove<'a>(
             "receipts are evidence and stay where they are",
         ));
     }
+    let shelf = folder_of(folder);
+    let before = house.store.entry(&visit.who, shelf, *id, None);
+    let before = before.map_err(|e| house.disk(e))?;
+    let repeated = before.is_some_and(|(_, state)| state.is_removed());
     house
         .store
-        .remove(&visit.who, folder_of(folder), *id)
+        .remove(&visit.who, shelf, *id)
         .map_err(|e| house.disk(e))?;
-    let line = house.log.line(Level::Info, "remove");
+    let line = house
+        .log
+        .line_about(About::of(repeated), Level::Info, "remove");
     line.with("account", &visit.who)
-        .with("folder", folder_of(folder).as_str())
+        .with("folder", shelf.as_str())
         .with("id", id)
         .send();
     Ok(Answer::plain(Reply::Done))
