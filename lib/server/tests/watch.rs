@@ -204,7 +204,7 @@ fn whoever_waits_is_on_line_until_his_connection_ends() {
     eventually("bob is off line", || !is_online(&mut at_ana, "bob"));
 }
 
-/// Counts the bodies that smrd is taking.
+/// Counts the bodies that smrd is taking; it has files for larger ones only.
 fn bodies(town: &Town) -> usize {
     let spools = town.path("deep/store/tmp");
     let open = std::fs::read_dir("/proc/self/fd").unwrap();
@@ -228,11 +228,13 @@ fn a_stop_ends_watches_at_once() {
 #[test]
 fn a_request_that_runs_when_smrd_stops_has_two_seconds() {
     let (mut town, ana, _) = two();
+    let body = vec![7; 200 << 10];
+    let (first, rest) = body.split_at(150 << 10);
     let offered = |town: &Town, number| {
         let mut at_ana = ana.login(town);
-        let offer = town::client::offer(id(number), b"body", &["bob"]);
+        let offer = town::client::offer(id(number), &body, &["bob"]);
         assert!(matches!(at_ana.ask(&offer), Reply::Accepted { .. }));
-        at_ana.begin(&Request::Deposit { id: id(number) }, b"bo");
+        at_ana.begin(&Request::Deposit { id: id(number) }, first);
         at_ana
     };
     let (mut quick, mut slow) = (offered(&town, 1), offered(&town, 2));
@@ -240,7 +242,7 @@ fn a_request_that_runs_when_smrd_stops_has_two_seconds() {
     let begin = Instant::now();
     let stopping = std::thread::scope(|scope| {
         let stop = scope.spawn(|| town.stop());
-        let (reply, _) = quick.end(b"dy");
+        let (reply, _) = quick.end(rest);
         assert!(matches!(reply, Reply::Postmarks { .. }), "{reply:?}");
         stop.join().unwrap()
     });
@@ -252,7 +254,7 @@ fn a_request_that_runs_when_smrd_stops_has_two_seconds() {
     town.start();
     let mut at_ana = ana.login(&town);
     assert_eq!(at_ana.ask(&watch(Folder::Sent, 0, 1)), news(1));
-    at_ana.send(id(2), b"body", &["bob"]);
+    at_ana.send(id(2), &body, &["bob"]);
     assert_eq!(at_ana.ask(&watch(Folder::Sent, 1, 1)), news(2));
 }
 
