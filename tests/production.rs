@@ -208,6 +208,27 @@ fn what_the_start_did_not_name_cannot_be_read_afterwards() {
     house.sh("carol", "smr-ls inbox").expect(0);
 }
 
+#[test]
+fn a_confined_smrd_writes_its_metrics() {
+    let mut house = House::build();
+    house.stop();
+    let file = house.path("smrd.toml");
+    let text = fs::read_to_string(&file).unwrap();
+    let metrics = house.path("metrics");
+    fs::create_dir(&metrics).unwrap();
+    let path = metrics.join("smrd.prom");
+    let text = format!("{text}[metrics]\ntextfile = \"{}\"\n", path.display());
+    fs::write(&file, text).unwrap();
+    house.start();
+    house.move_in("carol");
+    house.stop();
+    let text = fs::read_to_string(&path).unwrap_or_else(|e| panic!("{e}: {}", house.log()));
+    for line in ["smr_enrolments_total 1", "smr_store_failed 0", "# EOF"] {
+        assert!(text.lines().any(|l| l == line), "{line} in\n{text}");
+    }
+    assert!(!house.log().contains("event=metrics"), "{}", house.log());
+}
+
 /// Copies the units, with the smrd that was built in place of the installed.
 fn units(to: &Path) -> Vec<PathBuf> {
     let from = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/systemd");

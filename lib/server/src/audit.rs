@@ -5,6 +5,7 @@
 
 use std::collections::HashMap;
 use std::fmt::Write;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use jiff::Timestamp;
@@ -28,7 +29,7 @@ use Rate::{Always, Bounded};
 
 /// Every event there is; the names are stable, and smrd(8) lists them with
 /// their keys.
-const EVENTS: [(&str, Rate); 35] = [
+const EVENTS: [(&str, Rate); 36] = [
     ("card-login", Bounded),
     ("confined", Bounded),
     ("damaged-cache", Bounded),
@@ -48,6 +49,7 @@ const EVENTS: [(&str, Rate); 35] = [
     ("listen", Bounded),
     ("listening", Bounded),
     ("login", Bounded),
+    ("metrics", Bounded),
     ("no-revocation-data", Bounded),
     ("not-reloaded", Bounded),
     ("notify", Bounded),
@@ -66,10 +68,9 @@ const EVENTS: [(&str, Rate); 35] = [
     ("unconfined", Bounded),
 ];
 
-/// Returns how often an event is written; none: smrd(8) does not know it.
-fn rate(event: &str) -> Option<Rate> {
-    let mut known = EVENTS.iter().filter(|(name, _)| *name == event);
-    known.next().map(|(_, rate)| *rate)
+/// Returns the place of an event in EVENTS; none: smrd(8) does not know it.
+fn place(event: &str) -> Option<usize> {
+    EVENTS.iter().position(|(name, _)| *name == event)
 }
 
 /// Lines of one kind that may come at once; then one a second.
@@ -119,6 +120,8 @@ pub struct Log {
     sink: Sink,
     level: Level,
     kinds: Arc<Mutex<HashMap<Key, Kind>>>,
+    /// How often each event was, written or not, in the order of EVENTS.
+    counts: Arc<[AtomicU64; EVENTS.len()]>,
 }
 
 /// How often one kind of line has come.
@@ -166,6 +169,7 @@ impl Log {
             sink,
             level,
             kinds: Arc::default(),
+            counts: Arc::new([const { AtomicU64::new(0) }; EVENTS.len()]),
         }
     }
 
@@ -177,7 +181,14 @@ impl Log {
 
     /// Begins a line that is counted with those about the same.
     pub(crate) fn line_about(&self, about: About, level: Level, event: &'static str) -> Line<'_> {
-        let written = level <= self.level && self.is_due(level, (event, about));
+        let place = place(event);
+        debug_assert!(place.is_some(), "{event} is not among EVENTS");
+        if let Some(count) = place.and_then(|place| self.counts.get(place)) {
+            count.fetch_add(1, Ordering::Relaxed);
+        }
+        let rate = place.and_then(|place| EVENTS.get(place));
+        let rate = rate.map_or(Bounded, |(_, rate)| *rate);
+        let written = level <= self.level && self.is_due(level, rate, (event, about));
         let text = written.then(|| format!("level={} event={event}", level.as_str()));
         Line { log: self, text }
     }
@@ -187,11 +198,15 @@ impl Log {
         self.kinds.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn is_due(&self, level: Level, key: Key) -> bool {
-        let (event, about) = key;
-        let rate = rate(event);
-        debug_assert!(rate.is_some(), "{event} is not among EVENTS");
-        if level == Level::Debug || (rate == Some(Always) && about != About::Repeat) {
+    /// Returns how often an event was since smrd started, written or not.
+    pub(crate) fn count(&self, event: &str) -> u64 {
+        let count = place(event).and_then(|place| self.counts.get(place));
+        count.map_or(0, |count| count.load(Ordering::Relaxed))
+    }
+
+    fn is_due(&self, level: Level, rate: Rate, key: Key) -> bool {
+        let (_, about) = key;
+        if level == Level::Debug || (rate == Always && about != About::Repeat) {
             return true;
         }
         let now = now();

@@ -69,9 +69,11 @@ impl Bounds {
         read.extend(found.map(Path::to_owned));
         read.sort();
         read.dedup();
+        let store = config.store.path.clone();
+        let metrics = config.textfile.as_deref().map(around);
         Bounds {
             read,
-            write: vec![config.store.path.clone()],
+            write: [store].into_iter().chain(metrics).collect(),
         }
     }
 }

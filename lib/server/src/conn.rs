@@ -256,6 +256,7 @@ impl Conn {
             (Stage::First, Due::Frame(frame)) => {
                 let accepted = Responder::accept(&house.keys, &Suite::ALL, &frame, &mut OsRng);
                 let (responder, second) = accepted?;
+                house.metrics.handshake();
                 self.put(&second)?;
                 Ok(Some((Stage::Third(Box::new(responder)), self.deadline)))
             }

@@ -19,6 +19,7 @@ use crate::grounds::{Grounds, GroundsError};
 use crate::herald::Herald;
 use crate::holder::Realms;
 use crate::keys::{self, KeysError};
+use crate::metrics::Metrics;
 use crate::news::News;
 use crate::online::Online;
 use crate::people::People;
@@ -82,6 +83,7 @@ pub(crate) struct House {
     pub(crate) news: Arc<News>,
     pub(crate) log: Log,
     pub(crate) herald: Herald,
+    pub(crate) metrics: Metrics,
     /// Set before anybody is let in, by tests alone.
     #[cfg(feature = "lies")]
     pub(crate) liar: std::sync::OnceLock<crate::talk::lie::Liar>,
@@ -140,6 +142,7 @@ impl House {
             renewing: Mutex::new(()),
             looked: AtomicI64::new(0),
             herald,
+            metrics: Metrics::default(),
             config,
             keys,
             store,

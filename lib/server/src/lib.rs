@@ -21,6 +21,7 @@ mod house;
 mod keys;
 mod limits;
 mod listen;
+mod metrics;
 mod news;
 mod online;
 mod people;

@@ -18,6 +18,7 @@ use crate::grounds::GroundsError;
 use crate::herald::Herald;
 use crate::house::{House, StartError};
 use crate::listen::{self, ListenError};
+use crate::metrics::Exporter;
 
 /// Time that running requests have to finish when smrd stops.
 const GRACE: Duration = Duration::from_secs(2);
@@ -79,7 +80,10 @@ impl Opened {
     pub(crate) fn serve(self) -> Result<Server, ServerError> {
         let door = self.door;
         let keeper = thread::Builder::new().name("door".to_owned());
+        let textfile = self.house.config.textfile.clone();
+        let begin = |path| Exporter::begin(self.house.clone(), path);
         let server = Server {
+            exporter: textfile.map(begin).transpose()?,
             house: self.house,
             addresses: self.addresses,
             bolt: self.bolt,
@@ -97,6 +101,8 @@ pub struct Server {
     bolt: Bolt,
     /// The thread that keeps the door; none once it is closed.
     door: Option<JoinHandle<()>>,
+    /// Who writes the metrics down, where they are wanted.
+    exporter: Option<Exporter>,
 }
 
 impl Server {
@@ -174,6 +180,9 @@ impl Server {
         let _ = door.join();
         let clean = self.house.seats.clear(GRACE);
         self.bolt.dismiss();
+        if let Some(exporter) = self.exporter.take() {
+            exporter.finish();
+        }
         self.house.log.settle_all();
         let line = self.house.log.line(Level::Info, "stopped");
         line.with("clean", clean).send();

@@ -281,6 +281,7 @@ impl<'a> Talk<'a> {
     }
 
     fn log_refusal(&self, kind: &str, visit: Option<&Visit>, refusal: &Refusal) {
+        self.house.metrics.refused(refusal.class);
         let (about, who) = match visit {
             Some(visit) => (About::Any, visit.who.as_str()),
             None => (About::Stranger, "-"),

@@ -24,6 +24,7 @@ use smr_name::Class;
 
 use crate::group::DirSync;
 use crate::layout::TMP;
+use crate::times::Times;
 
 pub(crate) use spool::TmpName;
 pub use spool::{Spool, Spooled};
@@ -91,6 +92,8 @@ pub(crate) struct Disk {
     path: PathBuf,
     failed: AtomicBool,
     serial: AtomicU64,
+    /// How long syncs take.
+    pub(crate) times: Times,
 }
 
 const FILE_MODE: Mode = Mode::from_raw_mode(0o600);
@@ -131,6 +134,7 @@ impl Disk {
             path: path.to_owned(),
             failed: AtomicBool::new(false),
             serial: AtomicU64::new(0),
+            times: Times::default(),
         })
     }
 
@@ -303,7 +307,8 @@ impl Disk {
 
     fn sync_file(&self, file: &File, path: &str) -> Result<(), DiskError> {
         // Without this a power cut may leave the name with half the content.
-        fs::fsync(file).map_err(|errno| match errno {
+        let synced = self.times.time(|| fs::fsync(file));
+        synced.map_err(|errno| match errno {
             // A full disk costs this file alone; whoever wrote it drops it.
             Errno::NOSPC | Errno::DQUOT => self.error("sync", path, errno),
             _ => self.sync_error(path, errno),
@@ -319,7 +324,8 @@ impl Disk {
         if planted("no-directory-sync") {
             return Ok(());
         }
-        fs::fsync(directory).map_err(|errno| self.sync_error(path, errno))
+        let synced = self.times.time(|| fs::fsync(directory));
+        synced.map_err(|errno| self.sync_error(path, errno))
     }
 
     /// Syncs a directory: every name made in it before this call survives a

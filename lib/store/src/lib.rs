@@ -18,6 +18,7 @@ mod mailbox;
 mod mark;
 mod registry;
 mod store;
+mod times;
 
 pub use deposit::{Facts, Placed};
 pub use durable::{DiskError, Spool, Spooled};
@@ -29,3 +30,4 @@ pub use layout::{Folder, State};
 pub use mailbox::{Listing, MailboxError};
 pub use registry::records;
 pub use store::{OpenError, Store, StoreError};
+pub use times::SyncTimes;

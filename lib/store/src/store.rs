@@ -22,6 +22,7 @@ use crate::layout::{
 use crate::look::Found;
 use crate::mailbox::{Listing, MailboxError, Pick};
 use crate::registry::{Account, Registry};
+use crate::times::SyncTimes;
 
 /// Says why a store cannot be made or opened.
 #[derive(Debug, thiserror::Error)]
@@ -186,6 +187,11 @@ impl Store {
     /// Tells whether a write has failed, so that nothing is taken any more.
     pub fn has_failed(&self) -> bool {
         self.disk.has_failed()
+    }
+
+    /// Returns how long syncs have taken since the store was opened.
+    pub fn sync_times(&self) -> SyncTimes {
+        self.disk.times.read()
     }
 
     /// Tells whether there is such an account.

@@ -95,6 +95,8 @@ pub struct Config {
     pub session: Sessions,
     /// What is logged.
     pub log: Level,
+    /// Where metrics are written.
+    pub textfile: Option<PathBuf>,
 }
 
 /// `confine`: how much smrd takes from itself before it serves.
@@ -302,10 +304,11 @@ impl LoginBy {
     }
 }
 
-fn no_textfile(text: &str) -> Result<(), &'static str> {
+fn textfile(text: &str, base: &Path) -> Result<Option<PathBuf>, &'static str> {
     match text {
-        "" => Ok(()),
-        _ => Err("this smrd writes no metrics yet, expected \"\""),
+        "" => Ok(None),
+        path if path.ends_with('/') => Err("expected the path of a file"),
+        path => Ok(Some(base.join(path))),
     }
 }
 
@@ -386,10 +389,8 @@ fn read(mut root: Section<'_>, path: &Path, state: Option<PathBuf>) -> Result<Co
         trust: trust(root.table("trust")?, base)?,
         session: session(root.table("session")?)?,
         log: log(root.table("log")?)?,
+        textfile: metrics(root.table("metrics")?, base)?,
     };
-    let mut metrics = root.table("metrics")?;
-    metrics.text("textfile", no_textfile)?;
-    metrics.finish()?;
     root.finish()?;
     Ok(config)
 }
@@ -499,6 +500,12 @@ fn log(mut section: Section<'_>) -> Result<Level, Trouble> {
     Ok(level)
 }
 
+fn metrics(mut section: Section<'_>, base: &Path) -> Result<Option<PathBuf>, Trouble> {
+    let textfile = section.text("textfile", |text| textfile(text, base))?;
+    section.finish()?;
+    Ok(textfile.flatten())
+}
+
 #[cfg(test)]
 mod tests {
     use super::{Config, ConfigError, Level, Policy};
@@ -584,7 +591,7 @@ mod tests {
             "[session]\nlogin = 'password'",
             "[session]\nlifetime = '1s'",
             "[log]\nlevel = 'loud'",
-            "[metrics]\ntextfile = '/x'",
+            "[metrics]\ntextfile = '/x/'",
             "[what]",
             "broken",
         ] {

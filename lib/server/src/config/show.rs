@@ -75,6 +75,8 @@ impl fmt::Display for Config {
             "\n[session]\nlifetime = \"{lifetime}\"\nlogin = \"{}\"",
             self.session.login.as_str()
         )?;
-        writeln!(f, "\n[log]\nlevel = \"{}\"", self.log.as_str())
+        writeln!(f, "\n[log]\nlevel = \"{}\"", self.log.as_str())?;
+        let textfile = self.textfile.as_deref().map_or_else(|| quoted(""), path);
+        writeln!(f, "\n[metrics]\ntextfile = {textfile}")
     }
 }

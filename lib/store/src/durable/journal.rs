@@ -316,7 +316,7 @@ impl Journal {
         // Without this a power cut takes messages that have a postmark.
         let synced = match planted("no-journal-sync") {
             true => Ok(()),
-            false => fs::fdatasync(&self.files[file]),
+            false => (self.disk.times).time(|| fs::fdatasync(&self.files[file])),
         };
         match synced {
             Err(_) if planted("retry-sync") => fs::fdatasync(&self.files[file]).map_err(failed),

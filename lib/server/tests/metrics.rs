@@ -1,0 +1,99 @@
+//! The text of the metrics, judged by the strict parser of Prometheus' own
+//! library, and by what was done.
+
+mod town;
+
+use std::process::Command;
+
+use smr_channel::request::{Folder, Request};
+use smr_name::Class;
+use town::Town;
+use town::client::{give_receipt, id, refused};
+use town::people::person;
+
+/// Prints each sample of the file that is its argument, strictly read; the
+/// module is Debian's, and so is the program.
+const READ: &str = "
+import sys
+from prometheus_client.openmetrics.parser import text_fd_to_metric_families
+for family in text_fd_to_metric_families(open(sys.argv[1])):
+    for s in family.samples:
+        labels = ','.join(f'{k}={v}' for k, v in sorted(s.labels.items()))
+        print(family.type, f'{s.name}[{labels}]', float(s.value))
+";
+
+fn samples(path: &std::path::Path) -> Result<String, String> {
+    let read = Command::new("/usr/bin/python3")
+        .args(["-c", READ])
+        .arg(path)
+        .output()
+        .expect("python3 runs");
+    match read.status.success() {
+        true => Ok(String::from_utf8(read.stdout).unwrap()),
+        false => Err(String::from_utf8_lossy(&read.stderr).into_owned()),
+    }
+}
+
+#[test]
+fn what_was_done_is_counted_and_strictly_written() {
+    let mut town = Town::with("[metrics]\ntextfile = 'smrd.prom'");
+    let mut ana = person(&town.ca.card("ana"), "ana").enrol(&town);
+    let mut rui = person(&town.ca.card("rui"), "rui").enrol(&town);
+    for number in 1..=3 {
+        ana.send(id(number), b"sealed", &["rui"]);
+    }
+    let fetch = Request::Fetch {
+        folder: Folder::Inbox,
+        id: id(1),
+        reader: None,
+    };
+    rui.ask_with(&fetch, &[]);
+    let (reply, _) = rui.ask_with(&give_receipt(id(2), b"r"), b"r");
+    assert_eq!(refused(&reply), Class::Denied);
+    rui.ask(&Request::MarkRead { id: id(1) });
+    rui.ask_with(&give_receipt(id(1), b"r"), b"r");
+    town.stop();
+
+    let path = town.path("smrd.prom");
+    let said = samples(&path).unwrap();
+    let expected = [
+        "counter smr_deposits_total[] 3.0",
+        "counter smr_fetches_total[] 1.0",
+        "counter smr_receipts_total[] 1.0",
+        "counter smr_enrolments_total[] 2.0",
+        "counter smr_sessions_total[kind=enrol] 2.0",
+        "counter smr_sessions_total[kind=login] 0.0",
+        "counter smr_handshakes_total[] 2.0",
+        "counter smr_refusals_total[reason=denied] 1.0",
+        "counter smr_refusals_total[reason=busy] 0.0",
+        "gauge smr_store_failed[] 0.0",
+    ];
+    for line in expected {
+        assert!(said.lines().any(|l| l == line), "{line} in\n{said}");
+    }
+    let value = |name: &str| {
+        let mut found = said.lines().filter_map(|line| {
+            let (_, rest) = line.split_once(' ')?;
+            let (sample, value) = rest.split_once(' ')?;
+            (sample == name).then(|| value.parse::<f64>().unwrap())
+        });
+        found.next().unwrap_or_else(|| panic!("{name} in\n{said}"))
+    };
+    // Each deposit was synced before it was acknowledged.
+    assert!(value("smr_sync_seconds_count[]") >= 3.0);
+    assert_eq!(
+        value("smr_sync_seconds_count[]"),
+        value("smr_sync_seconds_bucket[le=+Inf]")
+    );
+    assert!(value("smr_disk_free_bytes[]") > 0.0);
+    let now = town::now() as f64;
+    assert!(value("smr_certificate_expiry_timestamp_seconds[]") > now);
+
+    let text = std::fs::read_to_string(&path).unwrap();
+    for name in ["ana", "rui", "CN=", "127.0.0.1"] {
+        assert!(!text.contains(name), "{name} in\n{text}");
+    }
+    // The judge is one: a text cut off is none.
+    std::fs::write(&path, text.replace("# EOF\n", "")).unwrap();
+    assert!(samples(&path).is_err());
+}
