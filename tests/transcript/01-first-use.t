@@ -4,6 +4,8 @@ as alice
 $ smr-register --server $SERVER --server-key $KEY --token "$TOKEN" --device laptop --no-backup alice
 alice@repo.example [FP]
 
+# an agent that holds nothing any more ends by itself, soon
+$ while smr-login --status 2>/dev/null; [ $? = 1 ]; do sleep 0.1; done
 $ smr-login --status
 ! smr-login: error: no agent at "[..]/agent.sock": [..]
 ! smr-login: hint: smr-login
@@ -34,6 +36,7 @@ $ smr-register --server $SERVER --server-key $KEY --token "$TOKEN" --no-backup a
 [77]
 
 $ smr-login --logout
+$ while smr-login --status 2>/dev/null; [ $? = 1 ]; do sleep 0.1; done
 $ smr-login --status
 ! smr-login: error: [..]
 ! smr-login: hint: smr-login
