@@ -1,6 +1,8 @@
 //! smr-receipt: gives receipts, checks them, exports evidence.
 
 mod edge;
+mod hand;
+mod person;
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -9,12 +11,14 @@ use std::time::{Duration, Instant};
 
 use clap::Parser;
 use edge::{Edge, Stop};
-use smr_cli::args::Common;
+use hand::SignBy;
+use smr_cli::args::{Common, PinArgs};
 use smr_cli::json::Line;
 use smr_cli::out::Out;
 use smr_cli::report::Outcome;
 use smr_cli::table::{Table, terminal_width};
 use smr_cli::time;
+use smr_client::config::By;
 use smr_client::failure::Failure;
 use smr_client::fetch::{self, Folder};
 use smr_client::grounds;
@@ -28,6 +32,9 @@ const TOOL: &str = "smr-receipt";
 #[derive(Parser)]
 #[command(name = TOOL, version)]
 struct Args {
+    /// What signs: this device, or the card, which asks for its PIN once
+    #[arg(long, value_name = "WHAT", conflicts_with_all = ["status", "wait", "export", "verify"])]
+    by: Option<SignBy>,
     /// Say how what I sent stands with its addressees
     #[arg(long, conflicts_with_all = ["wait", "export", "verify"])]
     status: bool,
@@ -52,6 +59,8 @@ struct Args {
     /// Messages, by id or prefix; "-" reads ids from standard input
     #[arg(value_name = "ID")]
     ids: Vec<String>,
+    #[command(flatten)]
+    pin: PinArgs,
     #[command(flatten)]
     common: Common,
 }
@@ -83,13 +92,31 @@ fn run(edge: &Edge, args: Args) -> Result<u8, Stop> {
     };
     match args.status {
         true => status(edge, &mut user, &ids, &mut outcome)?,
-        false => ids.iter().for_each(|id| {
-            if let Err(failure) = receipts::give(&mut user, *id) {
-                outcome.note(Stop::Failure(failure).tell(&edge.report));
-            }
-        }),
+        false => give(edge, &args, &mut user, &ids, &mut outcome)?,
     }
     Ok(outcome.code())
+}
+
+/// Gives receipts by one hand: the card's PIN is asked for once, and not at all
+/// where there is nothing to sign.
+fn give(
+    edge: &Edge,
+    args: &Args,
+    user: &mut User,
+    ids: &[MessageId],
+    outcome: &mut Outcome,
+) -> Result<(), Stop> {
+    if ids.is_empty() {
+        return Ok(());
+    }
+    let by = args.by.map_or(By::Device, Into::into);
+    let hand = hand::take(edge, TOOL, by, &args.pin, user)?;
+    for id in ids {
+        if let Err(failure) = receipts::give(user, *id, &hand) {
+            outcome.note(Stop::Failure(failure).tell(&edge.report));
+        }
+    }
+    Ok(())
 }
 
 /// Finds the messages named; those that are not there are told and counted.

@@ -22,6 +22,7 @@ use smr_cli::prompt;
 use smr_cli::report::Outcome;
 use smr_client::config::Consent;
 use smr_client::fetch::{self, Folder, Message, ReceiptWanted, State};
+use smr_client::hand::Hand;
 use smr_client::receipts;
 use smr_client::user::User;
 use smr_name::MessageId;
@@ -209,11 +210,12 @@ fn show(
         edge.report.warning(&format!(
             "message \"{id}\" asks for a receipt by the card itself; none is given"
         ));
+        edge.report.hint(&format!("smr-receipt --by card {id}"));
     }
     if consent == Consent::Always && !args.peek {
         // The receipt is on its way before the first word is shown.
         user.session.mark_read(id)?;
-        receipts::give_for(user, &message)?;
+        receipts::give_for(user, &message, &Hand::device(user)?)?;
     }
     show::write(edge, args, user, &message, out)?;
     out.finish().map_err(Stop::Out)?;
@@ -242,7 +244,7 @@ fn ask_receipt(edge: &Edge, user: &mut User, message: &Message) -> Result<(), St
     let question = format!("{} asks for a receipt; give it?", message.verified.address);
     // Without a person to answer, ask means never.
     if prompt::confirm(&question, edge.common.no_input).unwrap_or(false) {
-        receipts::give_for(user, message)?;
+        receipts::give_for(user, message, &Hand::device(user)?)?;
     }
     Ok(())
 }

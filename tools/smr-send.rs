@@ -1,6 +1,8 @@
 //! smr-send: seals, signs and deposits a message.
 
 mod edge;
+mod hand;
+mod person;
 #[path = "send/wish.rs"]
 mod wish;
 
@@ -11,7 +13,8 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use edge::{Edge, Stop};
-use smr_cli::args::Common;
+use hand::SignBy;
+use smr_cli::args::{Common, PinArgs};
 use smr_cli::out::Out;
 use smr_client::deposit::{self, How, Letter, Part};
 use smr_client::failure::Failure;
@@ -37,6 +40,9 @@ struct Args {
     /// The receipt to ask for
     #[arg(long, value_name = "KIND")]
     receipt: Option<Wanted>,
+    /// What signs: this device, or the card, which asks for its PIN
+    #[arg(long, value_name = "WHAT")]
+    by: Option<SignBy>,
     /// The message this one answers
     #[arg(long, value_name = "ID")]
     reply: Option<String>,
@@ -51,7 +57,7 @@ struct Args {
     message: bool,
     /// Send what waits in the outbox, or the one message ID
     #[arg(long, value_name = "ID", num_args = 0..=1,
-          conflicts_with_all = ["subject", "attach", "cc", "receipt", "reply", "once", "queue", "message"])]
+          conflicts_with_all = ["subject", "attach", "cc", "receipt", "by", "reply", "once", "queue", "message"])]
     flush: Option<Option<String>>,
     /// The addressees
     #[arg(
@@ -60,6 +66,8 @@ struct Args {
         conflicts_with_all = ["flush", "message"]
     )]
     to: Vec<Address>,
+    #[command(flatten)]
+    pin: PinArgs,
     #[command(flatten)]
     common: Common,
 }
@@ -72,8 +80,8 @@ fn run(edge: &Edge, args: Args) -> Result<u8, Stop> {
     if let Some(wanted) = &args.flush {
         return wish::flush(edge, wanted.as_deref());
     }
-    wish::refuse_card(edge)?;
-    let receipt = wish::wanted(edge, args.receipt)?;
+    let receipt = wish::wanted(edge, args.receipt);
+    let by = args.by.map_or(edge.settings.by, Into::into);
     // Read before an agent is asked for: what is no message is no message.
     let mail = match args.message {
         true => Some(mail::read(Box::new(BufReader::new(io::stdin())), false)?),
@@ -107,7 +115,8 @@ fn run(edge: &Edge, args: Args) -> Result<u8, Stop> {
         once: args.once.is_some(),
         queue: args.queue,
     };
-    let sent = deposit::send(&mut user, letter, id, how)?;
+    let hand = hand::take(edge, TOOL, by, &args.pin, &mut user)?;
+    let sent = deposit::send(&mut user, letter, id, &hand, how)?;
     let mut out = Out::stdout();
     wish::tell(edge, &mut out, id, &sent)?;
     out.finish().map_err(Stop::Out)?;

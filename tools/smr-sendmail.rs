@@ -2,6 +2,8 @@
 //! by it.
 
 mod edge;
+mod hand;
+mod person;
 #[path = "send/wish.rs"]
 mod wish;
 
@@ -11,7 +13,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use edge::{Edge, Stop};
-use smr_cli::args::{self, Common};
+use smr_cli::args::{self, Common, PinArgs};
 use smr_cli::out::Out;
 use smr_client::deposit::{self, How};
 use smr_client::mail;
@@ -52,8 +54,7 @@ fn run(edge: &Edge, args: Args) -> Result<u8, Stop> {
     if args.flush {
         return wish::flush(edge, None);
     }
-    wish::refuse_card(edge)?;
-    let receipt = wish::wanted(edge, None)?;
+    let receipt = wish::wanted(edge, None);
     let mail = mail::read(Box::new(BufReader::new(stdin())), !args.ignore_dots)?;
     let mut user = edge.user()?;
     let letter = mail::letter(&user, mail, &args.recipients, args.read_recipients, receipt)?;
@@ -63,7 +64,9 @@ fn run(edge: &Edge, args: Args) -> Result<u8, Stop> {
         ..How::default()
     };
     let id = deposit::new_id();
-    let sent = deposit::send(&mut user, letter, id, how)?;
+    let by = edge.settings.by;
+    let hand = hand::take(edge, TOOL, by, &PinArgs::default(), &mut user)?;
+    let sent = deposit::send(&mut user, letter, id, &hand, how)?;
     // sendmail prints nothing; JSON was asked for.
     match edge.common.json {
         true => {

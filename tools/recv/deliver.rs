@@ -13,6 +13,7 @@ use smr_client::config::Consent;
 use smr_client::delivery::{self, Maildir, Ran};
 use smr_client::failure::Failure;
 use smr_client::fetch::{self, Folder, Message, State};
+use smr_client::hand::Hand;
 use smr_client::receipts;
 use smr_client::user::User;
 use smr_name::{Class, MessageId};
@@ -81,7 +82,7 @@ pub(crate) fn deliver(
     }
     let wanted = message.opened.headers.receipt;
     match consent(args.receipt, wanted, edge.settings.consent) {
-        Consent::Always => Ok(receipts::give_for(user, &message)?),
+        Consent::Always => Ok(receipts::give_for(user, &message, &Hand::device(user)?)?),
         // Nobody sits there to be asked.
         Consent::Ask | Consent::Never => Ok(()),
     }

@@ -5,11 +5,10 @@ use clap::ValueEnum;
 use smr_cli::json::Line;
 use smr_cli::out::Out;
 use smr_cli::report::Outcome;
-use smr_client::config::{Ask, By};
+use smr_client::config::Ask;
 use smr_client::deposit::{ReceiptWanted, Sent};
-use smr_client::failure::Failure;
 use smr_client::outbox;
-use smr_name::{Class, MessageId};
+use smr_name::MessageId;
 
 use super::edge::{self, Edge, Stop};
 
@@ -20,6 +19,8 @@ pub(crate) enum Wanted {
     None,
     /// One when the message was read
     Read,
+    /// One signed by the reader's card itself
+    Card,
 }
 
 /// Prints the id, and says where the message is if it waits.
@@ -72,30 +73,10 @@ pub(crate) fn flush(edge: &Edge, wanted: Option<&str>) -> Result<u8, Stop> {
     Ok(outcome.code())
 }
 
-/// A device's signature must not pass for the card's that was configured.
-pub(crate) fn refuse_card(edge: &Edge) -> Result<(), Stop> {
-    match edge.settings.by {
-        By::Device => Ok(()),
-        By::Card => {
-            let text = "\"send.by\" is \"card\", but messages are signed by devices only yet";
-            let hint = format!(
-                "set it to \"device\" in {}",
-                edge.home.config_file().display()
-            );
-            Err(Failure::new(Class::Config, text).hint(hint).into())
-        }
-    }
-}
-
-pub(crate) fn wanted(edge: &Edge, flag: Option<Wanted>) -> Result<ReceiptWanted, Stop> {
+pub(crate) fn wanted(edge: &Edge, flag: Option<Wanted>) -> ReceiptWanted {
     match (flag, edge.settings.ask) {
-        (Some(Wanted::None), _) | (None, Ask::None) => Ok(ReceiptWanted::None),
-        (Some(Wanted::Read), _) | (None, Ask::Read) => Ok(ReceiptWanted::Read),
-        (None, Ask::Card) => Err(Failure::new(
-            Class::Config,
-            "\"send.receipt\" is \"card\", but no reader can give such a receipt yet",
-        )
-        .hint("--receipt read")
-        .into()),
+        (Some(Wanted::None), _) | (None, Ask::None) => ReceiptWanted::None,
+        (Some(Wanted::Read), _) | (None, Ask::Read) => ReceiptWanted::Read,
+        (Some(Wanted::Card), _) | (None, Ask::Card) => ReceiptWanted::Card,
     }
 }

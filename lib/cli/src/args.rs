@@ -47,16 +47,25 @@ impl Common {
     }
 }
 
-/// Where PINs and passphrases come from.
+/// Where PINs come from.
 #[derive(Args, Clone, Debug, Default)]
 #[command(next_help_heading = "Secrets")]
-pub struct SecretArgs {
+pub struct PinArgs {
     /// Read the PIN from this file
     #[arg(long, value_name = "FILE", conflicts_with = "pin_fd")]
     pub pin_file: Option<PathBuf>,
     /// Read the PIN from this file descriptor
     #[arg(long, value_name = "N")]
     pub pin_fd: Option<u32>,
+}
+
+/// Where PINs and passphrases come from.
+#[derive(Args, Clone, Debug, Default)]
+#[command(next_help_heading = "Secrets")]
+pub struct SecretArgs {
+    /// Where PINs come from.
+    #[command(flatten)]
+    pub pin: PinArgs,
     /// Read the passphrase from this file
     #[arg(long, value_name = "FILE", conflicts_with = "passphrase_fd")]
     pub passphrase_file: Option<PathBuf>,
@@ -196,7 +205,7 @@ mod tests {
         assert!(common.json && common.quiet && common.verbose && common.no_input);
         assert_eq!(common.as_account.as_deref(), Some("rui"));
         assert_eq!(common.config, Some("/c".into()));
-        assert_eq!((tool.secrets.pin_fd, tool.n), (Some(3), Some(2)));
+        assert_eq!((tool.secrets.pin.pin_fd, tool.n), (Some(3), Some(2)));
         assert_eq!(tool.ids, ["a", "-", "-b"]);
     }
 

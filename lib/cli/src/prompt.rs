@@ -235,7 +235,7 @@ impl Asker {
 
     fn of_flags(&mut self, kind: Kind) -> Result<Option<Zeroizing<String>>, PromptError> {
         let (file, fd) = match kind {
-            Kind::Pin => (&self.args.pin_file, self.args.pin_fd),
+            Kind::Pin => (&self.args.pin.pin_file, self.args.pin.pin_fd),
             Kind::Passphrase => (&self.args.passphrase_file, self.args.passphrase_fd),
         };
         if let Some(file) = file {
@@ -385,6 +385,7 @@ mod tests {
     use std::fs;
 
     use super::*;
+    use crate::args::PinArgs;
 
     fn question(kind: Kind) -> Question<'static> {
         Question {
@@ -419,7 +420,10 @@ mod tests {
             dir.path().join(name)
         };
         let mut args = SecretArgs {
-            pin_file: Some(file("flag", "1111\n")),
+            pin: PinArgs {
+                pin_file: Some(file("flag", "1111\n")),
+                pin_fd: None,
+            },
             ..SecretArgs::default()
         };
         let mut sources = Sources {
@@ -435,7 +439,7 @@ mod tests {
         file("smr.pin", "2222");
         let pin = question(Kind::Pin);
         assert_eq!(ask(&args, &sources, &pin).unwrap(), "1111");
-        args.pin_file = None;
+        args.pin.pin_file = None;
         assert_eq!(ask(&args, &sources, &pin).unwrap(), "2222");
         fs::remove_file(dir.path().join("smr.pin")).unwrap();
         assert_eq!(ask(&args, &sources, &pin).unwrap(), "PIN of token \"T\": ");
@@ -452,7 +456,10 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         fs::write(dir.path().join("pin"), "1").unwrap();
         let args = SecretArgs {
-            pin_file: Some(dir.path().join("pin")),
+            pin: PinArgs {
+                pin_file: Some(dir.path().join("pin")),
+                pin_fd: None,
+            },
             ..SecretArgs::default()
         };
         let error = ask(&args, &Sources::default(), &question(Kind::Passphrase)).unwrap_err();

@@ -10,7 +10,8 @@ use rand_core::CryptoRngCore;
 use smr_evidence::account::keys_statement;
 use smr_evidence::device;
 use smr_evidence::trust::{
-    Certificate, Person, Revocation, Signer, SoftKey, check_card, generate_p256,
+    Algorithm, Certificate, Person, Revocation, Signer, SignerError, SoftKey, Vouched,
+    generate_p256, verify_card,
 };
 use smr_name::{Address, Class, Fingerprint};
 use smr_seal::Identity;
@@ -130,19 +131,61 @@ pub(crate) fn check_own_card(
     home: &Home,
     settings: &Settings,
     anchors: Option<&Path>,
-    card: &dyn Signer,
+    card: Box<dyn Signer>,
     now: i64,
-) -> Result<Person, Failure> {
+) -> Result<Card, Failure> {
     let store = grounds::load(home, settings, anchors)?;
     let mut rules = grounds::rules(settings, now);
     if rules.revocation == Revocation::Require {
         rules.revocation = Revocation::Prefer;
     }
-    check_card(card.certificate(), card.chain(), &store, &rules).map_err(|error| {
+    let vouched = verify_card(card.certificate(), card.chain(), &store, &rules);
+    let vouched = vouched.map_err(|error| {
         Failure::new(
             Class::Denied,
             format!("the certificate is refused: {error}"),
         )
         .hint("is its authority in trust.d, and the clock right?")
-    })
+    })?;
+    Ok(Card::of(card, vouched))
+}
+
+/// A card that has verified here, with the authorities that bore it out: cards
+/// do not always hold their certificates, and a stranger has the anchors alone.
+pub(crate) struct Card {
+    pub(crate) person: Person,
+    signer: Box<dyn Signer>,
+    chain: Vec<Certificate>,
+}
+
+impl Card {
+    /// Takes a card and the verdict on its certificate.
+    pub(crate) fn of(signer: Box<dyn Signer>, vouched: Vouched) -> Card {
+        let path = vouched.verdict.chain;
+        // Neither the card's own certificate nor the anchor.
+        let between = path.get(1..path.len().saturating_sub(1));
+        Card {
+            person: vouched.person,
+            signer,
+            chain: between.unwrap_or_default().to_vec(),
+        }
+    }
+}
+
+impl Signer for Card {
+    fn certificate(&self) -> &Certificate {
+        self.signer.certificate()
+    }
+
+    fn chain(&self) -> &[Certificate] {
+        &self.chain
+    }
+
+    fn algorithm(&self) -> Algorithm {
+        self.signer.algorithm()
+    }
+
+    fn sign(&self, message: &[u8]) -> Result<Vec<u8>, SignerError> {
+        self.signer.sign(message)
+    }
 }

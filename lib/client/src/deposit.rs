@@ -20,6 +20,7 @@ use smr_seal::Recipient;
 
 use crate::agent::AgentError;
 use crate::failure::Failure;
+use crate::hand::Hand;
 use crate::heads;
 use crate::known::Mark;
 use crate::meter::Stage;
@@ -70,8 +71,14 @@ pub struct How {
     pub queue: bool,
 }
 
-/// Sends a letter under `id`.
-pub fn send(user: &mut User, letter: Letter, id: MessageId, how: How) -> Result<Sent, Failure> {
+/// Sends a letter under `id`, signed by `hand`.
+pub fn send(
+    user: &mut User,
+    letter: Letter,
+    id: MessageId,
+    hand: &Hand,
+    how: How,
+) -> Result<Sent, Failure> {
     let mailboxes = addressed(user, &letter)?;
     if how.once && outbox::holds(user, &id) {
         return match unreachable(user) {
@@ -86,7 +93,7 @@ pub fn send(user: &mut User, letter: Letter, id: MessageId, how: How) -> Result<
     if how.queue
         && let Some(why) = unreachable(user)
     {
-        outbox::write(user, letter, id)?;
+        outbox::write(user, letter, id, hand)?;
         return Ok(Sent::Queued(why));
     }
     if how.once
@@ -94,7 +101,7 @@ pub fn send(user: &mut User, letter: Letter, id: MessageId, how: How) -> Result<
     {
         return Ok(Sent::Deposited(there));
     }
-    let (spool, offer) = compose(user, letter, id, mailboxes)?;
+    let (spool, offer) = compose(user, letter, id, mailboxes, hand)?;
     let kept = match hand_over(user, &spool, &offer) {
         Err(failure) if how.queue && failure.class == Class::Busy => {
             return queue(user, &spool, &id, failure);
@@ -147,15 +154,16 @@ fn compose(
     letter: Letter,
     id: MessageId,
     mailboxes: Vec<MailboxName>,
+    hand: &Hand,
 ) -> Result<(Spool, Offer), Failure> {
     let own = user.account(&user.address.mailbox.clone())?;
     let recipients = recipients(user, &mailboxes, &own)?;
     let author = Author {
-        display: own.person.display.clone(),
+        display: hand.display(&own),
         address: user.address.clone(),
     };
     let mut spool = Hashing::new(Spool::create(&user.home)?);
-    let sealed = seal(user, author, letter, id, &recipients, &mut spool)?;
+    let sealed = seal(user, author, letter, id, &recipients, hand, &mut spool)?;
     let (spool, size, sha256) = spool.finish();
     let offer = Offer {
         id,
@@ -174,6 +182,7 @@ pub(crate) fn seal(
     letter: Letter,
     id: MessageId,
     recipients: &[Recipient],
+    hand: &Hand,
     out: &mut dyn Write,
 ) -> Result<Sealed, Failure> {
     let draft = envelope::Draft {
@@ -187,13 +196,12 @@ pub(crate) fn seal(
         receipt: letter.receipt,
         told: heads::in_message(user, &addressed(user, &letter)?)?,
     };
-    let device = user.device()?;
     let mut out = user.meter.over(Stage::Sealing, None, out);
     let sealed = envelope::seal(
         &draft,
         letter.parts,
         recipients,
-        &device,
+        hand.signer(),
         &mut out,
         &mut OsRng,
     )?;

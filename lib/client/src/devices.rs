@@ -88,22 +88,22 @@ pub fn renew(
     backup.map_or(Ok(()), refuse_used)?;
     let mut mine = Mine::unlock(home, settings, answers)?;
     let card = crate::token::open(token, &mut |prompt| answers.pin(prompt))?;
-    let person = check_own_card(home, settings, None, card.as_ref(), now)?;
+    let card = check_own_card(home, settings, None, card, now)?;
     let (address, label) = (mine.address.clone(), mine.ring.label.clone());
-    let device = Certified::draw(card.as_ref(), &address, &label, &mut OsRng, now)?;
+    let device = Certified::draw(&card, &address, &label, &mut OsRng, now)?;
     let mut own = Own::join(home, settings, &address, &device, now)?;
     let renewed = certify_anew(
         &mut own,
         &mut mine,
         &device,
-        card.as_ref(),
-        &person,
+        &card,
+        &card.person,
         backup,
         now,
     );
     let renewed = renewed.and_then(|left| {
         if settings.login_by == By::Card {
-            login::authorise_by(home, settings, &mine.ring, card.as_ref(), now)?;
+            login::authorise_by(home, settings, &mine.ring, &card, now)?;
         }
         Ok(left)
     });
@@ -232,17 +232,17 @@ pub fn revoke_by_card(
     now: i64,
 ) -> Result<Fingerprint, Failure> {
     let card = crate::token::open(token, &mut |prompt| answers.pin(prompt))?;
-    let person = check_own_card(home, settings, None, card.as_ref(), now)?;
+    let card = check_own_card(home, settings, None, card, now)?;
     let open = login::is_open(home, address);
     let mut own = match open {
         true => Own::of_agent(home, settings, address, now)?,
         false => {
             // Certified for this one errand; no record ever lists it.
-            let guest = Certified::draw(card.as_ref(), address, "guest", &mut OsRng, now)?;
+            let guest = Certified::draw(&card, address, "guest", &mut OsRng, now)?;
             Own::join(home, settings, address, &guest, now)?
         }
     };
-    let removed = publish_removal(&mut own, card.as_ref(), Some(&person), named, None, now);
+    let removed = publish_removal(&mut own, &card, Some(&card.person), named, None, now);
     if !open {
         // The guest's key is of no more use to anybody.
         let _ = login::logout(home, address);

@@ -126,8 +126,9 @@ pub fn enrol(
     let backup = draw_backup(wish)?;
 
     let card = crate::token::open(&wish.token, &mut |prompt| answers.pin(prompt))?;
-    let person = check_own_card(home, settings, wish.anchors.as_deref(), card.as_ref(), now)?;
-    let device = Certified::draw(card.as_ref(), &address, &wish.label, &mut OsRng, now)?;
+    let card = check_own_card(home, settings, wish.anchors.as_deref(), card, now)?;
+    let device = Certified::draw(&card, &address, &wish.label, &mut OsRng, now)?;
+    let person = card.person.clone();
     drop(card); // the reader is free again
 
     let passphrase = answers.new_passphrase()?;

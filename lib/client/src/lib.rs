@@ -21,6 +21,7 @@ pub mod follow;
 mod glob;
 pub mod grounds;
 mod guest;
+pub mod hand;
 mod heads;
 pub mod home;
 pub mod keyring;

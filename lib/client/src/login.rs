@@ -179,8 +179,8 @@ fn authorise(
     now: i64,
 ) -> Result<(), Failure> {
     let card = crate::token::open(token, &mut |prompt| answers.pin(prompt))?;
-    check_own_card(home, settings, None, card.as_ref(), now)?;
-    authorise_by(home, settings, ring, card.as_ref(), now)
+    let card = check_own_card(home, settings, None, card, now)?;
+    authorise_by(home, settings, ring, &card, now)
 }
 
 /// Has a card that is open authorise the device of this ring.

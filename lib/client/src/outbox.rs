@@ -13,6 +13,7 @@ use smr_name::{Class, IdPrefix, MailboxName, MessageId};
 
 use crate::deposit::{self, Hashing, Letter};
 use crate::failure::Failure;
+use crate::hand::Hand;
 use crate::once;
 use crate::private::{self, Fresh, Lock, PrivateError};
 use crate::session::Offer;
@@ -30,7 +31,12 @@ fn file(user: &User, id: &MessageId) -> PathBuf {
 
 /// Signs a message and puts it into the outbox, sealed to this account alone;
 /// needs no smrd, but an account that has met it before.
-pub(crate) fn write(user: &User, letter: Letter, id: MessageId) -> Result<(), Failure> {
+pub(crate) fn write(
+    user: &User,
+    letter: Letter,
+    id: MessageId,
+    hand: &Hand,
+) -> Result<(), Failure> {
     let own = &user.address.mailbox;
     let contact = user.known.contact(own, &user.repository)?;
     let record = match &contact {
@@ -46,11 +52,11 @@ pub(crate) fn write(user: &User, letter: Letter, id: MessageId) -> Result<(), Fa
     let recipients = account.recipients();
     let recipients = recipients.map_err(|e| Failure::new(Class::Forged, e.to_string()))?;
     let author = Author {
-        display: account.person.display,
+        display: hand.display(&account),
         address: user.address.clone(),
     };
     let mut spool = Spool::create(&user.home)?;
-    deposit::seal(user, author, letter, id, &recipients, &mut spool)?;
+    deposit::seal(user, author, letter, id, &recipients, hand, &mut spool)?;
     keep(user, &spool, &id)
 }
 

@@ -24,6 +24,7 @@ use smr_name::{Class, MailboxName, MessageId};
 use crate::deposit::unkept;
 use crate::failure::Failure;
 use crate::fetch::{self, Message};
+use crate::hand::Hand;
 use crate::heads;
 use crate::listing;
 use crate::private::{self, PrivateError};
@@ -64,8 +65,8 @@ impl Standing {
     }
 }
 
-/// Gives a receipt for a message that was read, signed by this device.
-pub fn give(user: &mut User, id: MessageId) -> Result<(), Failure> {
+/// Gives a receipt for a message that was read, signed by `hand`.
+pub fn give(user: &mut User, id: MessageId, hand: &Hand) -> Result<(), Failure> {
     let message = fetch::fetch(user, Folder::Inbox, id)?;
     if message.entry.state != State::Read {
         return Err(
@@ -73,19 +74,20 @@ pub fn give(user: &mut User, id: MessageId) -> Result<(), Failure> {
                 .hint(format!("smr-recv {id}")),
         );
     }
-    give_for(user, &message)
+    give_for(user, &message, hand)
 }
 
 /// Gives a receipt for a message that was just fetched and verified. smrd
 /// refuses it as long as the message is not marked read.
-pub fn give_for(user: &mut User, message: &Message) -> Result<(), Failure> {
+pub fn give_for(user: &mut User, message: &Message, hand: &Hand) -> Result<(), Failure> {
     let id = message.id;
     let about = |f: Failure| f.about(&format!("message \"{id}\""));
-    if message.opened.headers.receipt == ReceiptWanted::Card {
+    if message.opened.headers.receipt == ReceiptWanted::Card && !hand.is_card() {
         return Err(Failure::new(
             Class::Denied,
             format!("message \"{id}\" asks for a receipt signed by the card itself"),
-        ));
+        )
+        .hint(format!("smr-receipt --by card {id}")));
     }
     let sender = message.entry.name.sender.clone();
     let (number, head) = heads::place(user, &message.entry.name)?;
@@ -94,8 +96,8 @@ pub fn give_for(user: &mut User, message: &Message) -> Result<(), Failure> {
         head,
         told: heads::of_theirs(user, &sender)?,
     };
-    let (device, me) = (user.device()?, &user.address);
-    let der = receipt::write(&message.opened, me, Some(&remark), &device, user.now)
+    let (signer, me) = (hand.signer(), &user.address);
+    let der = receipt::write(&message.opened, me, Some(&remark), signer, user.now)
         .map_err(|e| about(e.into()))?;
     let account = user.account(&sender)?;
     let recipients = account.recipients();
