@@ -31,17 +31,6 @@ fn file(house: &House, who: &str, folder: &str, id: &str) -> PathBuf {
         .expect("it has a file")
 }
 
-/// Changes the store while smrd is away.
-fn lie(house: &mut House, change: impl FnOnce(&House)) {
-    assert_eq!(house.stop(), Some(0), "smrd ends with 0");
-    // What the journal still holds would make the store whole again.
-    for file in fs::read_dir(house.path("store/journal")).expect("a journal") {
-        fs::remove_file(file.expect("folder reads").path()).unwrap();
-    }
-    change(house);
-    house.start();
-}
-
 /// Takes an entry out of a folder; returns where it was.
 fn withhold(house: &House, who: &str, folder: &str, id: &str) -> PathBuf {
     let path = file(house, who, folder, id);
@@ -76,7 +65,7 @@ fn a_newest_message_withheld_is_found_when_the_sender_writes_again() {
     let first = send(&mut house, "alice", "bob", "one");
     let second = send(&mut house, "alice", "bob", "two");
     let mut place = PathBuf::new();
-    lie(&mut house, |h| {
+    house.lie(|h| {
         place = withhold(h, "bob", "inbox", &first);
         renumber(h, "bob", "inbox", &second, 2, 1);
     });
@@ -98,7 +87,7 @@ fn a_newest_message_withheld_is_found_when_the_sender_writes_again() {
 
     // Another view than was shown before is one alarm, the true one another:
     // nothing makes up for it but what was promised, and what was seen.
-    lie(&mut house, |h| {
+    house.lie(|h| {
         renumber(h, "bob", "inbox", &second, 1, 2);
         give_back(h, &first, &place);
     });
@@ -135,7 +124,7 @@ fn two_devices_shown_different_mailboxes_find_out() {
     house.sh("carol", "smr-ls -1").expect(0);
     let own = send(&mut house, "carol", "bob", "answer");
     let mut place = PathBuf::new();
-    lie(&mut house, |h| {
+    house.lie(|h| {
         place = withhold(h, "carol", "inbox", &newest);
     });
     // The phone has never listed the inbox, and reads what the other sent.
@@ -144,7 +133,7 @@ fn two_devices_shown_different_mailboxes_find_out() {
         .expect(0);
     let said = alarm(&mut house, "carol+phone", "smr-ls");
     assert!(said.contains("another device of yours"), "{said}");
-    lie(&mut house, |h| give_back(h, &newest, &place));
+    house.lie(|h| give_back(h, &newest, &place));
     house.sh("carol+phone", "smr-ls").expect(0);
     assert_eq!(
         house
@@ -160,7 +149,7 @@ fn forked() -> (House, String) {
     let mut house = House::with(&["alice", "bob", "carol"]);
     let alices = send(&mut house, "alice", "bob", "one");
     let carols = send(&mut house, "carol", "bob", "other");
-    lie(&mut house, |h| {
+    house.lie(|h| {
         renumber(h, "bob", "inbox", &carols, 2, 9);
         renumber(h, "bob", "inbox", &alices, 1, 2);
         renumber(h, "bob", "inbox", &carols, 9, 1);
@@ -205,7 +194,7 @@ fn a_receipt_withheld_is_found_with_the_next_one() {
         id
     });
     let mut place = PathBuf::new();
-    lie(&mut house, |h| {
+    house.lie(|h| {
         place = withhold(h, "alice", "receipts", &one);
         renumber(h, "alice", "receipts", &two, 2, 1);
     });

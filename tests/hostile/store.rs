@@ -50,13 +50,6 @@ fn twins(house: &mut House) -> [String; 2] {
     panic!("no two messages of one size");
 }
 
-/// Changes the store while smrd is away.
-fn lie(house: &mut House, change: impl FnOnce(&House)) {
-    assert_eq!(house.stop(), Some(0), "smrd ends with 0");
-    change(house);
-    house.start();
-}
-
 /// Runs a command that must say nothing on stdout, and why not with a hint.
 #[track_caller]
 pub(crate) fn refused(house: &mut House, who: &str, command: &str, code: i32) -> String {
@@ -80,9 +73,7 @@ fn an_inbox_rolled_back_is_an_alarm() {
     send(&mut house, "alice", "bob", "one");
     let last = send(&mut house, "alice", "bob", "two");
     house.sh("bob", "smr-ls -1").expect(0);
-    lie(&mut house, |h| {
-        fs::remove_file(file(h, "bob", "inbox", &last)).unwrap()
-    });
+    house.lie(|h| fs::remove_file(file(h, "bob", "inbox", &last)).unwrap());
     let said = refused(&mut house, "bob", "smr-ls", 76);
     assert!(said.contains("smrd has altered the inbox"), "{said}");
     refused(&mut house, "bob", "smr-recv", 76);
@@ -99,7 +90,7 @@ fn a_message_that_comes_a_second_time_is_an_alarm() {
     let mut house = House::with(PEOPLE);
     let id = send(&mut house, "alice", "bob", "pay");
     house.sh("bob", "smr-recv").expect(0);
-    lie(&mut house, |h| {
+    house.lie(|h| {
         let old = file(h, "bob", "inbox", &id);
         let name = old.file_name().unwrap().to_string_lossy().into_owned();
         let again = name
@@ -115,9 +106,7 @@ fn a_message_that_comes_a_second_time_is_an_alarm() {
 fn what_a_postmark_promised_cannot_vanish_before_it_was_ever_listed() {
     let mut house = House::with(PEOPLE);
     let id = send(&mut house, "alice", "bob", "one");
-    lie(&mut house, |h| {
-        fs::remove_file(file(h, "alice", "sent", &id)).unwrap()
-    });
+    house.lie(|h| fs::remove_file(file(h, "alice", "sent", &id)).unwrap());
     refused(&mut house, "alice", "smr-ls sent", 76);
     refused(&mut house, "alice", "smr-receipt --status", 76);
 }
@@ -126,7 +115,7 @@ fn what_a_postmark_promised_cannot_vanish_before_it_was_ever_listed() {
 fn two_messages_swapped_are_refused() {
     let mut house = House::with(PEOPLE);
     let [one, two] = twins(&mut house);
-    lie(&mut house, |h| {
+    house.lie(|h| {
         let (a, b) = (file(h, "bob", "inbox", &one), file(h, "bob", "inbox", &two));
         let aside = h.path("aside");
         fs::rename(&a, &aside).unwrap();
@@ -144,15 +133,13 @@ fn a_message_under_another_id_or_sender_is_refused() {
     let mut house = House::with(PEOPLE);
     let id = send(&mut house, "alice", "bob", "one");
     let other = "0".repeat(32);
-    lie(&mut house, |h| {
-        rename(&file(h, "bob", "inbox", &id), &id, &other)
-    });
+    house.lie(|h| rename(&file(h, "bob", "inbox", &id), &id, &other));
     let said = refused(&mut house, "bob", &format!("smr-recv {other}"), 65);
     assert!(said.contains("another id"), "{said}");
     // the listing shows no subject that is another message's
     let listed = house.sh("bob", "smr-ls --json").expect(0).text();
     assert!(listed.contains("\"subject\":null"), "{listed}");
-    lie(&mut house, |h| {
+    house.lie(|h| {
         rename(&file(h, "bob", "inbox", &other), &other, &id);
         rename(&file(h, "bob", "inbox", &id), ".alice,", ".bob,");
     });
@@ -164,7 +151,7 @@ fn a_message_under_another_id_or_sender_is_refused() {
 fn another_persons_record_is_an_alarm() {
     let mut house = House::with(PEOPLE);
     send(&mut house, "alice", "bob", "one");
-    lie(&mut house, |h| {
+    house.lie(|h| {
         let record = |who: &str| h.path("store/accounts").join(who).join("record");
         fs::copy(record("alice"), record("bob")).unwrap();
     });
@@ -200,7 +187,7 @@ fn one_forged_message_does_not_hide_the_standing_of_the_others() {
     let mut house = House::with(PEOPLE);
     let one = send(&mut house, "alice", "bob", "one");
     let two = send(&mut house, "alice", "bob", "two");
-    lie(&mut house, |h| {
+    house.lie(|h| {
         let path = file(h, "alice", "sent", &one);
         let mut bytes = fs::read(&path).unwrap();
         bytes[3000] ^= 1;
@@ -223,7 +210,7 @@ fn a_receipt_put_under_another_readers_name_does_not_count() {
     house
         .sh("bob", "smr-recv --receipt always >/dev/null")
         .expect(0);
-    lie(&mut house, |h| {
+    house.lie(|h| {
         let real = file(h, "alice", "receipts", &id);
         let name = real.file_name().unwrap().to_string_lossy().into_owned();
         let copy = name.replace("000000000001.", "000000000002.");
@@ -352,9 +339,7 @@ fn evidence_is_for_its_owner_until_he_hands_it_over() {
         73,
     );
     // what cannot be written leaves nothing behind
-    lie(&mut house, |h| {
-        fs::remove_file(file(h, "alice", "sent", &id)).unwrap()
-    });
+    house.lie(|h| fs::remove_file(file(h, "alice", "sent", &id)).unwrap());
     refused(
         &mut house,
         "alice",

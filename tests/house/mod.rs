@@ -262,6 +262,17 @@ impl House {
         self.end_smrd("TERM")
     }
 
+    /// Changes the store while smrd is away, so that it believes its own lies.
+    /// What the journal still holds would make the store whole again: it goes.
+    pub(crate) fn lie(&mut self, change: impl FnOnce(&House)) {
+        assert_eq!(self.stop(), Some(0), "smrd ends with 0");
+        for file in fs::read_dir(self.path("store/journal")).expect("a journal") {
+            fs::remove_file(file.expect("folder reads").path()).unwrap();
+        }
+        change(self);
+        self.start();
+    }
+
     /// Kills smrd without a word.
     pub(crate) fn kill(&mut self) {
         self.end_smrd("KILL");
