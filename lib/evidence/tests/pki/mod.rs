@@ -70,6 +70,11 @@ pub(crate) fn run(program: &str, args: &[&str], dir: &Path) -> String {
 
 impl Pki {
     pub(crate) fn new() -> Self {
+        Pki::lasting(3650, 900, 30)
+    }
+
+    /// Makes one whose root, authority of cards and lists last so many days.
+    pub(crate) fn lasting(root: u32, sub: u32, lists: u32) -> Self {
         let pki = Pki {
             dir: TempDir::new().unwrap(),
         };
@@ -78,7 +83,7 @@ impl Pki {
             let text = format!(
                 "[ca]\ndefault_ca=d\n[d]\ndatabase={ca}.index\ncrlnumber={ca}.number\n\
                  certificate={ca}.pem\nprivate_key={ca}.key\ndefault_md=sha256\n\
-                 default_crl_days=30\ncrl_extensions=c\n[c]\nauthorityKeyIdentifier=keyid\n"
+                 default_crl_days={lists}\ncrl_extensions=c\n[c]\nauthorityKeyIdentifier=keyid\n"
             );
             std::fs::write(pki.path(&format!("{ca}.cnf")), text).unwrap();
             std::fs::write(pki.path(&format!("{ca}.index")), "").unwrap();
@@ -87,9 +92,9 @@ impl Pki {
         pki.key("root");
         let subject = "/C=PT/O=Test/CN=Root";
         pki.openssl(&format!(
-            "req -new -x509 -key root.key -sha256 -days 3650 -subj {subject} -config ext.cnf -extensions root -out root.pem"
+            "req -new -x509 -key root.key -sha256 -days {root} -subj {subject} -config ext.cnf -extensions root -out root.pem"
         ));
-        pki.issue("sub", "/C=PT/O=Test/CN=Cards", "root", "sub", 900);
+        pki.issue("sub", "/C=PT/O=Test/CN=Cards", "root", "sub", sub);
         pki.list();
         pki
     }
