@@ -236,6 +236,12 @@ pub(crate) fn ids(edge: &Edge, named: &[String], zero: bool) -> Result<Vec<IdPre
     Ok(found)
 }
 
+/// Tells whether a word can name a message, or stands for such words.
+pub(crate) fn is_id(word: &str) -> bool {
+    let number = !word.is_empty() && word.bytes().all(|b| b.is_ascii_digit());
+    word == "-" || number || word.parse::<IdPrefix>().is_ok()
+}
+
 fn id(edge: &Edge, text: &str) -> Result<IdPrefix, Stop> {
     if let Some(listed) = number(edge, text)? {
         return Ok(listed.into());

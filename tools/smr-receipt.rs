@@ -1,11 +1,12 @@
-//! smr-receipt: gives receipts, checks them, exports evidence.
+//! smr-receipt: gives and refuses receipts, checks them, exports evidence.
 
 mod edge;
 mod hand;
 mod person;
+#[path = "receipt/verify.rs"]
+mod verify;
 
-use std::fs::File;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
@@ -21,14 +22,13 @@ use smr_cli::time;
 use smr_client::config::By;
 use smr_client::failure::Failure;
 use smr_client::fetch::{self, Folder};
-use smr_client::grounds;
-use smr_client::receipts::{self, Progress, Report, Standing};
+use smr_client::receipts::{self, Progress, Standing};
 use smr_client::user::User;
 use smr_name::{Class, MessageId};
 
 const TOOL: &str = "smr-receipt";
 
-/// Give receipts for messages that were read, or check and export evidence.
+/// Give or refuse receipts for messages that were read, or check and export evidence.
 #[derive(Parser)]
 #[command(name = TOOL, version)]
 struct Args {
@@ -44,12 +44,22 @@ struct Args {
     /// Write an evidence bundle, a zip file
     #[arg(long, value_name = "FILE", conflicts_with = "verify")]
     export: Option<PathBuf>,
-    /// Verify an evidence bundle, offline
+    /// Leave the content out of the bundle
+    #[arg(long, requires = "export")]
+    redact: bool,
+    /// Refuse the receipt, and say so to the sender, with a reason
+    #[arg(long, value_name = "REASON", num_args = 0..=1, default_missing_value = "",
+          conflicts_with_all = ["status", "wait", "export", "verify"])]
+    refuse: Option<String>,
+    /// Verify an evidence bundle or a lone postmark, offline
     #[arg(long, value_name = "FILE", conflicts_with = "ids")]
     verify: Option<PathBuf>,
     /// Trust anchors for --verify instead of trust.d
     #[arg(long, value_name = "DIR", requires = "verify")]
     anchors: Option<PathBuf>,
+    /// The identity document of the repository, from elsewhere
+    #[arg(long, value_name = "FILE", requires = "verify")]
+    identity: Option<PathBuf>,
     /// Verify as of this time
     #[arg(long, value_name = "TIME", requires = "verify")]
     at: Option<String>,
@@ -69,9 +79,15 @@ fn main() -> ExitCode {
     edge::main(TOOL, |args: &Args| &args.common, run)
 }
 
-fn run(edge: &Edge, args: Args) -> Result<u8, Stop> {
+fn run(edge: &Edge, mut args: Args) -> Result<u8, Stop> {
     if let Some(file) = &args.verify {
-        return verify(edge, &args, file);
+        return verify::verify(edge, &args, file);
+    }
+    // "--refuse ID": what can name a message is no reason.
+    let lone = args.refuse.take_if(|word| edge::is_id(word));
+    if let Some(id) = lone {
+        args.ids.insert(0, id);
+        args.refuse = Some(String::new());
     }
     if !args.status && args.ids.is_empty() {
         return Err(edge::wrong_call(edge, "which message? name its id"));
@@ -112,7 +128,11 @@ fn give(
     let by = args.by.map_or(By::Device, Into::into);
     let hand = hand::take(edge, TOOL, by, &args.pin, user)?;
     for id in ids {
-        if let Err(failure) = receipts::give(user, *id, &hand) {
+        let answered = match &args.refuse {
+            Some(reason) => receipts::refuse(user, *id, reason, &hand),
+            None => receipts::give(user, *id, &hand),
+        };
+        if let Err(failure) = answered {
             outcome.note(Stop::Failure(failure).tell(&edge.report));
         }
     }
@@ -148,7 +168,7 @@ fn one(edge: &Edge, args: &Args) -> Result<u8, Stop> {
     match (&args.export, args.wait) {
         (Some(file), _) => {
             let mut outcome = Outcome::default();
-            for failure in receipts::export(&mut user, id, file)? {
+            for failure in receipts::export(&mut user, id, file, args.redact)? {
                 outcome.note(Stop::Failure(failure.about("left out")).tell(&edge.report));
             }
             Ok(outcome.code())
@@ -171,11 +191,12 @@ fn wait(user: &mut User, id: MessageId, limit: Duration) -> Result<u8, Failure> 
             let text = "smrd has told of a receipt that it does not list";
             return Err(Failure::new(Class::Untrusted, text));
         }
-        if receipts::standing(user, id, &given)?
-            .iter()
-            .all(Standing::is_good)
-        {
+        let standings = receipts::standing(user, id, &given)?;
+        if standings.iter().all(Standing::is_good) {
             return Ok(0);
+        }
+        if standings.iter().any(|standing| standing.refused.is_some()) {
+            return Ok(1);
         }
         let left = limit.saturating_sub(began.elapsed());
         if left.is_zero() {
@@ -235,6 +256,7 @@ impl Told {
         Told {
             state: match standing.progress {
                 _ if good => "read",
+                _ if standing.refused.is_some() => "refused",
                 Progress::Unknown => "unknown",
                 Progress::Deposited => "deposited",
                 // Only a receipt proves that it was read.
@@ -254,14 +276,17 @@ impl Told {
             Some(now) => time::short(seconds, now),
             None => time::rfc3339(seconds),
         });
-        vec![
+        let mut row = vec![
             standing.id.to_string(),
             standing.recipient.to_string(),
             self.state.to_owned(),
             time.unwrap_or_else(none),
             self.class.unwrap_or_else(none),
             self.verdict.unwrap_or_else(none),
-        ]
+        ];
+        // Only a refusal has a word more, its reason.
+        row.extend(standing.refused.clone().filter(|reason| !reason.is_empty()));
+        row
     }
 
     fn json(self, standing: &Standing) -> Line {
@@ -272,104 +297,6 @@ impl Told {
             .with("time", standing.time.map(time::rfc3339))
             .with("class", self.class)
             .with("verdict", self.verdict)
+            .with("reason", standing.refused.as_deref())
     }
-}
-
-fn verify(edge: &Edge, args: &Args, path: &Path) -> Result<u8, Stop> {
-    let open = || {
-        File::open(path).map_err(|error| {
-            let class = match error.kind() {
-                std::io::ErrorKind::NotFound => Class::Missing,
-                _ => Class::Io,
-            };
-            Failure::new(
-                class,
-                format!("cannot open \"{}\": {error}", path.display()),
-            )
-        })
-    };
-    let about = |failure: Failure| failure.about(&format!("\"{}\"", path.display()));
-    let at = match &args.at {
-        Some(text) => time::parse(text, edge.now)
-            .map_err(|error| edge::wrong_call(edge, &format!("--at: {error}")))?,
-        // Lists and certificates are those of the day the bundle was made;
-        // a day to come is not believed.
-        None => receipts::made_at(open()?)
-            .map_err(|e| about(e.into()))?
-            .min(edge.now),
-    };
-    let store = grounds::load(&edge.home, &edge.settings, args.anchors.as_deref())?;
-    let rules = grounds::rules(&edge.settings, at);
-    let report = receipts::verify(open()?, &store, &rules).map_err(|e| about(e.into()))?;
-    let mut out = Out::stdout();
-    match edge.common.json {
-        true => out.json(verdict_json(&report, at)),
-        false => verdict(&report, at)
-            .iter()
-            .try_for_each(|line| out.line(&smr_cli::text::visible(line))),
-    }
-    .and_then(|()| out.finish())
-    .map_err(Stop::Out)?;
-    Ok(0)
-}
-
-fn verdict(report: &Report, at: i64) -> Vec<String> {
-    let what = match report.redacted {
-        true => "the digest of message",
-        false => "message",
-    };
-    let mut lines = vec![
-        format!("{what} {} is good as of {}", report.id, time::rfc3339(at)),
-        report.sender.line(),
-    ];
-    for receipt in &report.receipts {
-        lines.push(format!(
-            "read by {}: {}",
-            receipt.by.address,
-            receipt.by.line()
-        ));
-    }
-    lines.extend(
-        report
-            .missing
-            .iter()
-            .map(|address| format!("no receipt by {address}")),
-    );
-    for mark in &report.postmarks {
-        let place = format!("{} number {}", mark.mailbox, mark.number);
-        lines.push(format!(
-            "postmark: {} in {place}, {}",
-            mark.kind.as_str(),
-            time::rfc3339(mark.time)
-        ));
-    }
-    if let Some(identity) = &report.identity {
-        lines.push(format!("postmarks by the repository with key {identity}"));
-    }
-    lines
-}
-
-fn verdict_json(report: &Report, at: i64) -> Line {
-    let readers: Vec<String> = report
-        .receipts
-        .iter()
-        .map(|r| r.by.address.to_string())
-        .collect();
-    let missing: Vec<String> = report.missing.iter().map(ToString::to_string).collect();
-    Line::new("evidence")
-        .with("id", report.id.to_string())
-        .with("verdict", "good")
-        .with("redacted", report.redacted)
-        .time("at", at)
-        .with("sender", report.sender.address.to_string())
-        .with("class", report.sender.grade.to_string())
-        .with("person", report.sender.person.display.as_str())
-        .with(
-            "revoked_later",
-            report.sender.revoked_later.map(time::rfc3339),
-        )
-        .with("read_by", readers)
-        .with("missing", missing)
-        .with("postmarks", report.postmarks.len())
-        .with("repository_key", report.identity.map(|key| key.to_string()))
 }

@@ -203,7 +203,10 @@ fn show(
     }
     let wanted = message.opened.headers.receipt;
     let consent = match folder {
-        Folder::Inbox => consent(args.receipt, wanted, edge.settings.consent),
+        Folder::Inbox => {
+            let sender = &message.entry.name.sender;
+            consent(args.receipt, wanted, edge.settings.consent_to(sender))
+        }
         _ => Consent::Never,
     };
     if wanted == ReceiptWanted::Card && folder == Folder::Inbox && !args.peek {

@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 
 use smr_channel::suite::Suite;
 use smr_evidence::trust::Revocation;
-use smr_name::{Address, Class, Fingerprint};
+use smr_name::{Address, Class, Fingerprint, MailboxName};
 
 pub use self::first::{FirstAccount, write_first};
 use self::read::read_file;
@@ -181,6 +181,8 @@ settings! {
         ask: Ask = Ask::Read,
         /// Which receipt is given.
         consent: Consent = Consent::Ask,
+        /// Which receipt is given to these senders.
+        consent_to: BTreeMap<MailboxName, Consent> = BTreeMap::new(),
         /// Largest message read, in bytes.
         max_message: u64 = 64 << 20,
         /// Further certificates of issuers: files and folders.
@@ -195,6 +197,14 @@ settings! {
         clock_skew: u64 = 300,
         /// Seconds after which new encryption keys are made.
         epoch: u64 = 7 * 86_400,
+    }
+}
+
+impl Settings {
+    /// Returns which receipt is given to a sender.
+    pub fn consent_to(&self, sender: &MailboxName) -> Consent {
+        let named = self.consent_to.get(sender);
+        named.copied().unwrap_or(self.consent)
     }
 }
 

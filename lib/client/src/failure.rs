@@ -117,6 +117,7 @@ explain!(
     smr_evidence::postmark::PostmarkError,
     smr_evidence::reading::ReadingError,
     smr_evidence::receipt::ReceiptError,
+    smr_evidence::refusal::RefusalError,
     smr_evidence::trust::TrustError,
     crate::spool::SpoolError,
     crate::token::profile::ProfileError,

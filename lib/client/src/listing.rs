@@ -9,7 +9,7 @@ use std::collections::HashSet;
 
 pub use smr_channel::reply::{Entry, Progress, State, UserLine};
 pub use smr_channel::request::Folder;
-use smr_evidence::envelope::{self, Headers};
+use smr_evidence::envelope::{self, EnvelopeError, Headers};
 use smr_evidence::postmark::{self, Kind};
 use smr_name::{Class, EntryName, Head, MailboxName, MessageId};
 
@@ -63,7 +63,12 @@ fn opened(user: &mut User, folder: Folder, most: Option<usize>) -> Result<Vec<Li
     for (entry, peek) in found {
         // What cannot be opened is listed all the same, without its subject;
         // so is what says of itself that it is another message.
-        let headers = envelope::peek(&peek, &user.keys).ok();
+        let headers = match envelope::peek(&peek, &user.keys) {
+            Err(EnvelopeError::Short) if entry.name.size > peek.len() as u64 => {
+                envelope::peek(&more(user, folder, &entry)?, &user.keys).ok()
+            }
+            peeked => peeked.ok(),
+        };
         let headers = headers.filter(|h| h.id == entry.name.id);
         lines.push(Line { entry, headers });
     }
@@ -72,6 +77,16 @@ fn opened(user: &mut User, folder: Folder, most: Option<usize>) -> Result<Vec<Li
 
 /// Entries with their first bytes.
 type Peeked = Vec<(Entry, Vec<u8>)>;
+
+/// Returns more of a message than a page has room for, which is sealed to a
+/// crowd; nothing where it was removed meanwhile.
+fn more(user: &mut User, folder: Folder, entry: &Entry) -> Result<Vec<u8>, Failure> {
+    let after = entry.name.number - 1;
+    let page = user.session.list(folder, after, 1, envelope::LONG_PEEK)?;
+    let mut found = page.entries.into_iter();
+    let found = found.find(|(other, _)| other.name == entry.name);
+    Ok(found.map(|(_, bytes)| bytes).unwrap_or_default())
+}
 
 fn pages(
     user: &mut User,

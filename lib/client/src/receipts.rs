@@ -15,17 +15,22 @@ use smr_channel::request::{Folder, MAX_WATCH};
 pub use smr_evidence::bundle::Report;
 use smr_evidence::bundle::{self, Bundle, BundleError, Content, Given};
 use smr_evidence::envelope::{Emit, Opened, ReceiptWanted};
+pub use smr_evidence::postmark::Postmark;
 use smr_evidence::postmark::{self, Kind};
 use smr_evidence::reading::{Grade, Grounds, Verified};
-use smr_evidence::receipt::{self, Remark};
+use smr_evidence::receipt::{self, ReceiptError, Remark, SealedReceipt};
+use smr_evidence::refusal::{self, Answer};
 use smr_evidence::trust::{Certificate, Rules, TrustStore};
-use smr_name::{Class, MailboxName, MessageId};
+use smr_name::{Class, Fingerprint, MailboxName, MessageId};
+use smr_seal::Recipient;
 
 use crate::deposit::unkept;
 use crate::failure::Failure;
 use crate::fetch::{self, Message};
 use crate::hand::Hand;
 use crate::heads;
+use crate::home::Home;
+use crate::known::Known;
 use crate::listing;
 use crate::private::{self, PrivateError};
 use crate::session::Receipt;
@@ -47,12 +52,28 @@ pub struct Standing {
     /// The verdict on the receipt: who signed, or why it does not count; none
     /// where there is no receipt.
     pub receipt: Option<Result<Verified, Failure>>,
+    /// Why he refuses one, in his words, where he does; `receipt` says who
+    /// signed that.
+    pub refused: Option<String>,
 }
 
 impl Standing {
     /// Tells whether a good receipt is there.
     pub fn is_good(&self) -> bool {
-        matches!(self.receipt, Some(Ok(_)))
+        matches!(self.receipt, Some(Ok(_))) && self.refused.is_none()
+    }
+
+    /// Takes one answer more: a good receipt counts before a refusal, and that
+    /// before one that does not count.
+    fn take(&mut self, time: i64, checked: Result<Received, Failure>) {
+        let refused = match &checked {
+            Ok(received) => received.refused.clone(),
+            Err(_) if self.refused.is_some() => return,
+            Err(_) => None,
+        };
+        self.time = Some(time);
+        self.refused = refused;
+        self.receipt = Some(checked.map(|received| received.by));
     }
 
     /// Returns the class of the receipt, `Q` or `D`.
@@ -67,14 +88,36 @@ impl Standing {
 
 /// Gives a receipt for a message that was read, signed by `hand`.
 pub fn give(user: &mut User, id: MessageId, hand: &Hand) -> Result<(), Failure> {
+    let message = read(user, id)?;
+    give_for(user, &message, hand)
+}
+
+/// Refuses the receipt for a message that was read: says so to its sender,
+/// signed by `hand`, with a reason that may be empty.
+pub fn refuse(
+    user: &mut User,
+    id: MessageId,
+    reason: &str,
+    hand: &Hand,
+) -> Result<(), Failure> {
+    let message = read(user, id)?;
+    let about = |f: Failure| f.about(&format!("message \"{id}\""));
+    let (signer, me) = (hand.signer(), &user.address);
+    let der = refusal::write(&message.opened, me, reason, signer, user.now)
+        .map_err(|e| about(e.into()))?;
+    deposit(user, &message, |recipients| refusal::seal(&der, recipients))
+}
+
+/// Fetches and verifies again what was read.
+fn read(user: &mut User, id: MessageId) -> Result<Message, Failure> {
     let message = fetch::fetch(user, Folder::Inbox, id)?;
-    if message.entry.state != State::Read {
-        return Err(
+    match message.entry.state {
+        State::Read => Ok(message),
+        _ => Err(
             Failure::new(Class::Denied, format!("message \"{id}\" was not read"))
                 .hint(format!("smr-recv {id}")),
-        );
+        ),
     }
-    give_for(user, &message, hand)
 }
 
 /// Gives a receipt for a message that was just fetched and verified. smrd
@@ -99,12 +142,23 @@ pub fn give_for(user: &mut User, message: &Message, hand: &Hand) -> Result<(), F
     let (signer, me) = (hand.signer(), &user.address);
     let der = receipt::write(&message.opened, me, Some(&remark), signer, user.now)
         .map_err(|e| about(e.into()))?;
+    deposit(user, message, |recipients| receipt::seal(&der, recipients))
+}
+
+/// Seals an answer to the sender's devices and deposits it.
+fn deposit(
+    user: &mut User,
+    message: &Message,
+    seal: impl FnOnce(&[Recipient]) -> Result<SealedReceipt, ReceiptError>,
+) -> Result<(), Failure> {
+    let sender = message.entry.name.sender.clone();
     let account = user.account(&sender)?;
     let recipients = account.recipients();
     let recipients = recipients.map_err(|e| Failure::new(Class::Forged, e.to_string()))?;
-    let sealed = receipt::seal(&der, &recipients).map_err(|e| about(e.into()))?;
+    let sealed = seal(&recipients)
+        .map_err(|e| Failure::from(e).about(&format!("message \"{}\"", message.id)))?;
     let offer = Receipt {
-        id,
+        id: message.id,
         size: sealed.bytes.len() as u64,
         sha256: sealed.sha256,
         cms: sealed.cms_sha256,
@@ -191,14 +245,13 @@ pub fn standing(
             progress,
             time: None,
             receipt: None,
+            refused: None,
         };
         for entry in mine {
             if !standing.is_good() {
                 let deposited = Some(entry.name.time);
                 let checked = received(user, &original.opened, entry, deposited);
-                let checked = checked.map(|(_, verified)| verified);
-                standing.time = Some(entry.name.time);
-                standing.receipt = Some(checked);
+                standing.take(entry.name.time, checked);
             }
         }
         found.push(standing);
@@ -239,18 +292,25 @@ fn sealed(user: &mut User, entry: &Entry) -> Result<Vec<u8>, Failure> {
     }
 }
 
-/// Fetches one receipt and verifies it against the original: its DER, and who
-/// signed it, judged as of its deposit, or as of now where nothing is to prove
-/// that to others.
+/// An answer of a reader's that counts.
+struct Received {
+    der: Vec<u8>,
+    by: Verified,
+    /// Why he refuses a receipt, where it is a refusal.
+    refused: Option<String>,
+}
+
+/// Fetches one receipt or refusal and verifies it against the original, judged
+/// as of its deposit, or as of now where nothing is to prove that to others.
 fn received(
     user: &mut User,
     original: &Opened,
     entry: &Entry,
     deposited: Option<i64>,
-) -> Result<(Vec<u8>, Verified), Failure> {
+) -> Result<Received, Failure> {
     let name = &entry.name;
     let sealed = sealed(user, entry)?;
-    let der = receipt::open(&sealed, &user.keys)?;
+    let answer = refusal::open(&sealed, &user.keys)?;
     let account = user.author(&name.sender)?;
     let rules = user.rules();
     let grounds = Grounds {
@@ -259,19 +319,46 @@ fn received(
         rules: &rules,
         deposited,
     };
+    let der = match answer {
+        Answer::Receipt(der) => der,
+        Answer::Refusal(der) => {
+            let refused = refusal::check(&original.cms, &der, &grounds)?;
+            return Ok(Received {
+                der,
+                by: refused.by,
+                refused: Some(refused.reason),
+            });
+        }
+    };
     let checked = receipt::check(&original.signed, original.headers.receipt, &der, &grounds)?;
     if let Some(remark) = &checked.remark {
         heads::agree(user, &name.id, &name.sender, remark)?;
         let by = &checked.by.address;
         heads::hear(user, &remark.told, by, Folder::Receipts, name)?;
     }
-    Ok((der, checked.by))
+    Ok(Received {
+        der,
+        by: checked.by,
+        refused: None,
+    })
 }
 
-/// Writes the evidence for a sent message into a new zip file; returns why
-/// receipts were left out that do not count.
-pub fn export(user: &mut User, id: MessageId, file: &Path) -> Result<Vec<Failure>, Failure> {
+/// Writes the evidence for a sent message into a new zip file, without its
+/// content where that is to stay secret (`redact`); returns why receipts were
+/// left out that do not count.
+pub fn export(
+    user: &mut User,
+    id: MessageId,
+    file: &Path,
+    redact: bool,
+) -> Result<Vec<Failure>, Failure> {
     let message = fetch::fetch(user, Folder::Sent, id)?;
+    if redact && message.opened.signed.receipt_request().is_none() {
+        let text = format!(
+            "message \"{id}\" asks for no receipt: without its content nothing says whose it is"
+        );
+        return Err(Failure::new(Class::Usage, text).hint("leave --redact out"));
+    }
     let (bundle, left_out) = collect(user, &message)?;
     // It holds the message in the clear: mode 0600, and nothing half written.
     let fresh = private::Fresh::beside(file).map_err(uncreated)?;
@@ -280,7 +367,11 @@ pub fn export(user: &mut User, id: MessageId, file: &Path) -> Result<Vec<Failure
             .emit(user, Emit::Raw, &mut out)
             .map_err(|failure| std::io::Error::other(failure.to_string()))
     };
-    bundle::write(&bundle, Content::Whole(&mut emit), fresh.file())?;
+    let content = match redact {
+        true => Content::Redacted,
+        false => Content::Whole(&mut emit),
+    };
+    bundle::write(&bundle, content, fresh.file())?;
     fresh.keep().map_err(uncreated)?;
     Ok(left_out)
 }
@@ -307,7 +398,8 @@ fn collect(user: &mut User, message: &Message) -> Result<(Bundle, Vec<Failure>),
             people.push(address.mailbox.clone());
         }
     }
-    let (mut accounts, mut receipts, mut left_out) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut accounts, mut left_out) = (Vec::new(), Vec::new());
+    let (mut receipts, mut refusals) = (Vec::new(), Vec::new());
     for name in &people {
         match user.record(name) {
             Ok(record) => accounts.push((user.full(name), record)),
@@ -323,10 +415,16 @@ fn collect(user: &mut User, message: &Message) -> Result<(Bundle, Vec<Failure>),
             // The bundle has no postmark of it: whoever verifies that will
             // judge it as of the day of the bundle.
             match received(user, &message.opened, &entry, None) {
-                Ok((der, _)) => receipts.push(Given {
-                    by: user.full(&entry.name.sender),
-                    der,
-                }),
+                Ok(received) => {
+                    let of_its_kind = match received.refused {
+                        Some(_) => &mut refusals,
+                        None => &mut receipts,
+                    };
+                    of_its_kind.push(Given {
+                        by: user.full(&entry.name.sender),
+                        der: received.der,
+                    });
+                }
                 // One reader must not be able to spoil the evidence of all.
                 Err(failure) => left_out.push(failure),
             }
@@ -348,6 +446,7 @@ fn collect(user: &mut User, message: &Message) -> Result<(Bundle, Vec<Failure>),
         time: user.now,
         signature: message.opened.cms.clone(),
         receipts,
+        refusals,
         postmarks,
         identity: Some(user.server.to_string()),
         accounts,
@@ -366,6 +465,33 @@ pub fn verify(
     rules: &Rules,
 ) -> Result<Report, BundleError> {
     bundle::verify(zip, store, rules)
+}
+
+/// Verifies a lone postmark by the identity document of its repository: the
+/// one given, else the one that this user has met. Returns the fingerprint of
+/// that document too.
+pub fn verify_postmark(
+    home: &Home,
+    note: &str,
+    identity: Option<&str>,
+) -> Result<(Postmark, Fingerprint), Failure> {
+    let repository = postmark::repository_in(note)
+        .ok_or_else(|| Failure::new(Class::Forged, "neither a bundle nor a postmark"))?;
+    let met = match identity {
+        Some(_) => None,
+        None => Known::new(home).server(&repository)?,
+    };
+    let identity = identity.or(met.as_ref().map(|server| server.identity.as_str()));
+    let identity = identity.ok_or_else(|| {
+        Failure::new(
+            Class::Forged,
+            format!("the key of repository \"{repository}\" is not known"),
+        )
+        .hint("--identity FILE, its identity document from elsewhere")
+    })?;
+    let mark = postmark::open_by(note, identity)
+        .map_err(|error| Failure::new(Class::Forged, error.to_string()))?;
+    Ok((mark, Fingerprint::of(identity.as_bytes())))
 }
 
 /// Returns the time a bundle says it was made at, unix seconds; nothing of it

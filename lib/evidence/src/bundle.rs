@@ -12,7 +12,7 @@ use std::io;
 use smr_name::{Address, Class, Fingerprint, MessageId};
 
 pub use archive::{Content, read, write};
-pub use verify::{Received, Report, verify};
+pub use verify::{Received, Refusing, Report, verify};
 
 use crate::account::AccountError;
 use crate::envelope::{EnvelopeError, io_class};
@@ -20,6 +20,7 @@ use crate::lines::LineError;
 use crate::postmark::PostmarkError;
 use crate::reading::ReadingError;
 use crate::receipt::ReceiptError;
+use crate::refusal::RefusalError;
 use crate::trust::{Certificate, CmsError, Crl, MaterialError, Ocsp};
 
 /// Holds everything of a bundle but the message itself.
@@ -36,6 +37,8 @@ pub struct Bundle {
     pub signature: Vec<u8>,
     /// The receipts.
     pub receipts: Vec<Given>,
+    /// The refusals.
+    pub refusals: Vec<Given>,
     /// The postmarks, signed notes.
     pub postmarks: Vec<String>,
     /// The identity document of the repository, which has the key of postmarks.
@@ -52,12 +55,12 @@ pub struct Bundle {
     pub ocsp: Vec<Ocsp>,
 }
 
-/// Holds one receipt.
+/// Holds one receipt or refusal.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Given {
     /// Who gave it, with repository.
     pub by: Address,
-    /// The CMS SignedData, DER, with the receipt attached.
+    /// The CMS SignedData, DER, with what was signed attached.
     pub der: Vec<u8>,
 }
 
@@ -120,6 +123,14 @@ pub enum BundleError {
         by: String,
         /// What is wrong.
         source: ReceiptError,
+    },
+    /// A refusal is not for the message, or by someone else.
+    #[error("the refusal of {by}: {source}")]
+    Refusal {
+        /// Who is said to have refused.
+        by: String,
+        /// What is wrong.
+        source: RefusalError,
     },
     /// A receipt is by nobody the message was sent to.
     #[error("a receipt by {0}, to whom the message was not sent")]

@@ -53,6 +53,9 @@ pub const MAX_SEAL_HEADER: usize = 2 * 1024 * 1024;
 /// How much of a sealed file [`peek`] needs in most cases, in bytes: one
 /// chunk of age (64 KiB), and the age header of some twenty recipients.
 pub const PEEK: u32 = 96 * 1024;
+/// How much [`peek`] needs of a file sealed to a crowd, in bytes: the longest
+/// age header, and one chunk.
+pub const LONG_PEEK: u32 = MAX_SEAL_HEADER as u32 + 128 * 1024;
 
 /// Says why an envelope was not made, not opened, or not believed.
 #[derive(Debug, thiserror::Error)]

@@ -14,5 +14,6 @@ pub mod note;
 pub mod postmark;
 pub mod reading;
 pub mod receipt;
+pub mod refusal;
 pub mod trace;
 pub mod trust;

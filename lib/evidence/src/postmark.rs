@@ -6,6 +6,8 @@
 
 use std::fmt::Write as _;
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use smr_name::{Address, Class, Head, MailboxName, MessageId, RepositoryName};
 
 use crate::lines::{self, LineError, Lines, hex, hex_text, number, time_text};
@@ -62,6 +64,9 @@ pub enum PostmarkError {
     /// It is about another repository.
     #[error("the postmark is of repository {0:?}")]
     Repository(String),
+    /// What should have its key has none.
+    #[error("not the identity document of a repository")]
+    Identity,
     /// A time that cannot be written.
     #[error("the time of the postmark is out of range")]
     Time,
@@ -157,6 +162,38 @@ pub fn open(
         return Err(PostmarkError::Repository(postmark.repository.to_string()));
     }
     Ok(postmark)
+}
+
+/// Reads name and key from an identity document; its other keys are the
+/// channel's and mean nothing here.
+pub(crate) fn key_in(identity: &str) -> Option<(RepositoryName, [u8; 32])> {
+    identity.starts_with("smr identity 1\n").then_some(())?;
+    let value = |key: &str| {
+        let mut found = identity
+            .lines()
+            .filter_map(|l| l.strip_prefix(key)?.strip_prefix(' '));
+        let value = found.next()?;
+        found.next().is_none().then_some(value)
+    };
+    let key = STANDARD.decode(value("postmark")?).ok()?;
+    Some((value("name")?.parse().ok()?, key.try_into().ok()?))
+}
+
+/// Opens a postmark by the identity document of its repository, which whoever
+/// asks must have from elsewhere.
+pub fn open_by(text: &str, identity: &str) -> Result<Postmark, PostmarkError> {
+    let (repository, key) = key_in(identity).ok_or(PostmarkError::Identity)?;
+    open(text, &key, &repository)
+}
+
+/// Returns which repository a text says to be a postmark of; nothing of it is
+/// verified, and none where it is no postmark.
+pub fn repository_in(text: &str) -> Option<RepositoryName> {
+    let mut lines = Lines::new(text);
+    lines
+        .parsed("smr postmark", |v| (v == "1").then_some(()))
+        .ok()?;
+    lines.parsed("repository", |v| v.parse().ok()).ok()
 }
 
 fn write(postmark: &Postmark) -> Option<String> {

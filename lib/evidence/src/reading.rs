@@ -125,6 +125,9 @@ pub enum ReadingError {
     /// The time of signing cannot be.
     #[error("signed at a time later than {0}")]
     Future(&'static str),
+    /// The time of signing cannot be: there was no such certificate.
+    #[error("signed at a time before its certificate began")]
+    Past,
 }
 
 impl ReadingError {
@@ -160,7 +163,7 @@ pub fn verify_sender(
 /// A device that is removed by now, a card that has expired or was revoked
 /// since, still counts for what it signed, and smrd took, before.
 pub fn verify_signer(signed: &SignedData, grounds: &Grounds<'_>) -> Result<Verified, ReadingError> {
-    check_time(signed.signing_time(), grounds)?;
+    check_time(signed, grounds)?;
     let rules = grounds.deposited.map(|time| as_of(grounds.rules, time));
     let grounds = &Grounds {
         rules: rules.as_ref().unwrap_or(grounds.rules),
@@ -173,14 +176,17 @@ pub fn verify_signer(signed: &SignedData, grounds: &Grounds<'_>) -> Result<Verif
     }
 }
 
-fn check_time(signed: i64, grounds: &Grounds<'_>) -> Result<(), ReadingError> {
+fn check_time(signed: &SignedData, grounds: &Grounds<'_>) -> Result<(), ReadingError> {
     let skew = grounds.rules.clock_skew;
-    let after = |limit: i64| signed > limit.saturating_add(skew);
+    let after = |limit: i64| signed.signing_time() > limit.saturating_add(skew);
     if after(grounds.rules.now) {
         return Err(ReadingError::Future("now"));
     }
     if grounds.deposited.is_some_and(after) {
         return Err(ReadingError::Future("its deposit"));
+    }
+    if signed.signing_time().saturating_add(skew) < signed.signer().not_before() {
+        return Err(ReadingError::Past);
     }
     Ok(())
 }

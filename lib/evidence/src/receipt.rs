@@ -170,7 +170,7 @@ pub fn write(
     Ok(der)
 }
 
-fn check_asked(original: &SignedData, reader: &Address) -> Result<(), ReceiptError> {
+pub(crate) fn check_asked(original: &SignedData, reader: &Address) -> Result<(), ReceiptError> {
     let request = original.receipt_request().ok_or(EssError::NotRequested)?;
     let reader = reader.to_string();
     match request.receipts_from.contains(&reader) {
@@ -212,8 +212,13 @@ pub fn check(
 /// Writes a DER receipt in S/MIME form, which `openssl cms -verify_receipt`
 /// reads.
 pub fn to_smime(der: &[u8]) -> Vec<u8> {
+    write_smime(HEADER, der)
+}
+
+/// Writes DER under one of our S/MIME headers.
+pub(crate) fn write_smime(header: &str, der: &[u8]) -> Vec<u8> {
     let text = STANDARD.encode(der);
-    let mut mime = HEADER.as_bytes().to_vec();
+    let mut mime = header.as_bytes().to_vec();
     for line in text.as_bytes().chunks(LINE) {
         mime.extend_from_slice(line);
         mime.extend_from_slice(b"\r\n");
@@ -223,7 +228,12 @@ pub fn to_smime(der: &[u8]) -> Vec<u8> {
 
 /// Reads the DER from the S/MIME form, in the one spelling we write.
 pub fn from_smime(mime: &[u8]) -> Result<Vec<u8>, ReceiptError> {
-    let body = mime.strip_prefix(HEADER.as_bytes());
+    read_smime(HEADER, mime)
+}
+
+/// Reads the DER under one of our S/MIME headers.
+pub(crate) fn read_smime(header: &str, mime: &[u8]) -> Result<Vec<u8>, ReceiptError> {
+    let body = mime.strip_prefix(header.as_bytes());
     let body = body.ok_or(ReceiptError::Form)?;
     let text: Vec<u8> = body
         .iter()
@@ -231,7 +241,7 @@ pub fn from_smime(mime: &[u8]) -> Result<Vec<u8>, ReceiptError> {
         .filter(|b| !matches!(b, b'\r' | b'\n'))
         .collect();
     let der = STANDARD.decode(text).map_err(|_| ReceiptError::Form)?;
-    match !der.is_empty() && der.len() <= MAX_CMS && to_smime(&der) == mime {
+    match !der.is_empty() && der.len() <= MAX_CMS && write_smime(header, &der) == mime {
         true => Ok(der),
         false => Err(ReceiptError::Form),
     }
@@ -250,7 +260,16 @@ pub struct SealedReceipt {
 
 /// Seals a DER receipt to the sender's devices, all of one kind.
 pub fn seal(der: &[u8], recipients: &[Recipient]) -> Result<SealedReceipt, ReceiptError> {
-    let bytes = seal_bytes(recipients, &to_smime(der))?;
+    seal_smime(HEADER, der, recipients)
+}
+
+/// Seals DER under one of our S/MIME headers.
+pub(crate) fn seal_smime(
+    header: &str,
+    der: &[u8],
+    recipients: &[Recipient],
+) -> Result<SealedReceipt, ReceiptError> {
+    let bytes = seal_bytes(recipients, &write_smime(header, der))?;
     Ok(SealedReceipt {
         sha256: Sha256::digest(&bytes).into(),
         cms_sha256: Sha256::digest(der).into(),
@@ -260,9 +279,14 @@ pub fn seal(der: &[u8], recipients: &[Recipient]) -> Result<SealedReceipt, Recei
 
 /// Opens a sealed receipt; returns its DER, of which nothing is verified.
 pub fn open(sealed: &[u8], keys: &dyn Unwrap) -> Result<Vec<u8>, ReceiptError> {
+    from_smime(&unseal_smime(sealed, keys)?)
+}
+
+/// Opens a sealed answer, of which nothing is read yet.
+pub(crate) fn unseal_smime(sealed: &[u8], keys: &dyn Unwrap) -> Result<Vec<u8>, ReceiptError> {
     // Base64 is a third longer; lines and header are little beside that.
     let limit = MAX_CMS as u64 * 3 / 2;
-    from_smime(&unseal_bytes(sealed, keys, limit)?)
+    Ok(unseal_bytes(sealed, keys, limit)?)
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@ use std::path::Path;
 
 use smr_channel::suite::Suite;
 use smr_evidence::trust::Revocation;
+use smr_name::MailboxName;
 
 use super::section::Section;
 use super::{Ask, By, ConfigError, Consent, Layer, Problem};
@@ -113,6 +114,27 @@ fn suites(session: &Section) -> Result<Option<Vec<Suite>>, ConfigError> {
     }
 }
 
+const CONSENT: &str = "\"ask\", \"never\" or \"always\"";
+
+/// Reads what holds for single senders: `[recv.from.NAME]`.
+fn senders(recv: &Section) -> Result<Option<BTreeMap<MailboxName, Consent>>, ConfigError> {
+    let Some(from) = recv.table("from")? else {
+        return Ok(None);
+    };
+    let mut senders = BTreeMap::new();
+    for name in from.keys() {
+        let wrong = || from.wrong(name, "the name of a mailbox, without its repository");
+        let sender: MailboxName = name.parse().map_err(|_| wrong())?;
+        if let Some(section) = from.table(name)? {
+            section.only(&["receipt"])?;
+            if let Some(given) = section.parsed("receipt", CONSENT, consent)? {
+                senders.insert(sender, given);
+            }
+        }
+    }
+    Ok(Some(senders))
+}
+
 fn read_mail(top: &Section, layer: &mut Layer) -> Result<(), ConfigError> {
     if let Some(send) = top.table("send")? {
         send.only(&["by", "receipt"])?;
@@ -120,8 +142,9 @@ fn read_mail(top: &Section, layer: &mut Layer) -> Result<(), ConfigError> {
         layer.ask = send.parsed("receipt", "\"none\", \"read\" or \"card\"", ask)?;
     }
     if let Some(recv) = top.table("recv")? {
-        recv.only(&["receipt", "maildir", "max_message"])?;
-        layer.consent = recv.parsed("receipt", "\"ask\", \"never\" or \"always\"", consent)?;
+        recv.only(&["receipt", "maildir", "max_message", "from"])?;
+        layer.consent = recv.parsed("receipt", CONSENT, consent)?;
+        layer.consent_to = senders(&recv)?;
         layer.maildir = recv.path("maildir")?;
         layer.max_message = recv.size("max_message")?;
     }

@@ -60,6 +60,14 @@ fn shown(s: &Scene) -> Vec<Vector> {
     };
     vec![
         s.by_alice(("good", 0, ""), "class D", &s.entity("good")),
+        Vector {
+            seal: "crowd 300",
+            ..s.by_alice(
+                ("good-for-a-crowd", 0, ""),
+                "sealed to 300 devices, bob's the last",
+                &s.entity("good-for-a-crowd"),
+            )
+        },
         by_card,
         by_openssl,
         eve,
@@ -698,8 +706,8 @@ fn seals(s: &Scene) -> Vec<Vector> {
     let inner = String::from_utf8(wrap(inner.as_bytes(), &s.sign(&s.alice, inner.as_bytes())))
         .expect("ASCII");
     let twice = s.by_alice(
-        (name, FORGED, "a header field is missing"),
-        "a signed message in a signature of its own",
+        (name, FORGED, "an unsigned header field"),
+        "a signed message in a signature of its own, under the same boundary",
         &inner,
     );
     vec![

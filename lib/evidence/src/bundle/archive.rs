@@ -120,6 +120,10 @@ fn files(bundle: &Bundle, whole: bool) -> Result<Vec<(String, Vec<u8>)>, BundleE
         let name = format!("receipts/{}-{}.p7s", receipt.by, number + 1);
         files.push((name, receipt.der.clone()));
     }
+    for (number, refusal) in bundle.refusals.iter().enumerate() {
+        let name = format!("refusals/{}-{}.p7s", refusal.by, number + 1);
+        files.push((name, refusal.der.clone()));
+    }
     for (number, answer) in bundle.ocsp.iter().enumerate() {
         files.push((
             format!("chain/ocsp/{}.der", number + 1),
@@ -214,6 +218,7 @@ fn index<R: Read + Seek>(zip: &mut ZipArchive<R>) -> Result<(Bundle, bool), Bund
         time: lines.parsed("time", lines::time)?,
         signature: contents(zip, SIGNATURE, MAX_FILE)?,
         receipts: Vec::new(),
+        refusals: Vec::new(),
         postmarks: Vec::new(),
         identity: None,
         accounts: Vec::new(),
@@ -257,11 +262,13 @@ fn take<R: Read + Seek>(
                     .accounts
                     .push((address, contents(zip, name, MAX_FILE)?));
             } else if let Some(receipt) = plain("receipts/", ".p7s") {
-                let (by, number) = receipt.rsplit_once('-').ok_or_else(stray)?;
-                let by = whole_address(by).ok_or_else(stray)?;
-                lines::number(number).ok_or_else(stray)?;
+                let by = given_by(receipt).ok_or_else(stray)?;
                 let der = contents(zip, name, MAX_FILE)?;
                 bundle.receipts.push(Given { by, der });
+            } else if let Some(refusal) = plain("refusals/", ".p7s") {
+                let by = given_by(refusal).ok_or_else(stray)?;
+                let der = contents(zip, name, MAX_FILE)?;
+                bundle.refusals.push(Given { by, der });
             } else if let Some(number) = plain("postmarks/", ".txt") {
                 lines::number(number).ok_or_else(stray)?;
                 let bytes = contents(zip, name, note::MAX_NOTE as u64)?;
@@ -275,6 +282,13 @@ fn take<R: Read + Seek>(
         }
     }
     Ok(())
+}
+
+/// Reads `ADDRESS-N`.
+fn given_by(name: &str) -> Option<Address> {
+    let (by, number) = name.rsplit_once('-')?;
+    lines::number(number)?;
+    whole_address(by)
 }
 
 /// A list of nothing is an empty file, which holds no PEM.

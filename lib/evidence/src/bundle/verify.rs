@@ -4,9 +4,7 @@
 
 use std::io::{Read, Seek};
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
-use smr_name::{Address, Fingerprint, MailboxName, MessageId, RepositoryName};
+use smr_name::{Address, Fingerprint, MailboxName, MessageId};
 use smr_pki::cms::ContentType;
 use zip::ZipArchive;
 
@@ -17,6 +15,7 @@ use crate::envelope::{ReceiptWanted, verify_plain};
 use crate::postmark::{self, Kind, Postmark};
 use crate::reading::{Grounds, Verified, verify_sender};
 use crate::receipt::{self, Remark};
+use crate::refusal::{self, Refused};
 use crate::trust::{Rules, SignedData, TrustStore};
 
 /// Says what a bundle proves.
@@ -34,6 +33,8 @@ pub struct Report {
     pub addressees: Vec<Address>,
     /// The receipts, all good.
     pub receipts: Vec<Received>,
+    /// The refusals, all good.
+    pub refusals: Vec<Refusing>,
     /// The addressees without a receipt.
     pub missing: Vec<Address>,
     /// The postmarks, all good under `identity`.
@@ -48,6 +49,15 @@ pub struct Report {
 pub struct Received {
     /// Who.
     pub by: Verified,
+    /// When it was deposited, by its postmark, unix seconds.
+    pub deposited: Option<i64>,
+}
+
+/// Says who refused a receipt.
+#[derive(Clone, Debug)]
+pub struct Refusing {
+    /// Who, and why.
+    pub refused: Refused,
     /// When it was deposited, by its postmark, unix seconds.
     pub deposited: Option<i64>,
 }
@@ -86,6 +96,10 @@ pub fn verify<R: Read + Seek>(
     let receipts: Vec<Received> = receipts
         .map(|given| judge.receipt(given, &original))
         .collect::<Result<_, _>>()?;
+    let refusals = bundle.refusals.iter();
+    let refusals = refusals
+        .map(|given| judge.refusal(given, &original))
+        .collect::<Result<_, _>>()?;
     let read_by = |a: &&Address| receipts.iter().any(|r| r.by.address == **a);
     Ok(Report {
         id: bundle.id,
@@ -100,6 +114,7 @@ pub fn verify<R: Read + Seek>(
             .collect(),
         addressees: original.addressees,
         receipts,
+        refusals,
         postmarks: judge.postmarks,
         identity: bundle.identity.as_deref().map(identity_fingerprint),
     })
@@ -200,7 +215,7 @@ fn check_postmarks(bundle: &Bundle) -> Result<Vec<Postmark>, BundleError> {
         .identity
         .as_deref()
         .ok_or(BundleError::Absent("identity.txt"))?;
-    let (repository, key) = postmark_key(identity).ok_or(BundleError::Damaged {
+    let (repository, key) = postmark::key_in(identity).ok_or(BundleError::Damaged {
         file: "identity.txt".into(),
         why: "it names no repository or no key for postmarks",
     })?;
@@ -225,7 +240,11 @@ fn check_postmark(postmark: &Postmark, bundle: &Bundle) -> Result<(), BundleErro
                     && Fingerprint::of(&r.der).as_bytes() == &postmark.cms
             };
             same(
-                bundle.receipts.iter().any(|r| of(&r)),
+                bundle
+                    .receipts
+                    .iter()
+                    .chain(&bundle.refusals)
+                    .any(|r| of(&r)),
                 "a receipt that is not here",
             )?;
             same(is_sender(&postmark.mailbox), "another mailbox")
@@ -236,21 +255,6 @@ fn check_postmark(postmark: &Postmark, bundle: &Bundle) -> Result<(), BundleErro
             same(is_sender(&postmark.sender), "another sender")
         }
     }
-}
-
-/// Reads name and key from an identity document; its other keys are the
-/// channel's and mean nothing here.
-fn postmark_key(identity: &str) -> Option<(RepositoryName, [u8; 32])> {
-    identity.starts_with("smr identity 1\n").then_some(())?;
-    let value = |key: &str| {
-        let mut found = identity
-            .lines()
-            .filter_map(|l| l.strip_prefix(key)?.strip_prefix(' '));
-        let value = found.next()?;
-        found.next().is_none().then_some(value)
-    };
-    let key = STANDARD.decode(value("postmark")?).ok()?;
-    Some((value("name")?.parse().ok()?, key.try_into().ok()?))
 }
 
 /// Holds what signers are judged by.
@@ -316,6 +320,19 @@ impl Judge<'_> {
         self.check_place(&given.by, checked.remark.as_ref())?;
         Ok(Received {
             by: checked.by,
+            deposited,
+        })
+    }
+    fn refusal(&self, given: &Given, original: &Original) -> Result<Refusing, BundleError> {
+        let by = given.by.to_string();
+        if !original.addressees.contains(&given.by) {
+            return Err(BundleError::NotAddressed(by));
+        }
+        let deposited = self.deposited(&given.der);
+        let grounds = self.grounds(&given.by, deposited)?;
+        let refused = refusal::check(&self.bundle.signature, &given.der, &grounds);
+        Ok(Refusing {
+            refused: refused.map_err(|source| BundleError::Refusal { by, source })?,
             deposited,
         })
     }

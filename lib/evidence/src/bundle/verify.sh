@@ -232,6 +232,28 @@ for receipt in receipts/*.p7s; do
     fi
 done
 
+# The refusals: a text that names the message by its id and its signature's hash.
+for refusal in refusals/*.p7s; do
+    [ -e "$refusal" ] || break
+    by=$(basename "$refusal" .p7s)
+    by=${by%-*}
+    if ! addressed "$by"; then
+        fail "$refusal: the message was not sent to $by"
+    elif ! trusted -verify -inform DER -in "$refusal" -out "$tmp/refusal" -signer "$tmp/by"; then
+        fail "$refusal: not signed by anybody trusted $(reason)"
+    elif [ "$(head -n 1 "$tmp/refusal")" != 'smr refusal 1' ] ||
+        [ "$(word message "$tmp/refusal")" != "$message@${sender#*@}" ] ||
+        [ "$(word cms "$tmp/refusal")" != "$(sha256 message.p7s)" ] ||
+        [ "$(word reader "$tmp/refusal")" != "$by" ]; then
+        fail "$refusal: not a refusal for this message"
+    elif ! belongs "$tmp/by" "$by" "$(taken "$refusal")"; then
+        fail "$refusal: $why"
+    else
+        good "refused by $by: $who"
+        note "reason: $(sed -n 's/^reason //p' "$tmp/refusal" | tr -d '\000-\037\177')"
+    fi
+done
+
 if [ "$bad" -eq 0 ]; then
     echo 'all good'
 else

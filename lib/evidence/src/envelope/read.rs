@@ -15,6 +15,8 @@ use super::scan::{Blind, Scanned, Watch, scan, scan_headers};
 use super::unseal::{Unwrap, sealer, unseal};
 use crate::trust::Person;
 
+/// How far Date and the signing time may be apart, in seconds: a day.
+const MAX_APART: u64 = 86_400;
 /// One chunk of age and its tag: less of it than that does not decrypt.
 const CHUNK: usize = 64 * 1024 + 16;
 
@@ -112,6 +114,7 @@ fn accept(
         return Err(EnvelopeError::Structure("not a detached SHA-256 signature"));
     }
     signed.verify_detached(&scanned.signed_sha256)?;
+    check_date(&scanned.headers, &signed)?;
     check_request(&scanned.headers, &signed)?;
     Ok(Opened {
         headers: scanned.headers,
@@ -123,6 +126,14 @@ fn accept(
         sealed_bytes,
         plain_sha256: scanned.plain_sha256,
     })
+}
+
+/// Checks that the date people see is the day of the signature.
+fn check_date(headers: &Headers, signed: &SignedData) -> Result<(), EnvelopeError> {
+    match headers.date.abs_diff(signed.signing_time()) > MAX_APART {
+        true => Err(EnvelopeError::Headers("Date is not the day it was signed")),
+        false => Ok(()),
+    }
 }
 
 /// Checks that a receipt is asked for in both places or in neither, for this
@@ -283,8 +294,11 @@ fn emit_scan<W: Write>(
 /// unverified: for listings, and to be marked so.
 ///
 /// age decrypts whole chunks: the prefix must hold its header and 64 KiB, or
-/// the whole file; see [`super::PEEK`].
+/// the whole file; see [`super::PEEK`] and [`super::LONG_PEEK`].
 pub fn peek(prefix: &[u8], keys: &dyn Unwrap) -> Result<Headers, EnvelopeError> {
+    if header_end(prefix).is_none() && prefix.starts_with(b"age-") {
+        return Err(EnvelopeError::Short);
+    }
     scan_headers(unseal(prefix, keys)?).map_err(|error| match error {
         EnvelopeError::Damaged if payload(prefix) < CHUNK => EnvelopeError::Short,
         EnvelopeError::Damaged => EnvelopeError::Structure("a header too long to list"),
@@ -294,7 +308,13 @@ pub fn peek(prefix: &[u8], keys: &dyn Unwrap) -> Result<Headers, EnvelopeError> 
 
 /// Returns how many bytes follow the header and nonce of a sealed file.
 fn payload(sealed: &[u8]) -> usize {
-    let mac = sealed.windows(5).position(|w| w == b"\n--- ");
-    let end = mac.map_or(sealed.len(), |at| at + 5 + 43 + 1 + 16);
+    let end = header_end(sealed).map_or(sealed.len(), |at| at + 16);
     sealed.len().saturating_sub(end)
+}
+
+/// Returns where the header of a sealed file ends, if it does.
+fn header_end(sealed: &[u8]) -> Option<usize> {
+    let mac = sealed.windows(5).position(|w| w == b"\n--- ");
+    mac.map(|at| at + 5 + 43 + 1)
+        .filter(|end| *end <= sealed.len())
 }

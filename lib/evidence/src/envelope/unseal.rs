@@ -92,10 +92,33 @@ pub(super) struct Whole<R> {
     rest: R,
 }
 
+/// Where in a header a line may stand: the age crate lets a stanza go without
+/// the short line that ends its body (C2SP age, "recipient stanza").
+enum Body {
+    /// Before the next stanza, or the end.
+    Ended,
+    /// Among the lines of a body.
+    Open,
+}
+
+impl Body {
+    /// Takes a line with its LF; none where it may not stand there.
+    fn then(self, line: &[u8]) -> Option<Body> {
+        match (self, line.starts_with(b"->"), line.starts_with(b"---")) {
+            (Body::Ended, true, _) => Some(Body::Open),
+            (Body::Ended, _, true) => Some(Body::Ended),
+            (Body::Open, false, false) if line.len() == 64 + 1 => Some(Body::Open),
+            (Body::Open, false, false) if line.len() < 64 + 1 => Some(Body::Ended),
+            _ => None,
+        }
+    }
+}
+
 impl<R: BufRead> Whole<R> {
     /// Reads the header, bounded.
     fn new(mut rest: R) -> Result<Self, EnvelopeError> {
         let mut header = Vec::new();
+        let mut body = Body::Ended;
         loop {
             let start = header.len();
             let room = (MAX_SEAL_HEADER - start) as u64;
@@ -107,6 +130,9 @@ impl<R: BufRead> Whole<R> {
             let line = &header[start..];
             if n == 0 || !line.ends_with(b"\n") || (start == 0 && !line.starts_with(b"age-")) {
                 return Err(EnvelopeError::Damaged);
+            }
+            if start > 0 {
+                body = body.then(line).ok_or(EnvelopeError::Damaged)?;
             }
             if line.starts_with(b"---") {
                 let header = Cursor::new(header);

@@ -82,6 +82,7 @@ pub(crate) fn scene() -> Scene {
             by: rui(),
             der: receipt,
         }],
+        refusals: Vec::new(),
         identity: Some(identity()),
         accounts: vec![
             (ana(), first_record(&ana(), &laptop)),

@@ -18,7 +18,8 @@ use crate::refusal::Refusal;
 /// Entries in one listing, so that it fits its chunk.
 const MAX_ENTRIES: u16 = 256;
 /// First bytes of one message that a listing sends along.
-const MAX_PEEK: u32 = 256 << 10;
+// The age header of a thousand devices, and a chunk.
+const MAX_PEEK: u32 = (2 << 20) + (128 << 10);
 /// First bytes of all messages that a listing sends along.
 const MAX_PEEKS: u64 = 8 << 20;
 /// Ids that a prefix may name before the answer is cut.
