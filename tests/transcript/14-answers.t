@@ -78,7 +78,7 @@ $ smr-receipt --export none.zip --redact [ID3]
 
 # a postmark alone, by who was met, or by a document from elsewhere
 $ mark=$(grep -l "^kind message$" bare/postmarks/*); cp $mark mark.txt; smr-receipt --verify mark.txt | head -2
-postmark of repo.example is good: message by alice in bob number 1, [TIME]
+postmark of repo.example is good: message by alice in bob number 1, [TIME2]
 message [ID]
 $ SMR_HOME=$PWD/nobody smr-receipt --verify mark.txt
 ! smr-receipt: error: "mark.txt": the key of repository "repo.example" is not known
