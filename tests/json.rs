@@ -79,6 +79,12 @@ const CALLS: [(&str, &str, &str, &str); 14] = [
         "smr-receipt --export deed.zip $(smr-ls sent -1 -n 1) && smr-receipt --json --verify deed.zip",
     ),
     (
+        "postmark",
+        "smr-receipt",
+        "alice",
+        "unzip -p deed.zip postmarks/1.txt > mark.txt && smr-receipt --json --verify mark.txt",
+    ),
+    (
         "removed",
         "smr-rm",
         "bob",

@@ -81,7 +81,8 @@ pub(crate) fn deliver(
         user.session.mark_read(id)?;
     }
     let wanted = message.opened.headers.receipt;
-    match consent(args.receipt, wanted, edge.settings.consent) {
+    let policy = edge.settings.consent_to(&message.entry.name.sender);
+    match consent(args.receipt, wanted, policy) {
         Consent::Always => Ok(receipts::give_for(user, &message, &Hand::device(user)?)?),
         // Nobody sits there to be asked.
         Consent::Ask | Consent::Never => Ok(()),

@@ -94,12 +94,7 @@ pub fn give(user: &mut User, id: MessageId, hand: &Hand) -> Result<(), Failure> 
 
 /// Refuses the receipt for a message that was read: says so to its sender,
 /// signed by `hand`, with a reason that may be empty.
-pub fn refuse(
-    user: &mut User,
-    id: MessageId,
-    reason: &str,
-    hand: &Hand,
-) -> Result<(), Failure> {
+pub fn refuse(user: &mut User, id: MessageId, reason: &str, hand: &Hand) -> Result<(), Failure> {
     let message = read(user, id)?;
     let about = |f: Failure| f.about(&format!("message \"{id}\""));
     let (signer, me) = (hand.signer(), &user.address);
