@@ -55,7 +55,7 @@ const ELSEWHERE: [&str; 2] = ["source", "lacking"];
 const REGISTER: &str = "smr-register --json --server $SERVER --server-key $KEY --token $TOKEN --backup backup.txt carol";
 
 /// How to make a line of each type come, and by whom.
-const CALLS: [(&str, &str, &str, &str); 14] = [
+const CALLS: [(&str, &str, &str, &str); 15] = [
     (
         "sent",
         "smr-send",
