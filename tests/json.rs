@@ -181,6 +181,7 @@ fn each_example_does_what_it_says() {
         ("alice", "smr-send -s Deed -a $PKI/pin bob < /dev/null"),
         ("carol", REGISTER),
         ("carol", "smr-login"),
+        ("alice", "unzip -p deed.zip postmarks/1.txt > mark.txt"),
         (
             "alice",
             "openssl pkcs12 -in $PKI/carol.p12 -nokeys -passin pass:1234 -out card.pem",
