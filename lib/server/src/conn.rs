@@ -266,17 +266,17 @@ impl Conn {
                 let visit = self
                     .talk(house, &mut session)
                     .introduce(introduction, &hash)?;
-                Ok(visit.map(|visit| idle(Box::new(Stay { session, visit }))))
+                Ok(visit.map(|visit| idle(house, Box::new(Stay { session, visit }))))
             }
             (Stage::Idle(mut stay), Due::Frame(frame)) => {
                 let Stay { session, visit } = &mut *stay;
                 let turn = self.talk(house, session).request(&frame, visit)?;
-                Ok(after(stay, turn))
+                Ok(after(house, stay, turn))
             }
             (Stage::Watching(mut stay, watch), Due::News) => {
                 let Stay { session, visit } = &mut *stay;
                 let turn = self.talk(house, session).news(watch, visit)?;
-                Ok(after(stay, turn))
+                Ok(after(house, stay, turn))
             }
             // Whatever else is due is not due here.
             _ => Err(SessionError::OutOfTurn.into()),
@@ -316,14 +316,15 @@ impl Conn {
     }
 }
 
-fn idle(stay: Box<Stay>) -> (Stage, Instant) {
-    let deadline = end(&stay.visit);
+fn idle(house: &House, stay: Box<Stay>) -> (Stage, Instant) {
+    let unused = Duration::from_secs(house.config.session.idle.unsigned_abs());
+    let deadline = end(&stay.visit).min(Instant::now() + unused);
     (Stage::Idle(stay), deadline)
 }
 
-fn after(stay: Box<Stay>, turn: Turn) -> Option<(Stage, Instant)> {
+fn after(house: &House, stay: Box<Stay>, turn: Turn) -> Option<(Stage, Instant)> {
     match turn {
-        Turn::Next => Some(idle(stay)),
+        Turn::Next => Some(idle(house, stay)),
         Turn::Last => None,
         Turn::Watch(watch) => {
             // The end of the session is answered at once.

@@ -281,3 +281,19 @@ fn a_reply_that_nobody_takes_is_cut_when_smrd_stops() {
     town.start();
     assert_eq!(ana.login(&town).ask_with(&fetch, &[]).1, body);
 }
+
+#[test]
+fn a_session_that_nobody_uses_ends_and_one_that_watches_does_not() {
+    let town = Town::with("session = { idle = '1s' }");
+    let ana = person(&town.ca.card("ana"), "ana");
+    let mut watching = ana.enrol(&town);
+    let mut unused = ana.login(&town);
+    ask(&mut watching, &watch(Folder::Inbox, 0, 3));
+    // smrd closes it, and says nothing.
+    assert_eq!(read_frame(&mut unused.stream), None);
+    assert_eq!(watching.take().0, news(0));
+    // Once it has its answer it is idle like any other.
+    assert_eq!(read_frame(&mut watching.stream), None);
+    // Whoever comes again is welcome.
+    assert_eq!(ana.login(&town).ask(&Request::Ping), Reply::Done);
+}

@@ -208,6 +208,9 @@ pub struct Trust {
 pub struct Sessions {
     /// Seconds after which a session ends.
     pub lifetime: i64,
+    /// Seconds after which one ends in which nothing was asked; a watch counts
+    /// as asking.
+    pub idle: i64,
     /// What a login takes.
     pub login: LoginBy,
 }
@@ -486,10 +489,16 @@ fn session(mut section: Section<'_>) -> Result<Sessions, Trouble> {
         Ok(_) => Err("expected 1m or more".to_owned()),
         Err(e) => Err(e.to_string()),
     })?;
+    let idle = section.text("idle", |text| match duration(text) {
+        Ok(seconds) if seconds >= 1 => Ok(seconds),
+        Ok(_) => Err("expected 1s or more".to_owned()),
+        Err(e) => Err(e.to_string()),
+    })?;
     let login = section.text("login", LoginBy::read)?;
     section.finish()?;
     Ok(Sessions {
         lifetime: lifetime.unwrap_or(43_200),
+        idle: idle.unwrap_or(3_600),
         login: login.unwrap_or(LoginBy::Device),
     })
 }
@@ -536,6 +545,7 @@ mod tests {
         assert_eq!(config.trust.anchors, [PathBuf::from("/etc/smr/trust.d")]);
         assert_eq!(config.trust.max_age, 86_400);
         assert_eq!(config.session.lifetime, 43_200);
+        assert_eq!(config.session.idle, 3_600);
         assert_eq!(config.log, Level::Info);
     }
 
@@ -590,6 +600,7 @@ mod tests {
             "[trust]\npolicies = ['1.2.03']",
             "[session]\nlogin = 'password'",
             "[session]\nlifetime = '1s'",
+            "[session]\nidle = '0s'",
             "[log]\nlevel = 'loud'",
             "[metrics]\ntextfile = '/x/'",
             "[what]",

@@ -70,9 +70,10 @@ impl fmt::Display for Config {
         let policies = list(trust.policies.iter().map(|oid| quoted(oid)));
         writeln!(f, "policies = {policies}")?;
         let lifetime = duration_text(self.session.lifetime);
+        let idle = duration_text(self.session.idle);
         writeln!(
             f,
-            "\n[session]\nlifetime = \"{lifetime}\"\nlogin = \"{}\"",
+            "\n[session]\nlifetime = \"{lifetime}\"\nidle = \"{idle}\"\nlogin = \"{}\"",
             self.session.login.as_str()
         )?;
         writeln!(f, "\n[log]\nlevel = \"{}\"", self.log.as_str())?;
