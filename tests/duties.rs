@@ -129,7 +129,8 @@ fn duty_01_a_session_key_before_any_command() {
             .set_read_timeout(Some(Duration::from_secs(15)))
             .unwrap();
         stream.write_all(opening).unwrap();
-        stream.shutdown(Shutdown::Write).unwrap();
+        // smrd may have hung up already: then there is no end left to close.
+        let _ = stream.shutdown(Shutdown::Write);
         assert_eq!(read_all(stream), b"", "{opening:?}");
     }
     // The one thing said outside a session is the public identity document.
