@@ -120,3 +120,4 @@ $ sed -i 's/from.carol/from.Carol/' $SMR_HOME/client.toml; smr-recv
 ! smr-recv: error: [..]recv.from.Carol[..]
 ! ...
 [78]
+$ sed -i 's/from.Carol/from.carol/' $SMR_HOME/client.toml
