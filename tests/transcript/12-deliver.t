@@ -79,10 +79,10 @@ $ echo four | smr-send -s four bob
 
 as bob
 $ mkdir -p drop/cur drop/new drop/tmp; printf 'if (/^X-SMR-From: alice@repo.example$/)\n{\n  to "drop"\n}\nexit\n' > filter; chmod 600 filter
-$ smr-recv --all --exec maildrop -V 0 $PWD/filter; ls drop/new | wc -l; grep -h ^Subject drop/new/*
+$ smr-recv --all --exec maildrop -V 0 $PWD/filter; ls drop/new | wc -l; grep -h ^Subject drop/new/* | sort
 2
-Subject: three
 Subject: four
+Subject: three
 $ printf 'MAILDIR=%s\nDEFAULT=%s/inbox\n:0:\n* ^X-SMR-From: alice@repo\\.example\nfrom-alice\n' "$PWD" "$PWD" > procmailrc
 $ for id in [ID3] [ID4]; do smr-recv $id --exec procmail -m $PWD/procmailrc || exit; done; grep -c '^Subject' from-alice
 2
