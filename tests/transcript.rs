@@ -16,6 +16,8 @@
 //! # a remark
 //! ```
 //!
+//! The README's session is one of them.
+//!
 //! Captures: `[ID...]` 32 hexadecimal digits, `[FP...]` a fingerprint,
 //! `[TIME...]` a time in RFC 3339, `[N...]` a number. In commands a capture is
 //! written the same way.
@@ -23,6 +25,8 @@
 #![allow(clippy::print_stdout)] // it is its own test harness
 
 mod house;
+#[path = "transcript/readme.rs"]
+mod readme;
 
 use std::collections::HashMap;
 use std::fs;
@@ -196,10 +200,13 @@ fn run_step(
 }
 
 fn run(file: &Path) -> Result<(), String> {
-    let text = fs::read_to_string(file).map_err(|e| e.to_string())?;
+    let items = match file.ends_with("README.md") {
+        true => readme::items()?,
+        false => parse(&fs::read_to_string(file).map_err(|e| e.to_string())?)?,
+    };
     let mut house = House::build();
     let (mut who, mut captures) = ("alice".to_owned(), Captures::new());
-    for item in parse(&text)? {
+    for item in items {
         match item {
             Item::With(people) => people.iter().for_each(|name| house.move_in(name)),
             Item::As(name) => who = name,
@@ -217,7 +224,8 @@ fn run(file: &Path) -> Result<(), String> {
 }
 
 fn transcripts() -> Vec<PathBuf> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/transcript");
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let folder = root.join("tests/transcript");
     let wanted: Vec<String> = std::env::args()
         .skip(1)
         .filter(|a| !a.starts_with('-'))
@@ -226,6 +234,7 @@ fn transcripts() -> Vec<PathBuf> {
         .expect("tests/transcript is there")
         .map(|entry| entry.expect("folder reads").path())
         .filter(|path| path.extension().is_some_and(|e| e == "t"))
+        .chain([root.join("README.md")])
         .filter(|path| {
             wanted.is_empty()
                 || wanted
