@@ -5,6 +5,7 @@
 
 mod cards;
 mod house;
+mod screen;
 
 use std::fs;
 use std::io::{BufRead, BufReader, Read};
@@ -13,6 +14,7 @@ use std::process::{Child, Command, Stdio};
 
 use cards::Cards;
 use house::{House, Said};
+use screen::Screen;
 
 fn send(house: &mut House, from: &str, flags: &str, text: &str) -> String {
     let command = format!("smr-send {flags}");
@@ -335,24 +337,15 @@ fn a_batch_of_receipts_takes_one_pin() {
 
 /// A desktop: a display, a bus, and the daemon that shows notes and prints them.
 struct Desktop {
-    display: Child,
     bus: Child,
+    _screen: Screen, // ends after the bus
     address: String,
     shown: PathBuf,
 }
 
 impl Desktop {
     fn open(house: &House) -> Desktop {
-        let mut display = Command::new("Xvfb")
-            .args(["-displayfd", "1", "-nolisten", "tcp"])
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .expect("Xvfb runs");
-        let mut number = String::new();
-        let out = display.stdout.take().unwrap();
-        BufReader::new(out).read_line(&mut number).unwrap();
+        let screen = Screen::open();
         let shown = house.path("shown");
         // The daemon ends with its bus.
         let script = format!(
@@ -365,7 +358,7 @@ impl Desktop {
         );
         let mut bus = Command::new("dbus-run-session")
             .args(["--", "sh", "-c", &script])
-            .env("DISPLAY", format!(":{}", number.trim()))
+            .env("DISPLAY", screen.display())
             .env("HOME", house.path(""))
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -379,8 +372,8 @@ impl Desktop {
         assert!(address.contains("unix:"), "no notification daemon");
         let address = address.trim().to_owned();
         Desktop {
-            display,
             bus,
+            _screen: screen,
             address,
             shown,
         }
@@ -391,9 +384,6 @@ impl Drop for Desktop {
     fn drop(&mut self) {
         drop(self.bus.stdin.take()); // ends cat, the session, the bus and its daemon
         let _ = self.bus.wait();
-        // It may have ended already.
-        let _ = self.display.kill();
-        let _ = self.display.wait();
     }
 }
 

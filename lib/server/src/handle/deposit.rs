@@ -44,7 +44,7 @@ fn well_formed(house: &House, offer: &Offer) -> Result<(), Refusal> {
     let limit = house.config.store.max_message;
     if offer.size > limit {
         let text = format!("a message here has at most {} sealed", size_text(limit));
-        return Err(Refusal::new(Class::Denied, text));
+        return Err(Refusal::new(Class::Denied, text).hint("send it in parts"));
     }
     let names: HashSet<&MailboxName> = offer.mailboxes.iter().collect();
     match offer.mailboxes.len() {

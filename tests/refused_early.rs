@@ -1,0 +1,110 @@
+//! What smrd would not take is refused before it is sent there: the bytes on
+//! the wire are counted, by scripts/count-wire between the agent and smrd.
+
+mod house;
+
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+
+use house::{House, Said};
+
+/// A relay to smrd that counts.
+struct Counter {
+    child: Child,
+    address: String,
+}
+
+impl Counter {
+    fn start(house: &House) -> Counter {
+        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts/count-wire");
+        let mut child = Command::new(script)
+            .arg(house.server())
+            .arg(house.path("counted"))
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("count-wire runs");
+        let mut address = String::new();
+        let out = child.stdout.take().expect("stdout is a pipe");
+        BufReader::new(out).read_line(&mut address).unwrap();
+        let address = address.trim().to_owned();
+        Counter { child, address }
+    }
+}
+
+impl Drop for Counter {
+    fn drop(&mut self) {
+        // It may have ended already.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Returns how many bytes went to smrd so far.
+fn sent(house: &House) -> u64 {
+    let counted = fs::read_to_string(house.path("counted")).unwrap();
+    counted.split(' ').next().unwrap().parse().unwrap()
+}
+
+/// Runs a command of alice's; returns also how many bytes it sent to smrd.
+fn counted(house: &mut House, command: &str) -> (Said, u64) {
+    let before = sent(house);
+    let said = house.sh("alice", command);
+    (said, sent(house) - before)
+}
+
+/// A house with little room, alice's agent behind the counter.
+fn narrow() -> (House, Counter) {
+    let mut house = House::with(&["alice", "bob", "carol"]);
+    assert_eq!(house.stop(), Some(0));
+    let file = house.path("smrd.toml");
+    let limits = "[store]\nmax_message = \"1MiB\"\nquota = \"1536KiB\"\nper_sender = \"1200KiB\"\n";
+    let text = fs::read_to_string(&file).unwrap();
+    fs::write(&file, text.replace("[store]\n", limits)).unwrap();
+    house.start();
+    let counter = Counter::start(&house);
+    let move_over = format!(
+        "smr-login --logout && sed -i 's/^server = .*/server = \"{}\"/' $SMR_HOME/client.toml && smr-login && \
+         head -c 2000000 /dev/urandom > large && head -c 600000 /dev/urandom > middle",
+        counter.address
+    );
+    house.sh("alice", &move_over).expect(0);
+    (house, counter)
+}
+
+/// Bytes of a login, records, offers and refusals, with room to spare; each
+/// message here has 600,000 at least.
+const WORDS: u64 = 60_000;
+
+#[test]
+fn what_is_refused_is_not_sent() {
+    let (mut house, _counter) = narrow();
+    let (whole, bytes) = counted(&mut house, "smr-send -a middle bob < /dev/null");
+    whole.expect(0);
+    assert!(bytes > 600_000, "the counter counts: {bytes}");
+    let refusals = [
+        ("-a large carol", 77, "at most 1MiB"),
+        // From a stream, whose size nobody knows before.
+        ("-a - carol < large", 77, "at most 1MiB"),
+        ("-a middle nobody", 67, "no such mailbox: nobody"),
+        ("-a middle carol nobody", 67, "no such mailbox: nobody"),
+        ("-a middle bob", 75, "bob"),
+    ];
+    for (call, code, why) in refusals {
+        let call = match call.contains('<') {
+            true => format!("smr-send {call}"),
+            false => format!("smr-send {call} < /dev/null"),
+        };
+        let (said, bytes) = counted(&mut house, &call);
+        let said = said.expect(code);
+        assert_eq!(said.text(), "", "{call}");
+        assert!(said.stderr.contains(why), "{call}: {}", said.stderr);
+        assert!(said.stderr.contains("hint: "), "{call}: {}", said.stderr);
+        assert!(bytes < WORDS, "{call}: {bytes} bytes went to smrd");
+    }
+    // Nobody got anything of it, and what fits is taken.
+    assert_eq!(house.sh("carol", "smr-ls -q").code, 1);
+    let (small, _) = counted(&mut house, "echo small | smr-send carol");
+    small.expect(0);
+}
