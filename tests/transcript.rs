@@ -5,6 +5,7 @@
 //! ```text
 //! with alice bob            these people are registered and logged in
 //! as alice                  the commands that follow are hers
+//! speak pt_PT.UTF-8         and in this language (LC_ALL); C.UTF-8 otherwise
 //! smrd stop|start|kill      what the administrator does
 //! $ echo hi | smr-send bob  a command for sh
 //! [ID]                      a message id: kept the first time, compared afterwards
@@ -48,6 +49,7 @@ struct Step {
 enum Item {
     With(Vec<String>),
     As(String),
+    Speak(String),
     Smrd(String),
     Run(Step),
 }
@@ -83,6 +85,8 @@ fn parse(text: &str) -> Result<Vec<Item>, String> {
             items.push(Item::With(words().collect()));
         } else if let Some(name) = line.strip_prefix("as ") {
             items.push(Item::As(name.to_owned()));
+        } else if let Some(locale) = line.strip_prefix("speak ") {
+            items.push(Item::Speak(locale.to_owned()));
         } else if let Some(verb) = line.strip_prefix("smrd ") {
             items.push(Item::Smrd(verb.to_owned()));
         } else {
@@ -172,10 +176,12 @@ fn fill(command: &str, captures: &Captures) -> String {
 fn run_step(
     house: &mut House,
     who: &str,
+    locale: &str,
     step: &Step,
     captures: &mut Captures,
 ) -> Result<(), String> {
-    let said = house.sh(who, &fill(&step.command, captures));
+    let command = fill(&step.command, captures);
+    let said = house.sh(who, &format!("export LC_ALL={locale}; {command}"));
     let out = String::from_utf8_lossy(&said.stdout).into_owned();
     let fits = said.code == step.code
         && lines_fit(&step.stdout, &out.lines().collect::<Vec<_>>(), captures)
@@ -206,17 +212,19 @@ fn run(file: &Path) -> Result<(), String> {
     };
     let mut house = House::build();
     let (mut who, mut captures) = ("alice".to_owned(), Captures::new());
+    let mut locale = "C.UTF-8".to_owned();
     for item in items {
         match item {
             Item::With(people) => people.iter().for_each(|name| house.move_in(name)),
             Item::As(name) => who = name,
+            Item::Speak(name) => locale = name,
             Item::Smrd(verb) => match verb.as_str() {
                 "stop" => assert_eq!(house.stop(), Some(0), "smrd ends with 0"),
                 "start" => house.start(),
                 "kill" => house.kill(),
                 other => return Err(format!("smrd {other}: not understood")),
             },
-            Item::Run(step) => run_step(&mut house, &who, &step, &mut captures)
+            Item::Run(step) => run_step(&mut house, &who, &locale, &step, &mut captures)
                 .map_err(|text| format!("{text}\nsmrd logged:\n{}", house.log()))?,
         }
     }

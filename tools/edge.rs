@@ -18,7 +18,7 @@ use smr_cli::out::OutError;
 use smr_cli::progress::Progress;
 use smr_cli::prompt::PromptError;
 use smr_cli::report::Report;
-use smr_cli::terminal;
+use smr_cli::{terminal, words};
 use smr_client::config::{Config, Settings};
 use smr_client::failure::Failure;
 use smr_client::home::Home;
@@ -182,6 +182,7 @@ pub(crate) fn main_of<A: Parser>(
     run: impl Fn(&Edge, A) -> Result<u8, Stop>,
 ) -> ExitCode {
     cores::forbid();
+    words::speak();
     let args: A = match args::parse_words(tool, words) {
         Ok(args) => args,
         Err(code) => return ExitCode::from(code),

@@ -163,13 +163,14 @@ fn status(edge: &Edge) -> Result<u8, Stop> {
                     .with("agent", socket.display().to_string()),
             ),
             false => {
-                let until = time::short(loaded.until, edge.now);
+                let until = match out.is_terminal() {
+                    true => time::shown(loaded.until, edge.now),
+                    false => time::short(loaded.until, edge.now),
+                };
                 let locked = if loaded.locked { " (locked)" } else { "" };
                 let path = socket.display();
-                out.line(&format!(
-                    "{} until {until} via {path}{locked}",
-                    loaded.account
-                ))
+                let told = format!("{} until {until} via {path}{locked}", loaded.account);
+                out.line(&out.say(&told))
             }
         };
         told.map_err(Stop::Out)?;
@@ -202,7 +203,10 @@ fn check(edge: &Edge) -> Result<u8, Stop> {
                     .with("text", finding.text.as_str())
                     .with("hint", finding.hint.as_deref()),
             ),
-            false => out.columns(&[word, finding.what, &finding.text]),
+            false => {
+                let said = [word, finding.what, &finding.text].map(|text| out.say(text));
+                out.columns(&said.each_ref().map(AsRef::as_ref))
+            }
         };
         told.map_err(Stop::Out)?;
         if let Some(hint) = finding.hint.as_ref().filter(|_| !edge.common.json) {

@@ -167,7 +167,7 @@ fn users(edge: &Edge, args: &Args, filter: &Filter, user: &mut User) -> Result<u
                 } else {
                     Weight::Plain
                 };
-                table.weighed(user_row(line, person.as_deref()), weight);
+                table.weighed(user_row(line, person.as_deref(), &out), weight);
                 Ok(())
             }
         }
@@ -187,12 +187,12 @@ fn user_json(line: &UserLine, person: Option<&str>) -> Json {
         .with("online", line.online)
 }
 
-fn user_row(line: &UserLine, person: Option<&str>) -> Vec<String> {
+fn user_row(line: &UserLine, person: Option<&str>, out: &Out) -> Vec<String> {
     let state = if line.online { "online" } else { "offline" };
     vec![
         line.name.to_string(),
         person.unwrap_or("?").to_owned(),
-        state.to_owned(),
+        out.say(state).into_owned(),
     ]
 }
 
@@ -296,7 +296,7 @@ fn show(
     let rows: Vec<Row> = found.iter().map(|f| Row::of(user, folder, f)).collect();
     match edge.common.json {
         true => rows.iter().try_for_each(|row| out.json(row.json(folder))),
-        false => table(edge, folder, &rows, out.is_terminal()).write(&mut out, terminal_width()),
+        false => table(edge, folder, &rows, &out).write(&mut out, terminal_width()),
     }
     .and_then(|()| out.finish())
     .map_err(Stop::Out)?;
@@ -388,25 +388,29 @@ fn progress(states: &[(MailboxName, Progress)]) -> &'static str {
 
 /// Makes the table; a person's has numbers in front, which the other tools
 /// take in the same terminal.
-fn table(edge: &Edge, folder: Folder, rows: &[Row<'_>], terminal: bool) -> Table {
+fn table(edge: &Edge, folder: Folder, rows: &[Row<'_>], out: &Out) -> Table {
+    let terminal = out.is_terminal();
     let ids: Vec<_> = rows.iter().map(|row| row.line.entry.name.id).collect();
     let digits = if terminal { edge::short_ids(&ids) } else { 32 };
     let mut table = Table::new(if terminal { &[0, 6] } else { &[] });
     for (at, row) in rows.iter().enumerate() {
         let entry = &row.line.entry.name;
         let (date, bytes) = match terminal {
-            true => (time::short(entry.time, edge.now), size::short(entry.size)),
+            true => (time::shown(entry.time, edge.now), size::short(entry.size)),
             false => (time::rfc3339(entry.time), entry.size.to_string()),
         };
         let number = terminal.then(|| (at + 1).to_string());
         let cells = number.into_iter().chain([
             entry.id.to_string()[..digits].to_owned(),
-            row.flags(folder).to_owned(),
+            out.say(row.flags(folder)).into_owned(),
             date,
             row.from.clone(),
             row.to.join(","),
             bytes,
-            row.subject.unwrap_or("(cannot be opened)").to_owned(),
+            match row.subject {
+                Some(subject) => subject.to_owned(),
+                None => out.say("(cannot be opened)").into_owned(),
+            },
         ]);
         let weight = match (folder, row.line.entry.state) {
             (Folder::Inbox, State::Read) => Weight::Plain,

@@ -6,6 +6,7 @@ mod person;
 #[path = "receipt/verify.rs"]
 mod verify;
 
+use std::borrow::Cow;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
@@ -232,6 +233,11 @@ fn status(
                 true => out.json(told.json(standing)).map_err(Stop::Out)?,
                 false => {
                     let short = out.is_terminal();
+                    let told = Told {
+                        state: out.say(&told.state).into_owned().into(),
+                        verdict: told.verdict.map(|verdict| out.say(&verdict).into_owned()),
+                        ..told
+                    };
                     table.row(told.row(standing, short.then_some(edge.now)));
                 }
             }
@@ -245,7 +251,7 @@ fn status(
 
 /// A standing, in words.
 struct Told {
-    state: &'static str,
+    state: Cow<'static, str>,
     class: Option<String>,
     verdict: Option<String>,
 }
@@ -254,14 +260,14 @@ impl Told {
     fn of(standing: &Standing) -> Told {
         let good = standing.is_good();
         Told {
-            state: match standing.progress {
+            state: Cow::Borrowed(match standing.progress {
                 _ if good => "read",
                 _ if standing.refused.is_some() => "refused",
                 Progress::Unknown => "unknown",
                 Progress::Deposited => "deposited",
                 // Only a receipt proves that it was read.
                 Progress::Fetched | Progress::Read => "fetched",
-            },
+            }),
             class: standing.grade().map(|grade| grade.to_string()),
             verdict: standing.receipt.as_ref().map(|receipt| match receipt {
                 Ok(_) => "good".to_owned(),
@@ -273,13 +279,13 @@ impl Told {
     fn row(self, standing: &Standing, now: Option<i64>) -> Vec<String> {
         let none = || "-".to_owned();
         let time = standing.time.map(|seconds| match now {
-            Some(now) => time::short(seconds, now),
+            Some(now) => time::shown(seconds, now),
             None => time::rfc3339(seconds),
         });
         let mut row = vec![
             standing.id.to_string(),
             standing.recipient.to_string(),
-            self.state.to_owned(),
+            self.state.into_owned(),
             time.unwrap_or_else(none),
             self.class.unwrap_or_else(none),
             self.verdict.unwrap_or_else(none),
@@ -293,7 +299,7 @@ impl Told {
         Line::new("status")
             .with("id", standing.id.to_string())
             .with("recipient", standing.recipient.to_string())
-            .with("state", self.state)
+            .with("state", &*self.state)
             .with("time", standing.time.map(time::rfc3339))
             .with("class", self.class)
             .with("verdict", self.verdict)

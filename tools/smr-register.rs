@@ -202,10 +202,10 @@ fn restore(edge: &Edge, args: &Args, file: &std::path::Path) -> Result<u8, Stop>
     let (home, settings) = (&edge.home, &edge.settings);
     let (_, restored) = devices::restore(home, settings, file, &mut answers, edge.now)?;
     if restored.shut > 0 {
-        edge.report.warning(&format!(
-            "{} sealed to another backup: not restored",
-            keys(restored.shut)
-        ));
+        edge.report.warning(&match restored.shut {
+            1 => "1 key sealed to another backup: not restored".to_owned(),
+            count => format!("{count} keys sealed to another backup: not restored"),
+        });
     }
     let mut out = Out::stdout();
     let told = match edge.common.json {
@@ -216,7 +216,10 @@ fn restore(edge: &Edge, args: &Args, file: &std::path::Path) -> Result<u8, Stop>
                 .with("kept", restored.kept)
                 .with("shut", restored.shut),
         ),
-        false => out.line(&format!("{account} {}", keys(restored.new))),
+        false => {
+            let keys = keys(restored.new);
+            out.line(&format!("{account} {}", out.say(&keys)))
+        }
     };
     told.and_then(|()| out.finish()).map_err(Stop::Out)?;
     Ok(0)
@@ -279,7 +282,7 @@ fn tokens(edge: &Edge, args: &Args) -> Result<u8, Stop> {
         if edge.common.json {
             out.json(token_json(line)).map_err(Stop::Out)?;
         } else {
-            table.row(token_row(line, edge.now));
+            table.row(token_row(line, edge.now, &out));
         }
     }
     table
@@ -331,12 +334,13 @@ fn pin_word(pin: PinState) -> &'static str {
     }
 }
 
-fn token_row(line: &Listed, now: i64) -> Vec<String> {
+fn token_row(line: &Listed, now: i64, out: &Out) -> Vec<String> {
     let token = line.token.as_ref().map_or("-", |t| t.label.as_str());
     let mut row = vec![line.reader.clone(), token.to_owned()];
     if let Some(certificate) = &line.certificate {
         row.extend([
-            good_for(certificate, line.token.as_ref().map(|t| t.pin)),
+            out.say(&good_for(certificate, line.token.as_ref().map(|t| t.pin)))
+                .into_owned(),
             time::short(certificate.not_after, now),
             certificate.subject.clone(),
             certificate.uri.to_string(),

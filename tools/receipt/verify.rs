@@ -8,6 +8,7 @@ use std::path::Path;
 
 use smr_cli::json::Line;
 use smr_cli::out::Out;
+use smr_cli::text::visible;
 use smr_cli::time;
 use smr_client::failure::Failure;
 use smr_client::grounds;
@@ -87,7 +88,7 @@ fn postmark(edge: &Edge, args: &Args, path: &Path, note: &str) -> Result<u8, Sto
         true => out.json(postmark_json(&mark, &by)),
         false => postmark_lines(&mark, &by)
             .iter()
-            .try_for_each(|line| out.line(line)),
+            .try_for_each(|line| out.line(&out.say(line))),
     }
     .and_then(|()| out.finish())
     .map_err(Stop::Out)?;
@@ -162,7 +163,7 @@ pub(crate) fn verify(edge: &Edge, args: &Args, path: &Path) -> Result<u8, Stop> 
         true => out.json(verdict_json(&report, at)),
         false => verdict(&report, at)
             .iter()
-            .try_for_each(|line| out.line(&smr_cli::text::visible(line))),
+            .try_for_each(|line| out.line(&visible(&out.say(line)))),
     }
     .and_then(|()| out.finish())
     .map_err(Stop::Out)?;
@@ -170,12 +171,12 @@ pub(crate) fn verify(edge: &Edge, args: &Args, path: &Path) -> Result<u8, Stop> 
 }
 
 fn verdict(report: &Report, at: i64) -> Vec<String> {
-    let what = match report.redacted {
-        true => "the digest of message",
-        false => "message",
-    };
+    let (id, as_of) = (report.id, time::rfc3339(at));
     let mut lines = vec![
-        format!("{what} {} is good as of {}", report.id, time::rfc3339(at)),
+        match report.redacted {
+            true => format!("the digest of message {id} is good as of {as_of}"),
+            false => format!("message {id} is good as of {as_of}"),
+        },
         report.sender.line(),
     ];
     for receipt in &report.receipts {
@@ -200,10 +201,11 @@ fn verdict(report: &Report, at: i64) -> Vec<String> {
             .map(|address| format!("no receipt by {address}")),
     );
     for mark in &report.postmarks {
-        let place = format!("{} number {}", mark.mailbox, mark.number);
         lines.push(format!(
-            "postmark: {} in {place}, {}",
+            "postmark: {} in {} number {}, {}",
             mark.kind.as_str(),
+            mark.mailbox,
+            mark.number,
             time::rfc3339(mark.time)
         ));
     }

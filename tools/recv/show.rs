@@ -7,6 +7,7 @@ use std::io::Write;
 
 use smr_cli::json::{Line, Value};
 use smr_cli::out::Out;
+use smr_cli::words::say;
 use smr_cli::{size, text, time};
 use smr_client::failure::Failure;
 use smr_client::fetch::{Emit, Folder, Message, PartInfo, ReceiptWanted};
@@ -138,15 +139,15 @@ fn head(edge: &Edge, message: &Message) -> Vec<String> {
         ("From", from),
         ("To", list(&headers.to).join(", ")),
         ("Cc", list(&headers.cc).join(", ")),
-        ("Date", time::short(headers.date, edge.now)),
+        ("Date", time::shown(headers.date, edge.now)),
         ("Subject", headers.subject.clone()),
         ("Id", message.id.to_string()),
     ];
     lines.retain(|(name, value)| *name != "Cc" || !value.is_empty());
-    let told = |(name, value): (&str, String)| format!("{name}: {}", text::visible(&value));
+    let told = |(name, value): (&str, String)| format!("{}: {}", say(name), text::visible(&value));
     let mut head: Vec<String> = lines.into_iter().map(told).collect();
     let signed = message.verified.line();
-    head.extend([format!("[{}]", text::visible(&signed)), String::new()]);
+    head.extend([format!("[{}]", text::visible(&say(&signed))), String::new()]);
     head
 }
 
@@ -154,9 +155,15 @@ fn head(edge: &Edge, message: &Message) -> Vec<String> {
 fn other_parts(message: &Message) -> Vec<String> {
     let shown = usize::from(body(message).is_some());
     let told = |part: &PartInfo| {
-        let name = part.name.as_deref().unwrap_or("(no name)");
+        let nameless = say("(no name)");
+        let name = part.name.as_deref().unwrap_or(&nameless);
         let told = format!("{name} {} {}", part.content_type, size::short(part.size));
-        format!("[part {}: {}]", part.number, text::visible(&told))
+        format!(
+            "[{} {}: {}]",
+            say("part"),
+            part.number,
+            text::visible(&told)
+        )
     };
     message.opened.parts.iter().skip(shown).map(told).collect()
 }

@@ -10,6 +10,7 @@ use clap::error::ErrorKind;
 use clap::{Args, Parser};
 
 use crate::completion;
+use crate::help;
 use crate::out::Out;
 use crate::report::Report;
 
@@ -100,7 +101,10 @@ fn parse_from<T: Parser, W: Write>(
     {
         return Err(completions::<T, W>(tool, shell, out));
     }
-    let error = match T::try_parse_from(words) {
+    let parsed = help::translated(T::command())
+        .try_get_matches_from(words)
+        .and_then(|matches| T::from_arg_matches(&matches));
+    let error = match parsed {
         Ok(parsed) => return Ok(parsed),
         Err(error) => error,
     };
@@ -110,7 +114,7 @@ fn parse_from<T: Parser, W: Write>(
         ErrorKind::DisplayHelp | ErrorKind::DisplayVersion
     );
     if told {
-        let text = error.render().to_string();
+        let text = help::dressed(&error.render().to_string());
         let written = out.line(text.trim_end()).and_then(|()| out.finish());
         return Err(written.map_or_else(|error| report.out(&error), |()| 0));
     }

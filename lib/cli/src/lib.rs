@@ -6,6 +6,7 @@
 pub mod args;
 mod completion;
 pub mod cores;
+mod help;
 pub mod json;
 pub mod out;
 mod pinentry;
@@ -17,3 +18,4 @@ pub mod table;
 pub mod terminal;
 pub mod text;
 pub mod time;
+pub mod words;

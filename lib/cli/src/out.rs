@@ -3,9 +3,11 @@
 //! A reader that goes away ends the tool quietly with 141, as SIGPIPE would;
 //! but by way of the caller, so that nothing is left half done.
 
+use std::borrow::Cow;
 use std::io::{self, IsTerminal, Stdout, Write};
 
 use crate::json::Line;
+use crate::words::say;
 
 /// The exit code of a tool whose reader went away: 128 and SIGPIPE.
 pub const CLOSED: u8 = 141;
@@ -96,6 +98,15 @@ impl<W: Write> Out<W> {
     /// Tells whether colours are shown.
     pub fn shows_colour(&self) -> bool {
         self.colour
+    }
+
+    /// Returns an English text as the reader wants it: a person in his language,
+    /// a program as it is.
+    pub fn say<'t>(&self, text: &'t str) -> Cow<'t, str> {
+        match self.terminal {
+            true => say(text),
+            false => Cow::Borrowed(text),
+        }
     }
 
     /// Writes a line; `text` is safe to show or the caller's to answer for.

@@ -7,6 +7,8 @@ use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
+use crate::words::say;
+
 const PATIENCE: Duration = Duration::from_secs(1);
 
 /// Shows how far a transfer is, once it has taken a second.
@@ -22,7 +24,7 @@ impl Progress {
     pub fn start(title: &str, total: Option<u64>, quiet: bool) -> Progress {
         let bar = ProgressBar::with_draw_target(total, ProgressDrawTarget::hidden());
         bar.set_style(style(total.is_some()));
-        bar.set_message(crate::text::visible(title).into_owned());
+        bar.set_message(crate::text::visible(&say(title)).into_owned());
         Progress {
             bar,
             began: Instant::now(),

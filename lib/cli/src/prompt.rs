@@ -20,6 +20,7 @@ use self::read::{askpass, read_file};
 use crate::args::SecretArgs;
 use crate::pinentry::{self, Pinentry};
 use crate::text::visible;
+use crate::words::say;
 
 /// What is asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,6 +60,18 @@ pub struct Question<'a> {
     pub new: bool,
     /// Only a person may answer: a wrong answer locks the token.
     pub by_hand: bool,
+}
+
+impl Question<'_> {
+    /// Returns what a person is asked, in English.
+    fn prompt(&self) -> String {
+        let of = self.of;
+        match (self.kind, self.new) {
+            (Kind::Pin, _) => format!("PIN of {of}"),
+            (Kind::Passphrase, false) => format!("passphrase of {of}"),
+            (Kind::Passphrase, true) => format!("new passphrase of {of}"),
+        }
+    }
 }
 
 /// An answer.
@@ -283,22 +296,16 @@ impl Asker {
         question: &Question,
         entry: impl Fn(&Words) -> Result<Zeroizing<String>, Entry>,
     ) -> Result<Secret, Entry> {
-        let word = question.kind.word();
-        let mut words = Words {
+        let asks = |english: String| Words {
             title: &self.tool,
-            prompt: format!("{word} of {}", question.of),
-            warning: question.warning,
+            prompt: say(&english).into_owned(),
+            warning: question.warning.map(|warning| say(warning).into_owned()),
         };
-        if question.new {
-            words.prompt = format!("new {word} of {}", question.of);
-        }
-        let text = entry(&words)?;
+        let prompt = question.prompt();
+        let text = entry(&asks(prompt.clone()))?;
         let text = checked(text, question, "the keyboard").map_err(Entry::Refused)?;
-        if question.new {
-            words.prompt.push_str(", again");
-            if entry(&words)? != text {
-                return Err(Entry::Refused(PromptError::Differ(word)));
-            }
+        if question.new && entry(&asks(format!("{prompt}, again")))? != text {
+            return Err(Entry::Refused(PromptError::Differ(question.kind.word())));
         }
         Ok(Secret {
             text,
@@ -333,7 +340,7 @@ fn checked(
 struct Words<'a> {
     title: &'a str,
     prompt: String,
-    warning: Option<&'a str>,
+    warning: Option<String>,
 }
 
 /// Why an entry gave nothing.
@@ -358,7 +365,7 @@ impl Entry {
 
 fn pinentry(program: &Path, words: &Words) -> Result<Zeroizing<String>, Entry> {
     let mut dialog = Pinentry::start(program).map_err(|_| Entry::Unusable)?;
-    let answer = dialog.ask(words.title, &words.prompt, words.warning);
+    let answer = dialog.ask(words.title, &words.prompt, words.warning.as_deref());
     answer.map_err(|error| match error {
         pinentry::Failure::Cancelled => Entry::Cancelled,
         pinentry::Failure::Unusable => Entry::Unusable,
@@ -367,7 +374,7 @@ fn pinentry(program: &Path, words: &Words) -> Result<Zeroizing<String>, Entry> {
 
 fn terminal(words: &Words) -> Result<Zeroizing<String>, Entry> {
     let mut prompt = String::new();
-    if let Some(warning) = words.warning {
+    if let Some(warning) = &words.warning {
         prompt = format!("{}: {}\n", words.title, visible(warning));
     }
     prompt.push_str(&format!("{}: ", visible(&words.prompt)));

@@ -1,4 +1,5 @@
-//! Standard error: what went wrong and what may help, and the exit code.
+//! Standard error: what went wrong and what may help, and the exit code, in
+//! the user's language; `error:` and `hint:` are the same in each.
 //!
 //! Never writes a secret or a result, and never fails: who closed stderr wants
 //! no words.
@@ -10,6 +11,7 @@ use std::process::ExitCode;
 use crate::out::OutError;
 use crate::terminal;
 use crate::text::visible;
+use crate::words::say;
 
 /// Tells the user, in the tool's name.
 #[derive(Clone, Debug)]
@@ -42,8 +44,7 @@ impl Report {
     }
 
     fn line(&self, kind: &str, colour: &str, text: &dyn Display) -> String {
-        let text = text.to_string();
-        let text = visible(&text);
+        let text = shown(text);
         if self.colour {
             format!("{}: \x1b[{colour}m{kind}:\x1b[0m {text}", self.tool)
         } else {
@@ -71,14 +72,14 @@ impl Report {
     /// Says what happens, unless the user wants it quiet.
     pub fn note(&self, text: &dyn Display) {
         if !self.quiet {
-            self.say(&format!("{}: {}", self.tool, visible(&text.to_string())));
+            self.say(&format!("{}: {}", self.tool, shown(text)));
         }
     }
 
     /// Says what only `-v` wants to know.
     pub fn detail(&self, text: &dyn Display) {
         if self.verbose {
-            self.say(&format!("{}: {}", self.tool, visible(&text.to_string())));
+            self.say(&format!("{}: {}", self.tool, shown(text)));
         }
     }
 
@@ -90,6 +91,11 @@ impl Report {
         }
         error.code()
     }
+}
+
+/// Returns a text in the user's language, with nothing a terminal obeys.
+fn shown(text: &dyn Display) -> String {
+    visible(&say(&text.to_string())).into_owned()
 }
 
 /// The exit code of a batch: that of the first failure.

@@ -6,6 +6,8 @@ use jiff::Timestamp;
 use jiff::civil::{Date, DateTime};
 use jiff::tz::TimeZone;
 
+use crate::words::say;
+
 const DURATIONS: [(&str, i64); 4] = [("s", 1), ("m", 60), ("h", 3600), ("d", 86_400)];
 
 /// Says that a text is not a time or a duration.
@@ -38,6 +40,14 @@ pub fn asctime(seconds: i64) -> String {
 /// within the same day, `31 Jan 18:04` within the same year, else `2026-01-31`.
 pub fn short(seconds: i64, now: i64) -> String {
     short_in(seconds, now, &TimeZone::system())
+}
+
+/// Writes unix seconds as [`short`] does, for a person: a month is named in his
+/// language.
+pub fn shown(seconds: i64, now: i64) -> String {
+    let short = short(seconds, now);
+    let month = |word| say(word);
+    short.split(' ').map(month).collect::<Vec<_>>().join(" ")
 }
 
 fn short_in(seconds: i64, now: i64, zone: &TimeZone) -> String {

@@ -232,15 +232,17 @@ fn chain(
 
 fn ends(device: &Certificate, card: &Certificate, now: i64) -> Finding {
     let end = device.not_after().min(card.not_after());
-    let days = end.saturating_sub(now) / 86_400;
+    let left = match end.saturating_sub(now) / 86_400 {
+        1 => "it ends in 1 day".to_owned(),
+        days => format!("it ends in {days} days"),
+    };
     match end {
         end if end < now => Finding::new("chain", State::Bad(Class::Denied), "it has expired")
             .hint("smr-register --renew, with a valid card"),
         end if end < now.saturating_add(SOON) => {
-            Finding::new("chain", State::Doubtful, format!("it ends in {days} days"))
-                .hint("smr-register --renew")
+            Finding::new("chain", State::Doubtful, left).hint("smr-register --renew")
         }
-        _ => Finding::new("chain", State::Good, format!("it ends in {days} days")),
+        _ => Finding::new("chain", State::Good, left),
     }
 }
 
@@ -289,18 +291,15 @@ fn clock(user: Option<&mut User>, settings: &Settings, now: i64) -> Finding {
 }
 
 fn compared(theirs: i64, ours: i64, skew: u64) -> Finding {
-    let (off, side) = (
-        ours.abs_diff(theirs),
-        if ours < theirs { "behind" } else { "ahead of" },
-    );
+    let off = ours.abs_diff(theirs);
+    let text = match ours < theirs {
+        true => format!("it is {off} s behind the repository's"),
+        false => format!("it is {off} s ahead of the repository's"),
+    };
     match off <= skew {
         true => Finding::new("clock", State::Good, "it agrees with the repository's"),
-        false => Finding::new(
-            "clock",
-            State::Bad(Class::Denied),
-            format!("it is {off} s {side} the repository's"),
-        )
-        .hint("which of the two is right? timedatectl"),
+        false => Finding::new("clock", State::Bad(Class::Denied), text)
+            .hint("which of the two is right? timedatectl"),
     }
 }
 
@@ -337,9 +336,11 @@ fn agent(
     let own = user.session.ping().map_err(Failure::from);
     findings.push(match own.and_then(|()| user.account(&address.mailbox)) {
         Ok(account) => {
-            let (number, devices) = (account.number, account.devices.len());
-            let s = if devices == 1 { "" } else { "s" };
-            let text = format!("record {number} verifies, {devices} device{s}");
+            let number = account.number;
+            let text = match account.devices.len() {
+                1 => format!("record {number} verifies, 1 device"),
+                devices => format!("record {number} verifies, {devices} devices"),
+            };
             Finding::new("record", State::Good, text)
         }
         Err(failure) => Finding::failed("record", failure),

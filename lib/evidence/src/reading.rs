@@ -295,10 +295,12 @@ impl Verified {
             (None, true) => "not revoked".to_owned(),
             (None, false) => "REVOCATION NOT CHECKED".to_owned(),
         };
-        let removed = self.removed.map(text);
-        let removed = removed.map_or(String::new(), |t| format!(", device removed {t}"));
+        let revocation = match self.removed.map(text) {
+            Some(removed) => format!("{revocation}, device removed {removed}"),
+            None => revocation,
+        };
         format!(
-            "signed by {} ({}, {by}) {time}, class {}: chain to {}, {revocation}{removed}",
+            "signed by {} ({}, {by}) {time}, class {}: chain to {}, {revocation}",
             self.person.display, self.address, self.grade, self.person.realm
         )
     }

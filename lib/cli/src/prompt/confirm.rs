@@ -7,8 +7,10 @@ use std::io::{Read, Write};
 
 use super::PromptError;
 use crate::text::visible;
+use crate::words::say;
 
-/// Asks yes or no on `/dev/tty`; anything but `y` or `yes` is no.
+/// Asks yes or no on `/dev/tty`; anything but `y` or `yes`, or the same in the
+/// user's language, is no.
 ///
 /// # Errors
 ///
@@ -23,15 +25,17 @@ pub fn confirm(question: &str, no_input: bool) -> Result<bool, PromptError> {
         .write(true)
         .open("/dev/tty")
         .map_err(|_| nobody())?;
-    write!(tty, "{} [y/N] ", visible(question))
+    write!(tty, "{} {} ", visible(&say(question)), say("[y/N]"))
         .and_then(|()| tty.flush())
         .map_err(|_| nobody())?;
-    Ok(is_yes(&answer_line(&mut tty)))
+    Ok(is_yes(&answer_line(&mut tty), &say("yes")))
 }
 
-fn is_yes(answer: &[u8]) -> bool {
-    let answer = answer.trim_ascii().to_ascii_lowercase();
-    matches!(answer.as_slice(), b"y" | b"yes")
+fn is_yes(answer: &[u8], yes: &str) -> bool {
+    let answer = String::from_utf8_lossy(answer).trim().to_lowercase();
+    let means =
+        |yes: &str| answer == yes || yes.starts_with(&answer) && answer.chars().count() == 1;
+    means("yes") || means(yes)
 }
 
 // A terminal gives a line at a time; what is longer was no answer.
@@ -47,11 +51,11 @@ mod tests {
 
     #[test]
     fn only_yes_is_yes() {
-        for yes in ["y\n", "Y", " yes\n", "YES\n"] {
-            assert!(is_yes(yes.as_bytes()), "{yes}");
+        for yes in ["y\n", "Y", " yes\n", "YES\n", "s\n", "Sim\n"] {
+            assert!(is_yes(yes.as_bytes(), "sim"), "{yes}");
         }
-        for no in ["", "\n", "n\n", "yess\n", "ja\n"] {
-            assert!(!is_yes(no.as_bytes()), "{no}");
+        for no in ["", "\n", "n\n", "yess\n", "ja\n", "si\n", "n\u{e3}o\n"] {
+            assert!(!is_yes(no.as_bytes(), "sim"), "{no}");
         }
         assert!(confirm("?", true).is_err());
     }

@@ -10,6 +10,7 @@ use std::process::{Command, Stdio};
 use zeroize::Zeroizing;
 
 use super::{Kind, PromptError, Question};
+use crate::words::say;
 
 /// The longest secret, in bytes.
 const LONGEST: usize = 4096;
@@ -87,7 +88,7 @@ pub(super) fn askpass(
         source,
     };
     let mut child = Command::new(program)
-        .arg(format!("{word} of {}: ", question.of))
+        .arg(format!("{}: ", say(&question.prompt())))
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .spawn()

@@ -134,7 +134,7 @@ pub enum TokenError {
     #[error("{0} has no certificate that may sign")]
     NoCertificate(String),
     /// More than one key would do.
-    #[error("more than one key fits: {}", .0.join(" or "))]
+    #[error("more than one key fits: {}", .0.join(", "))]
     Ambiguous(Vec<String>),
     /// A certificate without its key.
     #[error("{0} has a certificate but not its private key")]
@@ -267,7 +267,7 @@ impl TokenError {
             }
             TokenError::PinLocked(_) => "unlock it with its PUK and its maker's software",
             TokenError::LastTry(_) => "run the command again in a terminal and type the PIN",
-            TokenError::Failed { .. } => "is the card in the reader, and used by nothing else",
+            TokenError::Failed { .. } => "is the card in the reader, and used by nothing else?",
             TokenError::FileForm { path, .. } => return Some(file::hint(path)),
             TokenError::NoPin(error) => return error.hint.clone(),
             _ => return None,
