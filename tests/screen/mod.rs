@@ -4,6 +4,10 @@
 
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+/// How long a window may take to come and go.
+const LONG: Duration = Duration::from_secs(110);
 
 /// A display of Xvfb; ends when dropped.
 pub(crate) struct Screen {
@@ -41,41 +45,61 @@ impl Screen {
 
     /// Says no to the next window of pinentry.
     pub(crate) fn cancel(&self) {
-        self.keys(&["key", "--clearmodifiers", "shift"], "Escape");
+        self.keys(&["key", "shift"], "Escape");
     }
 
     fn keys(&self, first: &[&str], last: &str) {
-        let window = self.xdotool(&["search", "--sync", "--onlyvisible", "--class", "pinentry"]);
-        let window = window.lines().last().expect("a window").to_owned();
-        self.xdotool(&["windowfocus", "--sync", &window]);
-        self.xdotool(first);
-        self.xdotool(&["key", last]);
-        // The next question has another window.
-        while self.there(&window) {
-            std::thread::yield_now();
+        let end = Instant::now() + LONG;
+        let pinentry = loop {
+            assert!(Instant::now() < end, "no pinentry on the screen");
+            match self.pinentry() {
+                Some((_, process)) => break process,
+                None => std::thread::yield_now(),
+            }
+        };
+        // Keys that come before the window takes them are lost: once more then.
+        while let Some(window) = self.window_of(&pinentry) {
+            assert!(Instant::now() < end, "pinentry takes no keys");
+            self.xdotool(&["windowfocus", &window]);
+            let focused = self.xdotool(&["getwindowfocus", "-f"]);
+            if focused.as_deref() != Some(window.as_str()) {
+                continue;
+            }
+            self.xdotool(&[&["key", "--delay", "2"][..], &["BackSpace"; 30]].concat());
+            self.xdotool(first);
+            self.xdotool(&["key", last]);
+            let soon = Instant::now() + Duration::from_secs(5);
+            while self.window_of(&pinentry).is_some() && Instant::now() < soon {
+                std::thread::yield_now();
+            }
         }
     }
 
-    fn there(&self, window: &str) -> bool {
-        self.run(&["getwindowname", window]).0
+    /// Returns the window of pinentry and its process: the next question has
+    /// another process, and may have a window of the same number.
+    fn pinentry(&self) -> Option<(String, String)> {
+        let windows = self.xdotool(&["search", "--onlyvisible", "--class", "pinentry"])?;
+        let window = windows.lines().last()?.to_owned();
+        let process = self.xdotool(&["getwindowpid", &window])?;
+        Some((window, process))
     }
 
-    fn xdotool(&self, args: &[&str]) -> String {
-        let (done, said) = self.run(args);
-        assert!(done, "xdotool {args:?}");
-        said
+    fn window_of(&self, process: &str) -> Option<String> {
+        let (window, of) = self.pinentry()?;
+        (of == process).then_some(window)
     }
 
-    fn run(&self, args: &[&str]) -> (bool, String) {
+    /// Returns what xdotool says, if it can do that.
+    fn xdotool(&self, args: &[&str]) -> Option<String> {
         let ran = Command::new("timeout")
-            .args(["60", "xdotool"])
+            .args(["20", "xdotool"])
             .args(args)
             .env("DISPLAY", &self.display)
             .stderr(Stdio::null())
             .output()
             .expect("xdotool runs");
-        let said = String::from_utf8_lossy(&ran.stdout).into_owned();
-        (ran.status.success(), said)
+        let said = String::from_utf8_lossy(&ran.stdout).trim().to_owned();
+        ran.status.success().then_some(said)
     }
 }
 
