@@ -47,6 +47,12 @@ impl Terminal {
         }
     }
 
+    /// Types a line that may be seen.
+    fn answers(&mut self, line: &str) {
+        let keys = self.child.stdin.as_mut().expect("stdin is a pipe");
+        keys.write_all(format!("{line}\r").as_bytes()).unwrap();
+    }
+
     /// Types a line once the terminal does not echo.
     fn types(&mut self, line: &str) {
         let tty = self.shown.lines().next().unwrap().to_owned();
@@ -58,8 +64,7 @@ impl Terminal {
             }
             std::thread::yield_now();
         }
-        let keys = self.child.stdin.as_mut().expect("stdin is a pipe");
-        keys.write_all(format!("{line}\r").as_bytes()).unwrap();
+        self.answers(line);
     }
 
     /// Waits for the end; returns all that was shown, and the exit code.
@@ -109,6 +114,31 @@ fn a_new_passphrase_is_typed_twice_and_a_pin_once() {
         !shown.contains("1234") && !shown.contains("horse"),
         "{shown}"
     );
+    assert!(shown.contains("alice@repo.example SHA256:"), "{shown}");
+}
+
+#[test]
+fn a_first_use_in_portuguese() {
+    let mut house = House::build();
+    let setting = format!("{ALONE} export LC_ALL=pt_PT.UTF-8;");
+    let register = "smr-register --server $SERVER --token $TOKEN alice";
+    let mut terminal = Terminal::run(&mut house, "alice", &setting, register);
+    terminal.until("; está certo? [s/N]");
+    terminal.answers("sim");
+    for (question, answer) in [
+        ("PIN do token \"alice\"", "1234"),
+        (
+            "frase-passe nova, para o novo porta-chaves de alice:",
+            PASSPHRASE,
+        ),
+        (", outra vez:", PASSPHRASE),
+    ] {
+        terminal.until(question);
+        terminal.types(answer);
+    }
+    let (shown, code) = terminal.end();
+    assert_eq!(code, 0, "{shown}");
+    assert!(shown.contains("não há cópia de segurança"), "{shown}");
     assert!(shown.contains("alice@repo.example SHA256:"), "{shown}");
 }
 

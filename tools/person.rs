@@ -82,8 +82,10 @@ impl Answers for Person {
     }
 
     fn pin(&mut self, prompt: &PinPrompt) -> Result<Pin, NoPin> {
-        let what = if prompt.is_file { "file" } else { "token" };
-        let of = format!("{what} \"{}\"", prompt.of);
+        let of = match prompt.is_file {
+            true => format!("file {}", prompt.of),
+            false => prompt.of.clone(),
+        };
         let warning = match (prompt.last_try, prompt.few_tries) {
             (true, _) => Some("this is the last try: a wrong PIN locks the token"),
             (_, true) => Some("a wrong PIN was given before: few tries are left"),

@@ -117,7 +117,10 @@ fn terminal_options() -> Vec<String> {
         options.push(format!("OPTION ttytype={}", escape(&kind)));
     }
     if let Ok(locale) = std::env::var("LC_ALL").or_else(|_| std::env::var("LANG")) {
-        options.push(format!("OPTION lc-ctype={}", escape(&locale)));
+        let locale = escape(&locale);
+        options.push(format!("OPTION lc-ctype={locale}"));
+        // Its buttons speak as we do.
+        options.push(format!("OPTION lc-messages={locale}"));
     }
     options
 }

@@ -245,6 +245,29 @@ mod tests {
     }
 
     #[test]
+    fn the_pins_of_the_citizen_card_have_their_official_names() {
+        let words = Catalogue::read(LANGUAGES[0].1);
+        for (pin, name) in [
+            ("Auth PIN", "PIN de Autenticação"),
+            ("Sign PIN", "PIN de Assinatura Digital"),
+            ("Address PIN", "PIN de Morada"),
+        ] {
+            let token = format!("token \"CARTAO DE CIDADAO ({pin})\"");
+            for english in [
+                format!("PIN of {token}"),
+                format!("the PIN of {token} is wrong"),
+                format!("the PIN of {token} is locked"),
+            ] {
+                let said = words.say(&english).unwrap();
+                assert!(
+                    said.contains(&format!("{name} do Cartão de Cidadão")),
+                    "{said}"
+                );
+            }
+        }
+    }
+
+    #[test]
     fn braces_without_a_name_are_text() {
         let template = Template::parse("a { b {c} {d");
         assert_eq!(template.literals, ["a { b ", " {d"]);

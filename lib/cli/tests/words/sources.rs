@@ -50,6 +50,10 @@ impl Texts {
     }
 
     fn help(&mut self, docs: &[String]) {
+        // It speaks English, but for what the tools say of its failures.
+        if self.file == "tools/smr-agent.rs" {
+            return;
+        }
         let lines = docs.iter().map(|line| line.trim());
         let first: Vec<&str> = lines.take_while(|line| !line.is_empty()).collect();
         let text = first.join(" ");

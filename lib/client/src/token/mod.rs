@@ -56,7 +56,7 @@ pub enum Purpose {
 /// A question for a PIN or password.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PinPrompt {
-    /// The label of the token, or the path of the file.
+    /// As in `token "Card"`, or the path of the file in quotes.
     pub of: String,
     /// A PKCS#12 or PEM password instead of a token's PIN.
     pub is_file: bool,
