@@ -54,7 +54,7 @@ $ smr-register --revoke laptop
 $ smr-login --check
 ok	token	a key file, [..]
 ok	account	carol@repo.example
-ok	server	repo.example at [..]
+ok	server	repository repo.example at [..]
 ok	chain	it ends in [N] days
 ok	revocation	the card is not revoked
 ok	clock	it agrees with the repository's

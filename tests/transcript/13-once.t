@@ -22,7 +22,7 @@ $ echo dump | smr-send --once 'dump 2026-02-01' -s dump bob
 [ID2]
 $ echo dump | smr-send --once 'dump 2026-01-31' -s dump -c carol bob
 ! smr-send: error: message "[ID1]" was sent before, to other mailboxes such as "carol"
-! smr-send: hint: another --once KEY for another message
+! smr-send: hint: --once with another KEY, for another message
 [77]
 $ echo dump | smr-send --once 'dump 2026-01-31' carol
 ! smr-send: error: message "[ID1]" was sent before, to other mailboxes such as "bob"

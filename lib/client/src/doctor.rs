@@ -199,7 +199,11 @@ fn server(home: &Home, settings: &Settings, address: Option<&Address>) -> Findin
             format!("\"{server}\" shows another key: {}", seen.fingerprint()),
         )
         .hint("ask its operator for `smrd --fingerprint`"),
-        (Ok(seen), _) => Finding::new("server", State::Good, format!("{} at {server}", seen.name)),
+        (Ok(seen), _) => Finding::new(
+            "server",
+            State::Good,
+            format!("repository {} at {server}", seen.name),
+        ),
     }
 }
 

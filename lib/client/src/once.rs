@@ -54,7 +54,7 @@ fn other_message(id: &MessageId, other: &MailboxName) -> Failure {
         Class::Denied,
         format!("message \"{id}\" was sent before, to other mailboxes such as \"{other}\""),
     )
-    .hint("another --once KEY for another message")
+    .hint("--once with another KEY, for another message")
 }
 
 /// Looks for a message that was sent before under this id, and deposits that

@@ -128,18 +128,15 @@ pub(crate) fn is_prose(key: &str) -> bool {
 /// A command to type is the same in every language, and so are the words that
 /// scripts look for.
 fn is_command(key: &str) -> bool {
-    if ["error", "hint", "warning"].contains(&key) {
-        return true;
-    }
-    let says_more = [", ", "; ", "? ", ": "]
-        .iter()
-        .any(|sign| key.contains(sign));
     let (first, rest) = key.split_once(' ').unwrap_or((key, ""));
-    let is_program = first.starts_with("smr") || first.starts_with("--");
-    let is_other = ["systemctl", "mkdir"].contains(&first) || rest == "--help";
-    !says_more
-        && (is_program && (rest.is_empty() || rest.contains('-') || first.contains('-'))
-            || is_other)
+    let is_ours = first.starts_with("smr") || first.starts_with("--");
+    let is_known = is_ours || rest == "--help" || first == "mkdir";
+    let mut signs = [", ", "; ", "? ", ": "].iter();
+    // "smr-ls users", but not "smr-register makes one".
+    let plain = |word: &&str| word.len() > 1 && word.bytes().all(|b| b.is_ascii_lowercase());
+    let is_short = rest.split(' ').filter(plain).count() < 2;
+    ["error", "hint", "warning"].contains(&key)
+        || is_known && is_short && !signs.any(|sign| key.contains(sign))
 }
 
 fn sources(path: &Path, found: &mut Vec<PathBuf>) {

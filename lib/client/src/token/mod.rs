@@ -263,7 +263,7 @@ impl TokenError {
             }
             TokenError::Ambiguous(_) => "name one of them with --token",
             TokenError::PinWrong { last_try: true, .. } => {
-                "one try is left, then the token locks its PIN"
+                "type it with care: one try is left, then the token locks its PIN"
             }
             TokenError::PinLocked(_) => "unlock it with its PUK and its maker's software",
             TokenError::LastTry(_) => "run the command again in a terminal and type the PIN",
