@@ -266,7 +266,7 @@ fn without_pcscd_one_is_told_of_it() {
     desk.reader.stop();
     desk.assert_unavailable(&[
         "error: no reader is seen for \"piv\": pcscd is not running\n",
-        "hint: smartcards need it: systemctl start pcscd.socket\n",
+        "hint: systemctl start pcscd.socket: smartcards need it\n",
     ]);
     let check = "mkdir -p $SMR_HOME && printf '[token]\\nprofile = \"piv\"\\n' > $SMR_HOME/client.toml && \
                  smr-login --check";
@@ -283,7 +283,7 @@ fn whom_polkit_turns_away_is_told_so() {
     desk.reader.turn_away();
     desk.assert_unavailable(&[
         "error: no reader is seen for \"piv\": pcscd turns this user away\n",
-        "hint: polkit lets in who sits at the machine",
+        "hint: ask the machine's administrator for a rule",
     ]);
     let check = "mkdir -p $SMR_HOME && printf '[token]\\nprofile = \"piv\"\\n' > $SMR_HOME/client.toml && \
                  smr-login --check";

@@ -34,7 +34,7 @@ To: bob@repo.example
 as alice
 $ printf 'To: bob\nBcc: carol\n\nx\n' | smr-sendmail -t
 ! smr-sendmail: error: "carol@repo.example" is named neither in To nor in Cc
-! smr-sendmail: hint: there are no blind copies: send him one of his own, or name him
+! smr-sendmail: hint: send him one of his own, or name him: there are no blind copies
 [64]
 $ printf 'To: bob\n\nx\n' | smr-send -t --once t1
 [ID1]

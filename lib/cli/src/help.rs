@@ -65,7 +65,21 @@ fn say_owned(text: &str) -> String {
 
 /// Puts in the user's words what clap wrote around the help.
 pub(crate) fn dressed(help: &str) -> String {
-    DRESS
+    let dressed = DRESS
         .iter()
-        .fold(help.to_owned(), |text, word| text.replace(word, &say(word)))
+        .fold(help.to_owned(), |text, word| text.replace(word, &say(word)));
+    let lines: Vec<String> = dressed.lines().map(value).collect();
+    lines.join("\n")
+}
+
+/// A line on one of the values that an option takes: `- ask: Ask, on a terminal`.
+fn value(line: &str) -> String {
+    match line.split_once(": ") {
+        Some((name, help)) if name.trim_start().starts_with("- ") => {
+            let text = help.trim_start();
+            let gap = &help[..help.len() - text.len()];
+            format!("{name}: {gap}{}", say(text))
+        }
+        _ => line.to_owned(),
+    }
 }

@@ -85,6 +85,52 @@ fn placeholders_are_kept() {
     }
 }
 
+/// How a hint begins that is no question: what a person is to do.
+const ORDERS: [&str; 26] = [
+    "ask",
+    "choose",
+    "fetch",
+    "install",
+    "keep",
+    "leave",
+    "list",
+    "log",
+    "mkdir",
+    "name",
+    "openssl",
+    "put",
+    "raise",
+    "read",
+    "remove",
+    "restore",
+    "run",
+    "send",
+    "set",
+    "show",
+    "systemctl",
+    "take",
+    "try",
+    "type",
+    "unlock",
+    ">",
+];
+
+#[test]
+fn hints_are_commands_or_questions() {
+    let hints = texts().hints;
+    assert!(hints.len() > 80, "only {} hints found", hints.len());
+    let other: Vec<&String> = hints
+        .iter()
+        .filter(|hint| {
+            let first = hint.split(' ').next().unwrap_or("");
+            let is_program = first.starts_with("smr") || first.starts_with("--");
+            let is_order = is_program || first.contains('{') || ORDERS.contains(&first);
+            is_prose(hint) && !hint.contains('?') && !is_order
+        })
+        .collect();
+    assert!(other.is_empty(), "neither: {other:#?}");
+}
+
 #[test]
 fn a_text_is_known_by_its_marks() {
     for (literal, expected) in [

@@ -45,7 +45,7 @@ pub fn letter(
     if let Some(blind) = blind {
         let text = format!("\"{blind}\" is named neither in To nor in Cc");
         return Err(Failure::new(Class::Usage, text)
-            .hint("there are no blind copies: send him one of his own, or name him"));
+            .hint("send him one of his own, or name him: there are no blind copies"));
     }
     if to.is_empty() {
         to = std::mem::take(&mut cc);

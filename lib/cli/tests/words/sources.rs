@@ -33,6 +33,8 @@ pub(crate) struct Texts {
     file: String,
     // To be translated.
     pub(crate) words: BTreeMap<String, String>,
+    /// What is given as a hint.
+    pub(crate) hints: BTreeSet<String>,
     // Every literal, so that what is left over can be told.
     pub(crate) literals: BTreeSet<String>,
 }
@@ -297,6 +299,7 @@ const BUGS: [&str; 12] = [
 fn walk(stream: TokenStream, in_help: bool, texts: &mut Texts) {
     let tokens: Vec<TokenTree> = stream.into_iter().collect();
     let (mut item, mut help_below, mut at) = (Item::default(), false, 0);
+    let mut is_hint_function = false;
     while at < tokens.len() {
         if is_punct(tokens.get(at), '#') && is_punct(tokens.get(at + 1), '!') {
             at += 3;
@@ -335,12 +338,23 @@ fn walk(stream: TokenStream, in_help: bool, texts: &mut Texts) {
                             tokens.get(at.wrapping_sub(4)),
                             &["Refusal", "Failure", "Finding"],
                         );
+                let hints = is_ident(tokens.get(at.wrapping_sub(1)), &["hint"])
+                    || is_body && is_hint_function;
+                if hints {
+                    strings(group.stream(), &mut |text| {
+                        texts.hints.insert(key(text));
+                    });
+                }
+                is_hint_function &= !is_body;
                 if said_to_people {
                     strings(group.stream(), &mut |text| texts.literal(text, true));
                 } else if !said_by_a_bug {
                     walk(group.stream(), help_below && is_body, texts);
                 }
                 help_below &= !is_body;
+            }
+            token if is_ident(Some(token), &["hint"]) => {
+                is_hint_function = is_ident(tokens.get(at.wrapping_sub(1)), &["fn"]);
             }
             token => string(token)
                 .iter()

@@ -83,10 +83,10 @@ impl Pcscd {
             Pcscd::Listens => {
                 "is the card in the reader? smr-register --tokens lists what there is"
             }
-            Pcscd::Absent => "smartcards need it: systemctl start pcscd.socket",
+            Pcscd::Absent => "systemctl start pcscd.socket: smartcards need it",
             Pcscd::Denied => {
-                "polkit lets in who sits at the machine: from elsewhere, ask its administrator for \
-                 a rule for org.debian.pcsc-lite.access_pcsc and access_card"
+                "ask the machine's administrator for a rule for org.debian.pcsc-lite.access_pcsc \
+                 and access_card: polkit lets in only who sits there"
             }
             Pcscd::Silent => "systemctl restart pcscd",
         }
