@@ -94,6 +94,18 @@ carimbo: copy em alice número 1, [TIME3]
 carimbo: message em bob número 1, [TIME5]
 carimbos do repositório com a chave [FP]
 
+$ TERM=dumb script -qec 'smr-ls sent' /dev/null | tr -d '\r' | sed 's/  */ /g' | cut -d' ' -f1,3
+1 lida
+$ TERM=dumb script -qec 'smr-ls users bob' /dev/null | tr -d '\r' | sed 's/  */ /g'
+bob BOB COSTA em linha
+
+smrd stop
+$ smr-ls
+! smr-ls: error: não se consegue chegar ao smrd em "[..]": ligação recusada (erro 111)
+! smr-ls: hint: o smrd está a correr, e o endereço está certo?
+[75]
+
+smrd start
 $ smr-login --lock; smr-ls
 ! smr-ls: error: alice@repo.example está bloqueada
 ! smr-ls: hint: smr-login --unlock
