@@ -281,6 +281,9 @@ fn run(page: &Page) -> Result<usize, String> {
         page.file
     );
     let said = house.sh(page.who, &script);
+    // What else logged in; the house knows the homes that it made.
+    let others = "for home in second third; do [ ! -d $home ] || SMR_HOME=$PWD/$home smr-login --logout; done";
+    house.sh(page.who, others);
     match said.code {
         0 => Ok(count),
         _ => Err(format!("{}: {}\n{}", page.file, said.text(), said.stderr)),

@@ -5,6 +5,7 @@
 //! ```text
 //! with alice bob            these people are registered and logged in
 //! as alice                  the commands that follow are hers
+//! twice                     from here on each command runs in a pipe and on a terminal
 //! speak pt_PT.UTF-8         and in this language (LC_ALL); C.UTF-8 otherwise
 //! smrd stop|start|kill      what the administrator does
 //! $ echo hi | smr-send bob  a command for sh
@@ -28,6 +29,8 @@
 mod house;
 #[path = "transcript/readme.rs"]
 mod readme;
+#[path = "transcript/table.rs"]
+mod table;
 
 use std::collections::HashMap;
 use std::fs;
@@ -50,6 +53,7 @@ enum Item {
     With(Vec<String>),
     As(String),
     Speak(String),
+    Twice,
     Smrd(String),
     Run(Step),
 }
@@ -87,6 +91,8 @@ fn parse(text: &str) -> Result<Vec<Item>, String> {
             items.push(Item::As(name.to_owned()));
         } else if let Some(locale) = line.strip_prefix("speak ") {
             items.push(Item::Speak(locale.to_owned()));
+        } else if line == "twice" {
+            items.push(Item::Twice);
         } else if let Some(verb) = line.strip_prefix("smrd ") {
             items.push(Item::Smrd(verb.to_owned()));
         } else {
@@ -205,6 +211,21 @@ fn run_step(
     ))
 }
 
+/// Returns the same step on a terminal of its own, where stdout and stderr are
+/// one. Nobody types there.
+fn on_a_terminal(step: &Step) -> Step {
+    let turn = format!("cat > ../turn <<'END'\n{}\nEND\n", step.command);
+    let run = "TERM=dumb SHELL=/bin/sh script -qec '. ../turn < /dev/null' /dev/null > ../seen; \
+               code=$?; tr -d '\\r' < ../seen; exit $code";
+    Step {
+        line: step.line,
+        command: turn + run,
+        stdout: [&step.stdout[..], &step.stderr[..]].concat(),
+        stderr: Vec::new(),
+        code: step.code,
+    }
+}
+
 fn run(file: &Path) -> Result<(), String> {
     let items = match file.ends_with("README.md") {
         true => readme::items()?,
@@ -212,20 +233,29 @@ fn run(file: &Path) -> Result<(), String> {
     };
     let mut house = House::build();
     let (mut who, mut captures) = ("alice".to_owned(), Captures::new());
-    let mut locale = "C.UTF-8".to_owned();
+    let (mut locale, mut twice) = ("C.UTF-8".to_owned(), false);
     for item in items {
         match item {
             Item::With(people) => people.iter().for_each(|name| house.move_in(name)),
             Item::As(name) => who = name,
             Item::Speak(name) => locale = name,
+            Item::Twice => twice = true,
             Item::Smrd(verb) => match verb.as_str() {
                 "stop" => assert_eq!(house.stop(), Some(0), "smrd ends with 0"),
                 "start" => house.start(),
                 "kill" => house.kill(),
                 other => return Err(format!("smrd {other}: not understood")),
             },
-            Item::Run(step) => run_step(&mut house, &who, &locale, &step, &mut captures)
-                .map_err(|text| format!("{text}\nsmrd logged:\n{}", house.log()))?,
+            Item::Run(step) => {
+                let mut steps = vec![step];
+                if twice {
+                    steps.push(on_a_terminal(&steps[0]));
+                }
+                for step in steps {
+                    run_step(&mut house, &who, &locale, &step, &mut captures)
+                        .map_err(|text| format!("{text}\nsmrd logged:\n{}", house.log()))?;
+                }
+            }
         }
     }
     Ok(())
@@ -272,6 +302,13 @@ fn main() -> ExitCode {
         println!("transcript {name} ... {word}");
         if let Err(text) = outcome {
             println!("{text}\n");
+        }
+    }
+    match table::check(&transcripts()) {
+        Ok(()) => println!("the table of exit codes ... ok"),
+        Err(text) => {
+            failed += 1;
+            println!("the table of exit codes ... FAILED\n{text}");
         }
     }
     println!("{passed} passed, {failed} failed");

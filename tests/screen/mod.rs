@@ -18,8 +18,9 @@ pub(crate) struct Screen {
 impl Screen {
     /// Opens one, with the first number that is free.
     pub(crate) fn open() -> Screen {
+        // -r: a key that comes up late on a busy machine does not repeat.
         let mut server = Command::new("Xvfb")
-            .args(["-displayfd", "1", "-nolisten", "tcp"])
+            .args(["-displayfd", "1", "-nolisten", "tcp", "-r"])
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::null())

@@ -4,7 +4,7 @@
 //! Ids, fingerprints, times and sizes are patterns; what stands for the
 //! reader's own repository and card is the house's.
 
-use super::{Item, Step};
+use super::{Item, Step, on_a_terminal};
 
 const README: &str = include_str!("../../README.md");
 
@@ -30,11 +30,11 @@ pub(super) fn items() -> Result<Vec<Item>, String> {
         let shown = line.split("   # ").next().unwrap_or_default().trim_end();
         if let Some((who, command)) = prompt(shown) {
             items.push(Item::As(who.to_owned()));
-            items.push(Item::Run(Step {
+            items.push(Item::Run(on_a_terminal(&Step {
                 line: first.clone().count() + at + 2,
-                command: on_a_terminal(&known.in_command(command)),
+                command: of_the_house(&known.in_command(command)),
                 ..Step::default()
-            }));
+            })));
         } else if let Some(Item::Run(step)) = items.last_mut() {
             match line {
                 "" if next_is_prompt(block, at) => items.push(Item::With(Vec::new())),
@@ -60,14 +60,10 @@ fn prompt(line: &str) -> Option<(&str, &str)> {
     name.then_some((who, command))
 }
 
-/// Runs a command on a pseudo-terminal; what it says there comes on stdout.
-fn on_a_terminal(command: &str) -> String {
-    let command = OWN
-        .iter()
-        .fold(command.to_owned(), |text, (a, b)| text.replace(a, b));
-    let turn = format!("cat > ../turn <<'END'\n{command}\nEND\n");
-    turn + "TERM=dumb SHELL=/bin/sh script -qec '. ../turn' /dev/null > ../seen; code=$?; \
-            tr -d '\\r' < ../seen; exit $code"
+/// Puts the house's own in the place of the reader's.
+fn of_the_house(command: &str) -> String {
+    OWN.iter()
+        .fold(command.to_owned(), |text, (a, b)| text.replace(a, b))
 }
 
 /// The ids and fingerprints that were shown, in this order.
