@@ -178,22 +178,22 @@ fn at_screen(house: &mut House, screen: &Screen, who: &str, command: &str) -> Ch
 #[test]
 fn at_a_screen_pinentry_asks() {
     let mut house = House::build();
-    let screen = Screen::open();
+    let mut screen = Screen::open();
     let register =
         "smr-register --server $SERVER --server-key $KEY --token \"$TOKEN\" --no-backup alice";
-    let registering = at_screen(&mut house, &screen, "alice", register);
+    let mut registering = at_screen(&mut house, &screen, "alice", register);
     for answer in ["1234", PASSPHRASE, PASSPHRASE] {
-        screen.answer(answer);
+        screen.answer(&mut registering, answer);
     }
     let said = Said::from(registering.wait_with_output().unwrap()).expect(0);
     assert!(said.text().starts_with("alice@repo.example SHA256:"));
 
-    let login = at_screen(&mut house, &screen, "alice", "smr-login");
-    screen.answer(PASSPHRASE);
+    let mut login = at_screen(&mut house, &screen, "alice", "smr-login");
+    screen.answer(&mut login, PASSPHRASE);
     Said::from(login.wait_with_output().unwrap()).expect(0);
 
-    let login = at_screen(&mut house, &screen, "alice", "smr-login");
-    screen.cancel();
+    let mut login = at_screen(&mut house, &screen, "alice", "smr-login");
+    screen.cancel(&mut login);
     let said = Said::from(login.wait_with_output().unwrap()).expect(77);
     assert!(said.stderr.contains("no passphrase was given"), "{said:?}");
 }

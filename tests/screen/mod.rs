@@ -2,7 +2,7 @@
 
 #![allow(dead_code)] // each suite uses its own part
 
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Read};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -13,14 +13,17 @@ const LONG: Duration = Duration::from_secs(110);
 pub(crate) struct Screen {
     server: Child,
     display: String,
+    /// The processes of pinentry that have their answer.
+    answered: Vec<String>,
 }
 
 impl Screen {
     /// Opens one, with the first number that is free.
     pub(crate) fn open() -> Screen {
-        // -r: a key that comes up late on a busy machine does not repeat.
+        // -r: a key that comes up late on a busy machine does not repeat;
+        // -noreset: the end of its last client does not end what another begins.
         let mut server = Command::new("Xvfb")
-            .args(["-displayfd", "1", "-nolisten", "tcp", "-r"])
+            .args(["-displayfd", "1", "-nolisten", "tcp", "-r", "-noreset"])
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
@@ -31,7 +34,11 @@ impl Screen {
         BufReader::new(out).read_line(&mut number).unwrap();
         assert!(!number.trim().is_empty(), "Xvfb has no display");
         let display = format!(":{}", number.trim());
-        Screen { server, display }
+        Screen {
+            server,
+            display,
+            answered: Vec::new(),
+        }
     }
 
     /// Returns what stands in `DISPLAY`.
@@ -39,23 +46,30 @@ impl Screen {
         &self.display
     }
 
-    /// Types into the next window of pinentry, and waits until it is gone.
-    pub(crate) fn answer(&self, text: &str) {
-        self.keys(&["type", "--delay", "20", text], "Return");
+    /// Types into the window of pinentry that `asking` has opened, and waits
+    /// until it is gone.
+    pub(crate) fn answer(&mut self, asking: &mut Child, text: &str) {
+        self.keys(asking, &["type", "--delay", "20", text], "Return");
     }
 
-    /// Says no to the next window of pinentry.
-    pub(crate) fn cancel(&self) {
-        self.keys(&["key", "shift"], "Escape");
+    /// Says no there.
+    pub(crate) fn cancel(&mut self, asking: &mut Child) {
+        self.keys(asking, &["key", "shift"], "Escape");
     }
 
-    fn keys(&self, first: &[&str], last: &str) {
+    fn keys(&mut self, asking: &mut Child, first: &[&str], last: &str) {
         let end = Instant::now() + LONG;
         let pinentry = loop {
+            if asking.try_wait().unwrap().is_some() {
+                let mut said = String::new();
+                let err = asking.stderr.as_mut().expect("stderr is a pipe");
+                err.read_to_string(&mut said).unwrap();
+                panic!("ended without a question: {said}");
+            }
             assert!(Instant::now() < end, "no pinentry on the screen");
             match self.pinentry() {
-                Some((_, process)) => break process,
-                None => std::thread::yield_now(),
+                Some((_, process)) if !self.answered.contains(&process) => break process,
+                _ => std::thread::yield_now(),
             }
         };
         // Keys that come before the window takes them are lost: once more then.
@@ -74,6 +88,7 @@ impl Screen {
                 std::thread::yield_now();
             }
         }
+        self.answered.push(pinentry);
     }
 
     /// Returns the window of pinentry and its process: the next question has
