@@ -6,8 +6,8 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Parser;
-use clap::error::ErrorKind;
 use smr_agent::{Heap, Options, detach};
+use smr_cli::args;
 use smr_client::home::Home;
 use smr_name::Class;
 
@@ -37,9 +37,9 @@ struct Args {
 static HEAP: Heap = Heap;
 
 fn main() -> ExitCode {
-    let args = match Args::try_parse() {
+    let args: Args = match args::parse("smr-agent") {
         Ok(args) => args,
-        Err(error) => return usage(&error),
+        Err(code) => return ExitCode::from(code),
     };
     match run(&args) {
         Ok(()) => ExitCode::SUCCESS,
@@ -87,19 +87,6 @@ fn descriptor(number: u32) -> Result<File, Failure> {
     let path = format!("/proc/self/fd/{number}");
     let file = File::options().write(true).open(path);
     file.map_err(|e| (Class::Usage, format!("file descriptor {number}: {e}")))
-}
-
-fn usage(error: &clap::Error) -> ExitCode {
-    let good = matches!(
-        error.kind(),
-        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion
-    );
-    // Nobody is left to be told when this fails.
-    let _ = error.print();
-    match good {
-        true => ExitCode::SUCCESS,
-        false => ExitCode::from(Class::Usage.code()),
-    }
 }
 
 // Never panics: whoever started the agent may have closed its standard error.

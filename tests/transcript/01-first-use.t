@@ -47,6 +47,17 @@ $ smr-ls
 ! smr-ls: hint: smr-login
 [69]
 
+# her own name once more, on a machine that knows nothing of it
+$ SMR_HOME=$PWD/new smr-register --server $SERVER --server-key $KEY --token "$TOKEN" --anchors $PKI/trust.d --no-backup alice
+! smr-register: error: you have the account "alice" already
+! smr-register: hint: smr-register --add-device LABEL NAME
+[77]
+
+$ smr-agent --bad
+! smr-agent: error: unexpected argument '--bad' found
+! smr-agent: hint: smr-agent --help
+[64]
+
 # the name is taken: another person does not get it
 as bob
 $ smr-register --server $SERVER --server-key $KEY --token "$TOKEN" --no-backup alice

@@ -105,7 +105,7 @@ $ smr-send bob > /dev/full
 
 $ smr-send --once key bob > /dev/null; smr-send --once key alice
 ! smr-send: error: message "[..]" was sent before, to other mailboxes such as "bob"
-! smr-send: hint: another --once KEY for another message
+! smr-send: hint: --once with another KEY, for another message
 [77]
 
 $ smr-send --config bad.toml bob

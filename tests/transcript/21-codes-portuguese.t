@@ -104,7 +104,7 @@ $ smr-send bob > /dev/full
 
 $ smr-send --once key bob > /dev/null; smr-send --once key alice
 ! smr-send: error: a mensagem "[..]" já foi enviada, a outras caixas de correio como "bob"
-! smr-send: hint: outra mensagem precisa de outra KEY em --once
+! smr-send: hint: --once com outra KEY, para outra mensagem
 [77]
 
 $ smr-send --config bad.toml bob

@@ -294,10 +294,18 @@ pub(super) fn replace(
                 .hint("choose another name"),
         );
     }
-    follows(&filed, account).map_err(|e| judge::not_next(&e))?;
     if filed.digest == account.digest {
         return Ok(());
     }
+    // A first record is made on a new machine that knows of no other.
+    if account.number == 1 {
+        return Err(Refusal::new(
+            Class::Denied,
+            format!("you have the account \"{name}\" already"),
+        )
+        .hint("smr-register --add-device LABEL NAME"));
+    }
+    follows(&filed, account).map_err(|e| judge::not_next(&e))?;
     if account.number != filed.number.saturating_add(1) {
         return Err(Refusal::new(
             Class::Denied,
