@@ -123,7 +123,7 @@ fn yes_and_no_are_told_apart() {
 #[test]
 fn pinentry_is_given_the_terminal() {
     let pin = ("<Cancel>", Some("1234"));
-    let dialog = [("new PIN of card", None), pin, (", again", None), pin];
+    let dialog = [("PIN of card", None), pin, (", again", None), pin];
     if typed("pinentry_is_given_the_terminal", &dialog).is_none() {
         let sources = Sources {
             pinentry: Some("/usr/bin/pinentry-curses".into()),
