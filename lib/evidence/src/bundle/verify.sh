@@ -145,6 +145,7 @@ if [ -e identity.txt ]; then
     { printf '\060\052\060\005\006\003\053\145\160\003\041\000'; word postmark identity.txt | openssl base64 -d -A; } > "$tmp/key.der"
 fi
 : > "$tmp/times"
+: > "$tmp/places"
 for mark in postmarks/*.txt; do
     [ -e "$mark" ] || { note 'no postmarks'; break; }
     awk '/^$/ { exit } { print }' "$mark" > "$tmp/mark"
@@ -164,10 +165,23 @@ for mark in postmarks/*.txt; do
             *) [ "$cms" = "$(sha256 message.p7s)" ] || fail "$mark is of another message"
                [ "$by" = "$sender" ] || fail "$mark is of another sender" ;;
         esac
+        [ "$kind" != message ] || awk '
+            $1 == "mailbox" { mailbox = $2 } $1 == "number" { number = $2 } $1 == "head" { head = $2 }
+            END { print mailbox, number, head }' "$tmp/mark" >> "$tmp/places"
     else
         fail "$mark"
     fi
 done
+# told RECEIPT: what its remark, a signed attribute of ours, says of the place.
+told() {
+    openssl asn1parse -inform DER -in "$1" | sed -n '/OBJECT *:2\.25\.1518643927\.2$/,$p' > "$tmp/remark"
+}
+# placed ADDRESS: nobody was shown the message elsewhere than its postmark says.
+placed() {
+    [ -s "$tmp/remark" ] || return 0
+    awk -v mailbox="${1%@*}" -v number="$(word number "$tmp/remark")" -v head="$(word head "$tmp/remark")" '
+        $1 == mailbox && ($2 != number || $3 != head) { exit 1 }' "$tmp/places"
+}
 taken() { awk -v cms="$(sha256 "$1")" '$1 == cms { print $2; exit }' "$tmp/times"; }
 
 # The message.
@@ -224,6 +238,8 @@ for receipt in receipts/*.p7s; do
         fail "$receipt: not a receipt for this message $(reason)"
     elif ! belongs "$tmp/by" "$by" "$(taken "$receipt")"; then
         fail "$receipt: $why"
+    elif told "$receipt"; ! placed "$by"; then
+        fail "$receipt: its reader was shown the message elsewhere than its postmark says"
     elif [ -n "$card" ] && is_proxy "$tmp/by"; then
         fail "$receipt: by a device, but the sender asked for the card's own signature"
     else
