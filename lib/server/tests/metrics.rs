@@ -97,3 +97,46 @@ fn what_was_done_is_counted_and_strictly_written() {
     std::fs::write(&path, text.replace("# EOF\n", "")).unwrap();
     assert!(samples(&path).is_err());
 }
+
+fn rules() -> std::path::PathBuf {
+    std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples/prometheus")
+}
+
+/// Returns the names of the metrics in a text.
+fn metrics(text: &str) -> std::collections::BTreeSet<&str> {
+    let words = text.split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
+    words.filter(|word| word.starts_with("smr_")).collect()
+}
+
+#[test]
+fn the_alarms_watch_what_is_written() {
+    let mut town = Town::with("[metrics]\ntextfile = 'smrd.prom'");
+    town.stop();
+    let said = std::fs::read_to_string(town.path("smrd.prom")).unwrap();
+    let written = metrics(&said);
+    let rules = std::fs::read_to_string(rules().join("smr.rules.yml")).unwrap();
+    let exprs: String = rules.split("expr:").skip(1).collect();
+    let watched = metrics(&exprs);
+    assert!(watched.len() > 10, "{watched:?}");
+    for name in watched {
+        // Where there is nothing to tell the age of, a family is not written.
+        let family = name.trim_end_matches("_total");
+        let source = include_str!("../src/metrics.rs");
+        assert!(
+            written.contains(name) || source.contains(&format!("\"{family}\"")),
+            "{name} is not in\n{said}"
+        );
+    }
+}
+
+#[test]
+fn the_alarms_are_raised_when_they_should_be() {
+    for (what, file) in [("check", "smr.rules.yml"), ("test", "smr.test.yml")] {
+        let said = Command::new("promtool")
+            .args([what, "rules", file])
+            .current_dir(rules())
+            .output()
+            .expect("promtool runs");
+        assert!(said.status.success(), "{what}: {said:?}");
+    }
+}
