@@ -179,10 +179,16 @@ fn who_waits_for_a_list_is_let_in_once_it_was_fetched() {
     assert_eq!(refused(&ana.try_login(&scene.town).1), Class::Busy);
     assert!(scene.queue().contains("CN=ANA"));
     // A server may know times only: asked for what is newer, it sends nothing.
-    let date = "Thu, 01 Oct 2026 08:00:00 GMT";
-    for (bytes, outcome) in [
-        (list, Outcome::Fetched),
-        (b"no list".to_vec(), Outcome::Unchanged),
+    // It may date the same list anew, and then that is the date to ask by.
+    let (date, later) = (
+        "Thu, 01 Oct 2026 08:00:00 GMT",
+        "Fri, 02 Oct 2026 08:00:00 GMT",
+    );
+    for (bytes, date, outcome) in [
+        (list.clone(), date, Outcome::Fetched),
+        (b"no list".to_vec(), date, Outcome::Unchanged),
+        (list, later, Outcome::Unchanged),
+        (b"no list".to_vec(), later, Outcome::Unchanged),
     ] {
         scene.web.put("/root.crl", Page::Dated(bytes, date));
         assert_eq!(outcomes(&scene.fetch()), [(Kind::List, &outcome)]);

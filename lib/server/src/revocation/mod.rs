@@ -269,12 +269,12 @@ impl Run {
             (Outcome::Skipped, held, Some(entry.due))
         } else {
             match self.ask(need, &entry.validators, held.as_ref()) {
-                Ok(None) => {
+                Ok((None, validators)) => {
                     let due = held.as_ref().map(|held| held.span.due(self.now));
-                    self.enter(name, need, &held, entry.validators);
+                    self.enter(name, need, &held, validators);
                     (Outcome::Unchanged, held, due)
                 }
-                Ok(Some((fresh, validators))) => {
+                Ok((Some(fresh), validators)) => {
                     self.cache.put(name, &fresh.bytes)?;
                     self.changed = true;
                     let due = fresh.span.due(self.now);
@@ -317,21 +317,21 @@ impl Run {
         need: &Need,
         validators: &Validators,
         held: Option<&Sound>,
-    ) -> Result<Option<(Sound, Validators)>, String> {
+    ) -> Result<(Option<Sound>, Validators), String> {
         let (sound, validators) = match need.kind {
             Kind::Ocsp => (self.question(need)?, Validators::default()),
             Kind::List | Kind::Delta => match self.http.list(&need.url, validators)? {
-                Got::Unchanged if held.is_some() => return Ok(None),
+                Got::Unchanged if held.is_some() => return Ok((None, validators.clone())),
                 Got::Unchanged => return Err("HTTP 304, and nothing is held".to_owned()),
                 Got::Bytes(bytes, validators) => (self.sound(need, &bytes)?, validators),
             },
         };
         match held {
-            Some(held) if held.bytes == sound.bytes => Ok(None),
+            Some(held) if held.bytes == sound.bytes => Ok((None, validators)),
             Some(held) if held.span.from > sound.span.from => {
                 Err("it is older than the one that is held".to_owned())
             }
-            _ => Ok(Some((sound, validators))),
+            _ => Ok((Some(sound), validators)),
         }
     }
 
