@@ -10,6 +10,10 @@ use polib::po_file;
 /// How deep a text may stand in a text that stands in a text.
 const DEEPEST: usize = 4;
 
+/// Where in a text a cause may begin, from its start: a text from outside, long
+/// and of colons, is not looked up at each of them.
+const CAUSES: usize = 8;
+
 /// Translations into one language.
 pub(crate) struct Catalogue {
     entries: Vec<Entry>,
@@ -79,7 +83,8 @@ impl Catalogue {
 
     // "what: why" where only the why, or each of them, has a translation.
     fn cause(&self, text: &str, depth: usize) -> Option<String> {
-        text.match_indices(": ").find_map(|(at, colon)| {
+        let mut colons = text.match_indices(": ").take(CAUSES);
+        colons.find_map(|(at, colon)| {
             let (what, why) = (&text[..at], &text[at + colon.len()..]);
             let why = self.whole(why, depth)?;
             let what = self.whole(what, depth).unwrap_or_else(|| what.to_owned());
@@ -228,6 +233,19 @@ mod tests {
     fn hostile_texts_cost_little() {
         let words = catalogue(&[("\"{a}\" {b} \"{c}\": {d}; {e}", "{a}{b}{c}{d}{e}")]);
         assert_eq!(words.say(&"\" \": ".repeat(5_000)), None);
+        // As much as smrd can say at once, in all the languages there are.
+        for (_, po) in LANGUAGES {
+            assert_eq!(Catalogue::read(po).say(&"a: ".repeat(21_845)), None);
+        }
+    }
+
+    #[test]
+    fn a_cause_is_looked_for_near_the_beginning() {
+        let words = catalogue(&[("it is empty", "vazio")]);
+        let near = format!("{}it is empty", "a: ".repeat(8));
+        let said = format!("{}vazio", "a: ".repeat(8));
+        assert_eq!(words.say(&near), Some(said));
+        assert_eq!(words.say(&format!("a: {near}")), None);
     }
 
     /// Every text is translated by its own entry, and not by one that fits too.
