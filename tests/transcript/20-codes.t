@@ -286,6 +286,14 @@ $ smrd --config bad.toml
 ! smrd: hint: see smrd.conf(5)
 [78]
 
+# a message was altered where it lies
+$ [ -e altered ] || { echo x | smr-send alice > altered; for f in $STORE/accounts/alice/inbox/new/*$(cat altered)*; do chmod u+w $f; printf X | dd of=$f bs=1 seek=5000 conv=notrunc 2> /dev/null; done; }
+
+$ smr-recv $(cat altered)
+! smr-recv: error: message "[..]": it is not the file that was deposited
+! smr-recv: hint: did its author make it so? ask him by another way
+[65]
+
 # smrd is away
 smrd stop
 $ cp -r $STORE $STORE.old
@@ -348,6 +356,40 @@ $ smr-receipt --status
 ! smr-receipt: hint: keep your state folder; ask the operator what happened; show the operator the proof in "[..]/home/alice/state/proofs/[..]"
 [76]
 
+# at its address is another smrd
+smrd stop
+$ [ -d $STORE.true ] || { mv $STORE $STORE.true && smrd --config $SMRD_CONFIG --init > /dev/null; }
+
+smrd start
+$ SMR_HOME=$PWD/empty smr-register --server $SERVER --server-key $KEY --anchors $PKI/trust.d --token "$TOKEN" --no-backup other
+! smr-register: error: "[..]" has another key: [..], expected [..]
+! smr-register: hint: ask its operator for `smrd --fingerprint`
+[76]
+
+$ smr-login
+! smr-login: error: the server at "[..]" is not the one that was pinned
+! smr-login: hint: ask its operator for the output of smrd --fingerprint
+[76]
+
+$ smr-send bob < /dev/null
+! smr-send: error: the server at "[..]" is not the one that was pinned
+! smr-send: hint: ask its operator for the output of smrd --fingerprint
+[76]
+
+$ printf 'To: bob\n\nhi\n' | smr-sendmail -t
+! smr-sendmail: error: the server at "[..]" is not the one that was pinned
+! smr-sendmail: hint: ask its operator for the output of smrd --fingerprint
+[76]
+
+$ smr-rm ffffffffffff
+! smr-rm: error: the server at "[..]" is not the one that was pinned
+! smr-rm: hint: ask its operator for the output of smrd --fingerprint
+[76]
+
+smrd stop
+$ [ ! -d $STORE.true ] || { rm -r $STORE && mv $STORE.true $STORE; }
+
+smrd start
 # nobody is logged in
 $ smr-login --logout 2> /dev/null; while smr-login --status > /dev/null 2>&1; [ $? = 1 ]; do sleep 0.1; done
 

@@ -255,6 +255,14 @@ $ smr-rm --config bad.toml ffffffffffff
 ! smr-rm: hint: o client.toml está certo?
 [78]
 
+# a message was altered where it lies
+$ [ -e altered ] || { echo x | smr-send alice > altered; for f in $STORE/accounts/alice/inbox/new/*$(cat altered)*; do chmod u+w $f; printf X | dd of=$f bs=1 seek=5000 conv=notrunc 2> /dev/null; done; }
+
+$ smr-recv $(cat altered)
+! smr-recv: error: a mensagem "[..]": não é o ficheiro que foi depositado
+! smr-recv: hint: foi o autor que a fez assim? pergunte-lhe por outra via
+[65]
+
 # smrd is away
 smrd stop
 $ cp -r $STORE $STORE.old
@@ -304,19 +312,53 @@ $ [ ! -d $STORE.old ] || { rm -r $STORE && mv $STORE.old $STORE; }
 smrd start
 $ smr-ls
 ! smr-ls: error: o smrd alterou a caixa de entrada: não continua o que já se viu
-! smr-ls: hint: keep your state folder; ask the operator what happened; show the operator the proof in "[..]/home/alice/state/proofs/[..]"
+! smr-ls: hint: guarde a sua pasta de estado; pergunte ao operador o que aconteceu; mostre ao operador a prova em "[..]/home/alice/state/proofs/[..]"
 [76]
 
 $ smr-recv
 ! smr-recv: error: o smrd alterou a caixa de entrada: não continua o que já se viu
-! smr-recv: hint: keep your state folder; ask the operator what happened; show the operator the proof in "[..]/home/alice/state/proofs/[..]"
+! smr-recv: hint: guarde a sua pasta de estado; pergunte ao operador o que aconteceu; mostre ao operador a prova em "[..]/home/alice/state/proofs/[..]"
 [76]
 
 $ smr-receipt --status
 ! smr-receipt: error: o smrd alterou a pasta das enviadas: não continua o que já se viu
-! smr-receipt: hint: keep your state folder; ask the operator what happened; show the operator the proof in "[..]/home/alice/state/proofs/[..]"
+! smr-receipt: hint: guarde a sua pasta de estado; pergunte ao operador o que aconteceu; mostre ao operador a prova em "[..]/home/alice/state/proofs/[..]"
 [76]
 
+# at its address is another smrd
+smrd stop
+$ [ -d $STORE.true ] || { mv $STORE $STORE.true && smrd --config $SMRD_CONFIG --init > /dev/null; }
+
+smrd start
+$ SMR_HOME=$PWD/empty smr-register --server $SERVER --server-key $KEY --anchors $PKI/trust.d --token "$TOKEN" --no-backup other
+! smr-register: error: "[..]" tem outra chave: [..], esperava-se [..]
+! smr-register: hint: peça ao operador o resultado de `smrd --fingerprint`
+[76]
+
+$ smr-login
+! smr-login: error: o servidor em "[..]" não é o que foi fixado
+! smr-login: hint: peça ao operador o resultado de smrd --fingerprint
+[76]
+
+$ smr-send bob < /dev/null
+! smr-send: error: o servidor em "[..]" não é o que foi fixado
+! smr-send: hint: peça ao operador o resultado de smrd --fingerprint
+[76]
+
+$ printf 'To: bob\n\nhi\n' | smr-sendmail -t
+! smr-sendmail: error: o servidor em "[..]" não é o que foi fixado
+! smr-sendmail: hint: peça ao operador o resultado de smrd --fingerprint
+[76]
+
+$ smr-rm ffffffffffff
+! smr-rm: error: o servidor em "[..]" não é o que foi fixado
+! smr-rm: hint: peça ao operador o resultado de smrd --fingerprint
+[76]
+
+smrd stop
+$ [ ! -d $STORE.true ] || { rm -r $STORE && mv $STORE.true $STORE; }
+
+smrd start
 # nobody is logged in
 $ smr-login --logout 2> /dev/null; while smr-login --status > /dev/null 2>&1; [ $? = 1 ]; do sleep 0.1; done
 
