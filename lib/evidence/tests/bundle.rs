@@ -6,6 +6,7 @@ mod scene;
 use std::io::Cursor;
 use std::process::Command;
 
+use pki::forge::forge;
 use pki::{Pki, device, first_record, now, rules};
 use scene::{ana, crls, eva, id, identity, mark, message, receipt, repack, replace, rui, scene};
 use smr_evidence::bundle::{self, BundleError, Content, Given};
@@ -230,6 +231,55 @@ fn receipts_of_strangers_are_bad() {
 }
 
 #[test]
+fn proxies_of_another_kind_are_no_devices() {
+    let address = rui().to_string();
+    let ours = "language:2.25.1518643927.1";
+    for (info, why) in [
+        // Another policy language, one without a text, further devices below
+        // it, another account's name.
+        (
+            format!("language:1.2.3.4,pathlen:0,policy:text:{address}"),
+            "",
+        ),
+        ("language:id-ppl-inheritAll,pathlen:0".to_owned(), ""),
+        (format!("{ours},pathlen:1,policy:text:{address}"), ""),
+        (format!("{ours},policy:text:{address}"), ""),
+        (format!("{ours},pathlen:0,policy:text:eva@repo.example"), ""),
+        // As it should be, up to here: no device, for nobody lists it.
+        (
+            format!("{ours},pathlen:0,policy:text:{address}"),
+            "does not list",
+        ),
+    ] {
+        let mut scene = scene();
+        let proxy = scene.pki.proxy("RUI", "smr rui@repo.example laptop", &info);
+        scene.set_receipt(rui(), receipt(&scene.original, &proxy));
+        let why = match why {
+            "" => "makes no device of rui@repo.example",
+            why => why,
+        };
+        let error = scene.bad(true, why);
+        assert!(matches!(error, BundleError::Receipt { .. }), "{error}");
+        // His own record lists it, or is signed by it.
+        let record = &scene.bundle.accounts[1].1;
+        let print = |key| pki::print_of(key).to_string();
+        let (old, new) = (print(&scene.rui_laptop), print(&proxy));
+        let listing = forge(record, &scene.rui_laptop, |text| text.replace(&old, &new));
+        let signed = forge(record, &proxy, |text| text.replace(&old, &new));
+        if why == "does not list" {
+            continue;
+        }
+        scene.bundle.accounts[1].1 = listing;
+        scene.bad(true, why);
+        scene.bundle.accounts[1].1 = signed;
+        scene.bad(
+            true,
+            "account record rui@repo.example: by a proxy certificate",
+        );
+    }
+}
+
+#[test]
 fn receipts_for_other_messages_are_bad() {
     let mut scene = scene();
     let other =
@@ -290,6 +340,18 @@ fn postmarks_must_fit() {
             scene.bad(true, "postmarks/1.txt"),
             BundleError::Postmark(_) | BundleError::OtherPostmark(_)
         ));
+    }
+    // Of a receipt: by someone else, and in someone else's mailbox.
+    let der = scene.bundle.receipts[0].der.clone();
+    let good = mark(Kind::Message, "rui", "ana", &scene.bundle.signature, now());
+    scene.bundle.postmarks[0] = good;
+    for (mailbox, sender, why) in [
+        ("ana", "eva", "of a receipt that is not here"),
+        ("eva", "rui", "in another mailbox"),
+    ] {
+        scene.bundle.postmarks[1] = mark(Kind::Receipt, mailbox, sender, &der, now());
+        let error = scene.bad(true, why);
+        assert!(matches!(error, BundleError::OtherPostmark(_)), "{error}");
     }
     scene.bundle.postmarks.remove(0);
     scene.bundle.identity = None;

@@ -7,11 +7,13 @@ use std::io::Cursor;
 use std::process::Command;
 
 use pki::{chain_of, device, now, open, print_of, recipient};
-use scene::{Scene, crls, mark, repack, rui, scene};
+use scene::{Scene, ana, crls, mark, message_at, receipt_at, repack, rui, scene};
 use smr_evidence::account::{self, Draft};
-use smr_evidence::bundle::{self, BundleError};
+use smr_evidence::bundle::{self, BundleError, Given};
+use smr_evidence::envelope::{self, ReceiptWanted};
 use smr_evidence::postmark::Kind;
-use smr_evidence::trust::Ocsp;
+use smr_evidence::refusal;
+use smr_evidence::trust::{Ocsp, SignedData};
 use smr_name::Class;
 
 #[test]
@@ -174,6 +176,87 @@ fn damaged_answers_are_refused() {
     let long = vec![0x30; (64 << 10) + 1];
     let error = scene.ours(&change("chain/ocsp/1.der", &long)).unwrap_err();
     assert!(matches!(error, BundleError::Stray(_)), "{error}");
+}
+
+#[test]
+fn signatures_are_made_when_they_can_have_been() {
+    let mut scene = scene();
+    let read = ReceiptWanted::Read;
+    let laptop = device(&scene.pki.card("ANA", "BI1", "person"), &ana(), "desk");
+    scene.bundle.crls = crls(&scene.pki);
+    let begun = now() - 3000;
+    let record = pki::first_record(&ana(), &laptop);
+    scene.bundle.accounts[0].1 = record;
+    // The sender: said to be signed after its deposit, a day to come, and
+    // before there was such a certificate.
+    scene.set_message(message_at(&laptop, read, now()));
+    let cms = scene.bundle.signature.clone();
+    scene.bundle.postmarks = vec![mark(Kind::Message, "rui", "ana", &cms, begun)];
+    let error = scene.bad(
+        true,
+        "sender ana@repo.example: signed later than it was deposited",
+    );
+    assert!(matches!(error, BundleError::Sender(_)), "{error}");
+    scene.bad(
+        false,
+        "sender ana@repo.example: signed later than it was deposited",
+    );
+    // Of two deposits the first counts, whatever their order.
+    let later = mark(Kind::Message, "eva", "ana", &cms, now());
+    scene.bundle.postmarks.insert(0, later);
+    scene.bad(
+        true,
+        "sender ana@repo.example: signed later than it was deposited",
+    );
+    scene.set_message(message_at(&laptop, read, now() + 3600));
+    scene.bad(true, "signed later than the time of this check");
+    scene.set_message(message_at(&laptop, read, begun));
+    scene.bad(true, "signed before its certificate began");
+
+    // The reader: the same, and before the message.
+    scene.set_message(message_at(&laptop, read, now()));
+    let original = scene.original.clone();
+    let give = |time| receipt_at(&original, &scene.rui_laptop, time);
+    let (early, late, good) = (give(now() - 400), give(now() + 3600), give(now()));
+    for (der, deposited, why) in [
+        (early, None, "signed before "),
+        (late, None, "signed later than the time of this check"),
+        (good, Some(begun), "signed later than it was deposited"),
+    ] {
+        scene.set_receipt(rui(), der.clone());
+        scene.bundle.postmarks = deposited
+            .map(|time| mark(Kind::Receipt, "ana", "rui", &der, time))
+            .into_iter()
+            .collect();
+        let error = scene.bad(true, why);
+        assert!(matches!(error, BundleError::Receipt { .. }), "{error}");
+        // A refusal has the same to hold.
+        let Given { by, .. } = scene.bundle.receipts.remove(0);
+        let time = SignedData::parse(&der).unwrap().signing_time();
+        let opened = envelope::verify_plain(scene.message.as_slice()).unwrap();
+        let der = refusal::write(&opened, &by, "no", &scene.rui_laptop, time).unwrap();
+        scene.bundle.postmarks = deposited
+            .map(|time| mark(Kind::Receipt, "ana", "rui", &der, time))
+            .into_iter()
+            .collect();
+        scene.bundle.refusals = vec![Given { by, der }];
+        let error = scene.bad(true, why);
+        assert!(matches!(error, BundleError::Refusal { .. }), "{error}");
+        scene.bundle.refusals.clear();
+    }
+    // Clocks differ a little.
+    for time in [now() - 200, now() + 200] {
+        scene.set_receipt(rui(), receipt_at(&original, &scene.rui_laptop, time));
+        scene.bundle.postmarks.clear();
+        scene.good(true);
+    }
+    // Long after its certificate began, and before the message.
+    scene.set_message(message_at(&laptop, read, now() + 250));
+    let original = scene.original.clone();
+    let before = receipt_at(&original, &scene.rui_laptop, now() - 100);
+    scene.set_receipt(rui(), before);
+    let error = scene.bad(true, "signed before the message was");
+    assert!(matches!(error, BundleError::Receipt { .. }), "{error}");
 }
 
 #[test]

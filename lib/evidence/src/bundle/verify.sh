@@ -67,6 +67,51 @@ fingerprint() {
 }
 subject() { openssl x509 -in "$1" -noout -subject -nameopt RFC2253,-esc_msb,utf8 | sed 's/^subject=//'; }
 is_proxy() { openssl x509 -in "$1" -noout -text | grep -q 'Proxy Certificate Information'; }
+# A device by our policy, for this address: a card may certify other things.
+is_device() {
+    openssl x509 -in "$1" -noout -ext proxyCertInfo | awk -v address="$2" '
+        NR == 2 && /^ *Path Length Constraint: 0+$/ { good++ }
+        NR == 3 && /^ *Policy Language: 2\.25\.1518643927\.1$/ { good++ }
+        NR == 4 && sub(/^ *Policy Text: /, "") && $0 == address { good++ }
+        END { exit good != 3 }'
+}
+
+# Times as numbers: seconds since 1970, of 2026-11-22T21:10:47Z, or of
+# Nov 22 21:10:47 2026 GMT as openssl writes it.
+seconds() {
+    awk -v text="$1" 'BEGIN {
+        count = split(text, t, "[-T:Z ]+")
+        if (text ~ /^[0-9]/) { y = t[1]; m = t[2]; d = t[3]; h = t[4]; i = t[5]; s = t[6] }
+        else { m = (index("JanFebMarAprMayJunJulAugSepOctNovDec", t[1]) + 2) / 3; d = t[2]; h = t[3]; i = t[4]; s = t[5]; y = t[6] }
+        if (count < 6 || m < 1) { print "none"; exit }
+        # Years begin in March, so that the leap day is the last.
+        if (m < 3) { y--; m += 12 }
+        days = 365 * y + int(y / 4) - int(y / 100) + int(y / 400) + int((153 * (m - 3) + 2) / 5) + d - 719469
+        printf "%.0f\n", days * 86400 + h * 3600 + i * 60 + int(s)
+    }'
+}
+# When SignedData was signed, as its signer says.
+signing_time() {
+    openssl cms -cmsout -print -inform DER -in "$1" 2>/dev/null | awk '
+        /^ *signedAttrs:/ { inside = 1 } /^ *unsignedAttrs:/ { inside = 0 }
+        inside && /signingTime/ { found = 1 }
+        found && /TIME:/ { sub(/.*TIME:/, ""); print; exit }'
+}
+# later A B: A is later than B by more than clocks differ.
+later() { [ "$1" -gt "$(($2 + 300))" ]; }
+
+# timely SIGNED CERTIFICATE DEPOSITED: was it signed when it can have been? Sets signed.
+timely() {
+    why='it does not say when it was signed'
+    signed=$(seconds "$(signing_time "$1")")
+    [ "$signed" != none ] || return 1
+    why='signed later than the time of this check'
+    ! later "$signed" "$at" || return 1
+    why='signed later than it was deposited'
+    [ -z "$3" ] || ! later "$signed" "$(seconds "$3")" || return 1
+    why='signed before its certificate began'
+    ! later "$(seconds "$(openssl x509 -in "$2" -noout -startdate | sed 's/^notBefore=//')")" "$signed"
+}
 
 # Who a card or a device (by its card) is: country and serialNumber, or the
 # whole name.
@@ -101,18 +146,24 @@ for record in accounts/*.p7s; do
     [ -e "$record" ] || { fail 'no account records'; break; }
     address=$(basename "$record" .p7s)
     text=$tmp/account.$address
-    if trusted -verify -inform DER -in "$record" -out "$text" -signer "$tmp/by" &&
-        [ "$(word account "$text")" = "$address" ]; then
-        person "$tmp/by" > "$text.person"
-        good "account record $address, number $(word number "$text"), of $(subject "$tmp/by")"
-    else
+    if ! trusted -verify -inform DER -in "$record" -out "$text" -signer "$tmp/by" ||
+        [ "$(word account "$text")" != "$address" ]; then
         rm -f "$text"
         fail "account record $address: $(reason)"
+    elif is_proxy "$tmp/by" && ! is_device "$tmp/by" "$address"; then
+        rm -f "$text"
+        fail "account record $address: by a proxy certificate that makes no device of it"
+    else
+        person "$tmp/by" > "$text.person"
+        good "account record $address, number $(word number "$text"), of $(subject "$tmp/by")"
     fi
 done
 
-# belongs CERTIFICATE ADDRESS TIME: is this signer one of that account?
+# belongs SIGNED CERTIFICATE ADDRESS TIME: is this signer one of that account,
+# and can he have signed when he says?
 belongs() {
+    timely "$1" "$2" "$4" || return 1
+    shift
     text=$tmp/account.$2
     [ -e "$text" ] || { why="no account record of $2"; return 1; }
     why="not for signatures"
@@ -124,6 +175,8 @@ belongs() {
         who="class Q, the card of $(subject "$1")"
         return 0
     fi
+    why="by a proxy certificate that makes no device of $2"
+    is_device "$1" "$2" || return 1
     print=$(fingerprint "$1")
     label=$(awk -v fp="$print" '$1 == "device" && $3 == fp { print $2 }' "$text")
     if [ -n "$label" ]; then
@@ -146,6 +199,12 @@ if [ -e identity.txt ]; then
 fi
 : > "$tmp/times"
 : > "$tmp/places"
+# answer NAME CMS: the receipt or refusal by NAME with this hash.
+answer() {
+    for file in receipts/"$1"@*.p7s refusals/"$1"@*.p7s; do
+        [ ! -e "$file" ] || [ "$(sha256 "$file")" != "$2" ] || echo "$file"
+    done
+}
 for mark in postmarks/*.txt; do
     [ -e "$mark" ] || { note 'no postmarks'; break; }
     awk '/^$/ { exit } { print }' "$mark" > "$tmp/mark"
@@ -161,7 +220,8 @@ for mark in postmarks/*.txt; do
         printf '%s %s\n' "$cms" "$(word time "$tmp/mark")" >> "$tmp/times"
         good "postmark: $kind by $by in $(word mailbox "$tmp/mark") number $(word number "$tmp/mark") $(word time "$tmp/mark")"
         case $kind in
-            receipt) ;;
+            receipt) [ -n "$(answer "$(word sender "$tmp/mark")" "$cms")" ] || fail "$mark is of a receipt that is not here"
+               [ "$(word mailbox "$tmp/mark")@$name" = "$sender" ] || fail "$mark is in another mailbox" ;;
             *) [ "$cms" = "$(sha256 message.p7s)" ] || fail "$mark is of another message"
                [ "$by" = "$sender" ] || fail "$mark is of another sender" ;;
         esac
@@ -182,7 +242,8 @@ placed() {
     awk -v mailbox="${1%@*}" -v number="$(word number "$tmp/remark")" -v head="$(word head "$tmp/remark")" '
         $1 == mailbox && ($2 != number || $3 != head) { exit 1 }' "$tmp/places"
 }
-taken() { awk -v cms="$(sha256 "$1")" '$1 == cms { print $2; exit }' "$tmp/times"; }
+# taken SIGNED: when it was first deposited, as a postmark says.
+taken() { awk -v cms="$(sha256 "$1")" '$1 == cms { print $2 }' "$tmp/times" | sort | head -n 1; }
 
 # The message.
 card=
@@ -219,11 +280,14 @@ else
     holds 04 "$message@${sender#*@}" || fail 'message.p7s has another id'
     addressed() { holds 81 "$1"; }
 fi
-if belongs "$tmp/by" "$sender" "$(taken message.p7s)"; then
+if belongs message.p7s "$tmp/by" "$sender" "$(taken message.p7s)"; then
     good "sender $sender: $who"
 else
     fail "sender $sender: $why"
 fi
+written=$(seconds "$(signing_time message.p7s)")
+# early: the answer in hand was signed before the message was.
+early() { later "$written" "$signed"; }
 
 # The receipts. -verify_receipt compares a receipt with the message and verifies
 # its signature, but takes any signer: who he is, is checked after it.
@@ -236,15 +300,16 @@ for receipt in receipts/*.p7s; do
     elif ! trusted -verify_receipt "$receipt" -rctform DER -inform DER -in message.p7s >/dev/null ||
         ! trusted -verify -inform DER -in "$receipt" -out /dev/null -signer "$tmp/by"; then
         fail "$receipt: not a receipt for this message $(reason)"
-    elif ! belongs "$tmp/by" "$by" "$(taken "$receipt")"; then
+    elif ! belongs "$receipt" "$tmp/by" "$by" "$(taken "$receipt")"; then
         fail "$receipt: $why"
+    elif early; then
+        fail "$receipt: signed before the message was"
     elif told "$receipt"; ! placed "$by"; then
         fail "$receipt: its reader was shown the message elsewhere than its postmark says"
     elif [ -n "$card" ] && is_proxy "$tmp/by"; then
         fail "$receipt: by a device, but the sender asked for the card's own signature"
     else
-        when=$(openssl cms -cmsout -print -inform DER -in "$receipt" | awk '/signingTime/ { found = 1 } found && /TIME:/ { sub(/.*TIME:/, ""); print; exit }')
-        good "read by $by, $when: $who"
+        good "read by $by, $(signing_time "$receipt"): $who"
     fi
 done
 
@@ -262,8 +327,10 @@ for refusal in refusals/*.p7s; do
         [ "$(word cms "$tmp/refusal")" != "$(sha256 message.p7s)" ] ||
         [ "$(word reader "$tmp/refusal")" != "$by" ]; then
         fail "$refusal: not a refusal for this message"
-    elif ! belongs "$tmp/by" "$by" "$(taken "$refusal")"; then
+    elif ! belongs "$refusal" "$tmp/by" "$by" "$(taken "$refusal")"; then
         fail "$refusal: $why"
+    elif early; then
+        fail "$refusal: signed before the message was"
     else
         good "refused by $by: $who"
         note "reason: $(sed -n 's/^reason //p' "$tmp/refusal" | tr -d '\000-\037\177')"

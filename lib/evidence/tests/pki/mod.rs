@@ -12,7 +12,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use smr_evidence::account::{self, Account, Draft, keys_statement};
 use smr_evidence::device;
 use smr_evidence::trust::{
-    Certificate, Material, Revocation, Rules, Signer, SoftKey, TrustStore, generate_p256,
+    Certificate, Crl, Material, Revocation, Rules, Signer, SoftKey, TrustStore, generate_p256,
 };
 use smr_name::{Address, Fingerprint};
 use tempfile::TempDir;
@@ -79,7 +79,7 @@ impl Pki {
             dir: TempDir::new().unwrap(),
         };
         std::fs::write(pki.path("ext.cnf"), CONFIG).unwrap();
-        for ca in ["root", "sub"] {
+        for ca in ["root", "sub", "qual"] {
             let text = format!(
                 "[ca]\ndefault_ca=d\n[d]\ndatabase={ca}.index\ncrlnumber={ca}.number\n\
                  certificate={ca}.pem\nprivate_key={ca}.key\ndefault_md=sha256\n\
@@ -131,11 +131,46 @@ impl Pki {
         ));
     }
 
+    /// Makes a second authority, for keys that sign in class Q.
+    pub(crate) fn second_authority(&self) {
+        self.issue("qual", "/C=PT/O=Test/CN=Signatures", "root", "sub", 900);
+        self.list_of("qual");
+    }
+
+    /// Issues the certificate of somebody's key for signatures, by the second
+    /// authority.
+    pub(crate) fn signature_card(&self, name: &str, holder: &str, serial: &str) -> SoftKey {
+        let subject = format!("/C=PT/O=Test/serialNumber={serial}/CN={holder}");
+        self.issue(name, &subject, "qual", "signature", 900);
+        self.soft_key(name, "qual")
+    }
+
+    /// Returns the lists of these authorities.
+    pub(crate) fn lists_of(&self, authorities: &[&str]) -> Vec<Crl> {
+        let mut store = TrustStore::default();
+        for ca in authorities {
+            let list = std::fs::read(self.path(&format!("{ca}.crl"))).unwrap();
+            store.add_crls(&list).unwrap();
+        }
+        store.crls
+    }
+
+    /// Makes a new revocation list of one authority.
+    pub(crate) fn list_of(&self, ca: &str) {
+        self.openssl(&format!("ca -config {ca}.cnf -gencrl -out {ca}.crl"));
+    }
+
+    /// Revokes a certificate of one authority.
+    pub(crate) fn revoke_by(&self, ca: &str, name: &str) {
+        self.openssl(&format!(
+            "ca -config {ca}.cnf -revoke {name}.pem -crl_reason keyCompromise"
+        ));
+        self.list_of(ca);
+    }
+
     /// Makes new revocation lists.
     pub(crate) fn list(&self) {
-        for ca in ["root", "sub"] {
-            self.openssl(&format!("ca -config {ca}.cnf -gencrl -out {ca}.crl"));
-        }
+        ["root", "sub"].iter().for_each(|ca| self.list_of(ca));
     }
 
     /// Makes the revocation lists of a day to come, each for a month.
@@ -155,21 +190,24 @@ impl Pki {
     }
 
     pub(crate) fn revoke(&self, name: &str) {
-        self.openssl(&format!(
-            "ca -config sub.cnf -revoke {name}.pem -crl_reason keyCompromise"
-        ));
+        self.revoke_by("sub", name);
         self.list();
     }
 
     /// Lets the authority of cards answer for one of them (OCSP), for a month.
     pub(crate) fn answer(&self, name: &str) -> Vec<u8> {
-        let index = std::fs::read_to_string(self.path("sub.index")).unwrap();
+        self.answer_by("sub", name)
+    }
+
+    /// Lets an authority answer for a certificate (OCSP), for a month.
+    pub(crate) fn answer_by(&self, ca: &str, name: &str) -> Vec<u8> {
+        let index = std::fs::read_to_string(self.path(&format!("{ca}.index"))).unwrap();
         let serial = self.openssl(&format!("x509 -in {name}.pem -noout -serial"));
         if !index.contains(serial.trim().trim_start_matches("serial=")) {
-            self.openssl(&format!("ca -config sub.cnf -valid {name}.pem"));
+            self.openssl(&format!("ca -config {ca}.cnf -valid {name}.pem"));
         }
         self.openssl(&format!(
-            "ocsp -index sub.index -CA sub.pem -rsigner sub.pem -rkey sub.key -issuer sub.pem \
+            "ocsp -index {ca}.index -CA {ca}.pem -rsigner {ca}.pem -rkey {ca}.key -issuer {ca}.pem \
              -cert {name}.pem -ndays 30 -noverify -respout {name}.ocsp"
         ));
         std::fs::read(self.path(&format!("{name}.ocsp"))).unwrap()
@@ -189,12 +227,46 @@ impl Pki {
     /// Issues a card with this subject, for so many days; its files bear `name`.
     pub(crate) fn card_as(&self, name: &str, subject: &str, section: &str, days: u32) -> SoftKey {
         self.issue(name, subject, "sub", section, days);
+        self.soft_key(name, "sub")
+    }
+
+    /// Reads a key with its certificate, and with that of who issued it.
+    fn soft_key(&self, name: &str, ca: &str) -> SoftKey {
         self.openssl(&format!(
             "pkcs8 -topk8 -nocrypt -in {name}.key -outform DER -out {name}.p8"
         ));
         let key = std::fs::read(self.path(&format!("{name}.p8"))).unwrap();
-        let card = self.certificates(name).remove(0);
-        SoftKey::from_pkcs8(&key, card, self.certificates("sub")).unwrap()
+        let own = self.certificates(name).remove(0);
+        SoftKey::from_pkcs8(&key, own, self.certificates(ca)).unwrap()
+    }
+
+    /// Lets a card certify a key by openssl: a proxy whose information is given
+    /// as openssl's configuration has it.
+    pub(crate) fn proxy(&self, card: &str, common_name: &str, info: &str) -> SoftKey {
+        let section =
+            format!("keyUsage=critical,digitalSignature\nproxyCertInfo=critical,{info}\n");
+        std::fs::write(self.path("proxy.cnf"), section).unwrap();
+        self.key("proxy");
+        let subject = self.openssl(&format!(
+            "x509 -in {card}.pem -noout -subject -nameopt compat"
+        ));
+        let subject = subject.trim().trim_start_matches("subject=");
+        let subject = format!("{subject}/CN={common_name}");
+        let request = ["req", "-new", "-key", "proxy.key", "-subj", &subject];
+        let request = [&request[..], &["-config", "ext.cnf", "-out", "proxy.csr"]].concat();
+        run("openssl", &request, self.dir.path());
+        self.openssl(&format!(
+            "x509 -req -in proxy.csr -CA {card}.pem -CAkey {card}.key -sha256 -days 30 \
+             -CAcreateserial -extfile proxy.cnf -out proxy.pem"
+        ));
+        std::fs::write(
+            self.path("above.pem"),
+            [format!("{card}.pem"), "sub.pem".into()]
+                .map(|file| std::fs::read(self.path(&file)).unwrap())
+                .concat(),
+        )
+        .unwrap();
+        self.soft_key("proxy", "above")
     }
 
     pub(crate) fn store(&self) -> TrustStore {

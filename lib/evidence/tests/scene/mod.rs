@@ -111,6 +111,10 @@ pub(crate) fn crls(pki: &Pki) -> Vec<Crl> {
 }
 
 pub(crate) fn message(signer: &SoftKey, wanted: ReceiptWanted) -> Vec<u8> {
+    message_at(signer, wanted, now())
+}
+
+pub(crate) fn message_at(signer: &SoftKey, wanted: ReceiptWanted, date: i64) -> Vec<u8> {
     let mut rng = rand_core::OsRng;
     let ring = Ring(Identity::generate_pq(&mut rng));
     let draft = envelope::Draft {
@@ -120,7 +124,7 @@ pub(crate) fn message(signer: &SoftKey, wanted: ReceiptWanted) -> Vec<u8> {
         },
         to: vec![rui()],
         cc: vec![eva()],
-        date: now(),
+        date,
         subject: "Contract 42",
         id: id(),
         reply: None,
@@ -152,11 +156,15 @@ pub(crate) fn message(signer: &SoftKey, wanted: ReceiptWanted) -> Vec<u8> {
 }
 
 pub(crate) fn receipt(original: &SignedData, signer: &SoftKey) -> Vec<u8> {
+    receipt_at(original, signer, now())
+}
+
+pub(crate) fn receipt_at(original: &SignedData, signer: &SoftKey, time: i64) -> Vec<u8> {
     let content = Receipt::for_message(original).unwrap().encode().unwrap();
     let request = SignRequest {
         content_type: ContentType::Receipt,
         content: smr_pki::cms::Content::Attached(&content),
-        signing_time: now(),
+        signing_time: time,
         receipt_request: None,
         msg_sig_digest: Some(original.signed_attributes_digest()),
     };
@@ -259,6 +267,17 @@ impl Scene {
         let found = reasons.iter().any(|l| l.contains(why));
         assert!(!content && found, "{why:?} is not among {said}");
         self.ours(zip).unwrap_err()
+    }
+
+    /// Puts another message of Ana's in place of the one there is, with Rui's
+    /// receipt for it, and no postmark.
+    pub(crate) fn set_message(&mut self, message: Vec<u8>) {
+        let opened = envelope::verify_plain(message.as_slice()).unwrap();
+        self.bundle.signature = opened.cms;
+        self.message = message;
+        self.original = opened.signed;
+        self.set_receipt(rui(), receipt(&self.original, &self.rui_laptop));
+        self.bundle.postmarks.clear();
     }
 
     pub(crate) fn set_receipt(&mut self, by: Address, der: Vec<u8>) {
