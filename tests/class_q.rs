@@ -432,3 +432,72 @@ fn what_a_revoked_card_signs_is_not_good() {
         "{line}"
     );
 }
+
+/// Makes an authority for signatures beside that of cards, and a key file of
+/// carol's that it has certified.
+const SECOND_AUTHORITY: &str = r#"set -eu; cd "$0/ca"
+    sed 's/\bsub\b/qual/g' sub.cnf > qual.cnf; : > qual.index; echo 01 > qual.crlnumber
+    printf '[signature]\nbasicConstraints=critical,CA:FALSE\nkeyUsage=critical,nonRepudiation\nsubjectKeyIdentifier=hash\nauthorityKeyIdentifier=keyid\n' >> ext.cnf
+    issue() {
+        openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256 -out "$1.key"
+        openssl req -new -key "$1.key" -subj "$2" -config ext.cnf -out "$1.csr"
+        openssl x509 -req -in "$1.csr" -CA "$3.pem" -CAkey "$3.key" -sha256 -days 900 \
+            -set_serial "0x4$(openssl rand -hex 11)" -extfile ext.cnf -extensions "$4" -out "$1.pem"
+    }
+    issue qual '/C=PT/O=Playground/CN=Playground Signatures 1' root sub
+    issue carol-sign "$1" qual signature
+    openssl ca -config qual.cnf -gencrl -out ../crls/qual.pem
+    cp qual.pem ../trust.d/playground/
+    cat carol-sign.key carol-sign.pem qual.pem > ../carol-sign.pem"#;
+
+#[test]
+fn a_key_for_signatures_may_have_an_authority_of_its_own() {
+    let own = tempfile::tempdir().unwrap();
+    make_pki(own.path());
+    let done = Command::new("sh")
+        .args(["-c", SECOND_AUTHORITY])
+        .arg(own.path())
+        .arg(CAROL)
+        .output()
+        .unwrap();
+    assert!(done.status.success(), "{done:?}");
+    let mut house = House::with_pki(own.path(), "");
+    ["bob", "carol"].iter().for_each(|who| house.move_in(who));
+    let with = "export SMR_TOKEN=file:$PKI/carol-sign.pem; ";
+    let send_by_it = format!("{with}smr-send --by card --receipt card bob");
+    let deed = house
+        .sh_with("carol", &send_by_it, b"deed")
+        .expect(0)
+        .text();
+    assert_eq!(field(&mut house, "bob", &deed, "class"), "Q");
+    let asked = send(&mut house, "bob", "--receipt card", "carol", "sign for it");
+    let give = format!("smr-recv -O 1 {asked} && {with} smr-receipt --by card {asked}");
+    house.sh("carol", &give).expect(0);
+    house
+        .sh("bob", &format!("smr-receipt --by card {deed}"))
+        .expect(0);
+    // Both bundles have the lists of all three authorities, and are good.
+    for (who, id) in [("carol", &deed), ("bob", &asked)] {
+        let export = format!(
+            "smr-receipt --export e.zip {id} && smr-receipt --verify e.zip --anchors $PKI/ca/root.pem \
+             && unzip -q e.zip -d e && sh e/verify.sh $PKI/ca/root.pem"
+        );
+        let told = house.sh(who, &export).expect(0).text();
+        assert!(told.ends_with("all good"), "{told}");
+        assert!(told.contains("class Q"), "{told}");
+        let lists = "openssl crl2pkcs7 -in e/chain/crls.pem -nocrl 2>/dev/null; grep -c BEGIN e/chain/crls.pem";
+        let lists = house.sh(who, lists).text();
+        assert!(lists.ends_with('3'), "{lists}");
+    }
+    // Without the list of that authority nobody sends, nor believes.
+    std::fs::remove_file(own.path().join("crls/qual.pem")).unwrap();
+    reload(&mut house);
+    for who in ["bob", "carol"] {
+        let forget = "rm -rf $SMR_HOME/cache/lists";
+        house.sh(who, forget).expect(0);
+    }
+    let said = house.sh_with("carol", &send_by_it, b"again").expect(75);
+    assert!(said.stderr.contains("no revocation list"), "{said:?}");
+    let said = house.sh("bob", &format!("smr-recv --receipt never -O 1 {deed}"));
+    assert_eq!((said.code, said.text()), (75, String::new()), "{said:?}");
+}

@@ -138,6 +138,11 @@ impl Grounds {
         fresh
     }
 
+    /// Tells whether the CRL at `place` is one that smrd.toml names.
+    pub(crate) fn is_configured(&self, place: usize) -> bool {
+        place < self.configured
+    }
+
     /// Adds what was fetched, and counts all lists and answers.
     fn hold(&mut self, held: Held) {
         for item in held.items() {

@@ -89,8 +89,10 @@ fn length(bytes: usize) -> Result<u32, Refusal> {
     u32::try_from(bytes).map_err(|_| Refusal::new(Class::Broken, "a record or a CRL is too large"))
 }
 
-/// Finds the answers on the record's certificates, and the CRLs of every issuer
-/// above them.
+/// Finds the answers on the record's certificates, the CRLs of every issuer
+/// above them, and after these the configured CRLs of other authorities below
+/// those: a card may sign with a key that one of them has certified, which no
+/// record shows.
 fn places(grounds: &Grounds, account: &Account) -> Vec<usize> {
     let trust = &grounds.trust;
     let anchors = trust.realms.iter().flat_map(|realm| &realm.anchors);
@@ -123,11 +125,23 @@ fn places(grounds: &Grounds, account: &Account) -> Vec<usize> {
         let mut asked = asked.iter();
         asked.any(|(subject, issuer)| answer.about(subject, issuer).is_some())
     });
-    let crls = trust.crls.iter().enumerate();
-    let lists = crls.filter(|(_, crl)| issuers.contains(crl.issuer_der.as_slice()));
+    let siblings: HashSet<&[u8]> = known
+        .iter()
+        .filter(|c| issuers.contains(c.issuer_der()))
+        .map(|c| c.subject_der())
+        .collect();
+    let (own, others): (Vec<_>, Vec<_>) = trust
+        .crls
+        .iter()
+        .enumerate()
+        .partition(|(_, crl)| issuers.contains(crl.issuer_der.as_slice()));
+    let others = others.into_iter().filter(|(place, crl)| {
+        grounds.is_configured(*place) && siblings.contains(crl.issuer_der.as_slice())
+    });
     answers
         .map(|(place, _)| trust.crls.len() + place)
-        .chain(lists.map(|(place, _)| place))
+        .chain(own.into_iter().map(|(place, _)| place))
+        .chain(others.map(|(place, _)| place))
         .collect()
 }
 
