@@ -20,6 +20,7 @@ use crate::gather::Gather;
 use crate::handle::{Broken, Visit};
 use crate::house::{House, now};
 use crate::pool::Lane;
+use crate::proxy::{self, Origin, ProxyError};
 use crate::seats::Seat;
 use crate::talk::{STEP, Talk, Turn, Watch};
 use crate::wire::{Patience, Wire, WireError};
@@ -41,6 +42,12 @@ pub(crate) enum ConnError {
     Wire(#[from] WireError),
     #[error("not a client of ours")]
     Greeting,
+    #[error("a PROXY header from an address that \"proxy\" in smrd.conf does not name")]
+    Unasked,
+    #[error(transparent)]
+    Proxy(#[from] ProxyError),
+    #[error("no room for this peer")]
+    Crowded,
     #[error(transparent)]
     Handshake(#[from] HandshakeError),
     #[error(transparent)]
@@ -76,6 +83,8 @@ pub(crate) struct Conn {
 
 /// What smrd waits for.
 enum Stage {
+    /// The header of a proxy.
+    Header,
     Greeting,
     /// Frame 1 of the handshake.
     First,
@@ -108,12 +117,16 @@ pub(crate) enum Due {
 pub(crate) const STANDINGS: usize = 3;
 
 impl Conn {
-    pub(crate) fn new(seat: Seat, peer: SocketAddr) -> Box<Conn> {
+    /// Makes a connection; one by a proxy begins with its header.
+    pub(crate) fn new(seat: Seat, peer: SocketAddr, proxied: bool) -> Box<Conn> {
         Box::new(Conn {
             seat,
             peer,
             gather: Gather::default(),
-            stage: Stage::Greeting,
+            stage: match proxied {
+                true => Stage::Header,
+                false => Stage::Greeting,
+            },
             deadline: Instant::now() + HANDSHAKE,
         })
     }
@@ -138,7 +151,7 @@ impl Conn {
     /// Returns how far a stranger has come, from 0; none once introduced.
     pub(crate) fn standing(&self) -> Option<usize> {
         match self.stage {
-            Stage::Greeting => Some(0),
+            Stage::Header | Stage::Greeting => Some(0),
             Stage::First => Some(1),
             Stage::Third(_) => Some(2),
             Stage::Idle(_) | Stage::Watching(..) => None,
@@ -170,6 +183,12 @@ impl Conn {
     pub(crate) fn arrived(&mut self) -> Result<Option<Due>, ConnError> {
         let stream = self.seat.stream();
         let most = match &self.stage {
+            Stage::Header => {
+                let header = self
+                    .gather
+                    .whole(stream, |bytes| proxy::goal(bytes).map_err(ConnError::from))?;
+                return header.map_or(Ok(None), |bytes| self.relayed(&bytes));
+            }
             Stage::Greeting => {
                 let greeting = self.gather.exactly(stream, MAGIC.len() + 1)?;
                 return greeting.map_or(Ok(None), |bytes| self.greeted(&bytes));
@@ -193,6 +212,18 @@ impl Conn {
         Ok(frame.map(Due::Frame))
     }
 
+    /// Learns who the peer is.
+    fn relayed(&mut self, header: &[u8]) -> Result<Option<Due>, ConnError> {
+        if let Origin::Client(client) = proxy::read(header)? {
+            self.peer = client;
+        }
+        if !self.seat.settle(self.peer.ip()) {
+            return Err(ConnError::Crowded);
+        }
+        self.stage = Stage::Greeting;
+        self.arrived()
+    }
+
     fn greeted(&mut self, greeting: &[u8]) -> Result<Option<Due>, ConnError> {
         match greeting.strip_prefix(MAGIC) {
             Some([ASK_IDENTITY]) => Ok(Some(Due::Identity)),
@@ -200,6 +231,7 @@ impl Conn {
                 self.stage = Stage::First;
                 self.arrived()
             }
+            _ if proxy::is_begun(greeting) => Err(ConnError::Unasked),
             _ => Err(ConnError::Greeting),
         }
     }

@@ -232,20 +232,19 @@ impl Door {
 
     fn admit(&mut self, stream: TcpStream, from: SocketAddr) {
         let stream = Arc::new(stream);
-        let take = || self.house.seats.take(&stream, from.ip());
-        let seat = match take() {
-            Err(Full::All) if self.displace() => self.house.seats.take(&stream, from.ip()),
+        let proxies = &self.house.config.listen.proxy;
+        let proxied = proxies.contains(&from.ip().to_canonical());
+        let peer = (!proxied).then_some(from.ip());
+        let seat = match self.house.seats.take(&stream, peer) {
+            Err(Full::All) if self.displace() => self.house.seats.take(&stream, peer),
             taken => taken,
         };
         let seat = match seat {
             Ok(seat) => seat,
             Err(Full::Stopping) => return,
-            Err(Full::All | Full::Peer) => {
-                let line = self.house.log.line(Level::Warn, "full").with("peer", from);
-                return line.with("connections", self.house.seats.count()).send();
-            }
+            Err(Full::All | Full::Peer) => return full(&self.house, from),
         };
-        let conn = Conn::new(seat, from);
+        let conn = Conn::new(seat, from, proxied);
         let prepared = prepare(&stream)
             .and_then(|()| add(&self.epoll, &*stream, conn.number(), EventFlags::empty()));
         match prepared {
@@ -372,7 +371,16 @@ fn failed(house: &House, error: &dyn std::fmt::Display) {
     line.with("why", error).send();
 }
 
+/// Says that a connection was turned away.
+fn full(house: &House, peer: SocketAddr) {
+    let line = house.log.line(Level::Warn, "full").with("peer", peer);
+    line.with("connections", house.seats.count()).send();
+}
+
 fn end(house: &House, about: About, peer: SocketAddr, error: &ConnError) {
+    if matches!(error, ConnError::Crowded) {
+        return full(house, peer);
+    }
     let line = house.log.line_about(about, error.level(), "end");
     line.with("peer", peer).with("why", error).send();
 }

@@ -32,12 +32,7 @@ impl Gather {
         stream: &TcpStream,
         count: usize,
     ) -> Result<Option<Vec<u8>>, WireError> {
-        while self.bytes.len() < count {
-            if !self.more(stream, count)? {
-                return Ok(None);
-            }
-        }
-        Ok(Some(std::mem::take(&mut self.bytes)))
+        self.whole(stream, |_| Ok(count))
     }
 
     /// Takes what is there; returns a frame of at most `most` bytes once it is
@@ -47,18 +42,28 @@ impl Gather {
         stream: &TcpStream,
         most: usize,
     ) -> Result<Option<Vec<u8>>, WireError> {
+        let goal = |bytes: &[u8]| match bytes.first_chunk::<HEADER>() {
+            None => Ok(HEADER),
+            Some(header) => match frame::length(*header)? {
+                length if length <= most => Ok(HEADER + length),
+                _ => Err(WireError::from(FrameError)),
+            },
+        };
+        let whole = self.whole(stream, goal)?;
+        Ok(whole.map(|mut bytes| bytes.split_off(HEADER)))
+    }
+
+    /// Takes what is there; returns it once it is as long as `goal` says, which
+    /// looks at what has come, and never asks for less than that.
+    pub(crate) fn whole<E: From<WireError>>(
+        &mut self,
+        stream: &TcpStream,
+        goal: impl Fn(&[u8]) -> Result<usize, E>,
+    ) -> Result<Option<Vec<u8>>, E> {
         loop {
-            let goal = match self.bytes.first_chunk::<HEADER>() {
-                None => HEADER,
-                Some(header) => match frame::length(*header)? {
-                    length if length <= most => HEADER + length,
-                    _ => return Err(FrameError.into()),
-                },
-            };
-            if goal > HEADER && self.bytes.len() == goal {
-                let frame = self.bytes.split_off(HEADER);
-                self.bytes = Vec::new();
-                return Ok(Some(frame));
+            let goal = goal(&self.bytes)?;
+            if self.bytes.len() >= goal {
+                return Ok(Some(std::mem::take(&mut self.bytes)));
             }
             if !self.more(stream, goal)? {
                 return Ok(None);
@@ -73,6 +78,8 @@ impl Gather {
         let room = part.get_mut(..wanted).unwrap_or_default();
         match recv(stream, room, RecvFlags::DONTWAIT) {
             Ok((_, 0)) if self.bytes.is_empty() => Err(WireError::Closed),
+            // Nothing is lost; a proxy that looks whether smrd is there does so.
+            Err(Errno::CONNRESET) if self.bytes.is_empty() => Err(WireError::Closed),
             Ok((_, 0)) => Err(WireError::Io(std::io::ErrorKind::UnexpectedEof.into())),
             Ok((_, count)) => {
                 let come = part.get(..count).unwrap_or_default();

@@ -27,6 +27,7 @@ mod online;
 mod people;
 mod permit;
 mod pool;
+pub mod proxy;
 mod queue;
 mod refusal;
 mod revocation;

@@ -24,11 +24,18 @@ struct Table {
     peers: HashMap<IpAddr, usize>,
 }
 
+impl Table {
+    fn seats_of(&self, peer: &IpAddr) -> usize {
+        self.peers.get(peer).copied().unwrap_or(0)
+    }
+}
+
 /// One taken seat; dropping it frees the place.
 pub(crate) struct Seat {
     seats: Arc<Seats>,
     number: u64,
-    peer: IpAddr,
+    /// Whom it counts for; none while that is not known.
+    peer: Option<IpAddr>,
     stream: Arc<TcpStream>,
 }
 
@@ -72,19 +79,19 @@ impl Seats {
         self.table.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes a seat; what one peer may have comes before what all may.
+    /// Takes a seat; what one peer may have comes before what all may. Behind a
+    /// proxy it is not known yet who that is.
     pub(crate) fn take(
         self: &Arc<Self>,
         stream: &Arc<TcpStream>,
-        from: IpAddr,
+        from: Option<IpAddr>,
     ) -> Result<Seat, Full> {
-        let peer = peer_of(from);
+        let peer = from.map(peer_of);
         let mut table = self.table();
-        let mine = table.peers.get(&peer).copied().unwrap_or(0);
         if self.stopping() {
             return Err(Full::Stopping);
         }
-        if mine >= self.per_peer {
+        if peer.is_some_and(|peer| table.seats_of(&peer) >= self.per_peer) {
             return Err(Full::Peer);
         }
         if table.taken.len() >= self.all {
@@ -92,7 +99,9 @@ impl Seats {
         }
         let number = table.next;
         table.next += 1;
-        table.peers.insert(peer, mine + 1);
+        if let Some(peer) = peer {
+            *table.peers.entry(peer).or_insert(0) += 1;
+        }
         table.taken.insert(number, stream.clone());
         Ok(Seat {
             seats: self.clone(),
@@ -156,16 +165,31 @@ impl Seat {
     pub(crate) fn stream(&self) -> &Arc<TcpStream> {
         &self.stream
     }
+
+    /// Says for whom a seat counts of which that was not known; tells whether
+    /// that peer may have one more.
+    pub(crate) fn settle(&mut self, from: IpAddr) -> bool {
+        let peer = peer_of(from);
+        let mut table = self.seats.table();
+        if table.seats_of(&peer) >= self.seats.per_peer {
+            return false;
+        }
+        *table.peers.entry(peer).or_insert(0) += 1;
+        self.peer = Some(peer);
+        true
+    }
 }
 
 impl Drop for Seat {
     fn drop(&mut self) {
         let mut table = self.seats.table();
         table.taken.remove(&self.number);
-        if let Some(count) = table.peers.get_mut(&self.peer) {
+        if let Some(peer) = self.peer
+            && let Some(count) = table.peers.get_mut(&peer)
+        {
             *count -= 1;
             if *count == 0 {
-                table.peers.remove(&self.peer);
+                table.peers.remove(&peer);
             }
         }
         drop(table);
@@ -195,7 +219,7 @@ mod tests {
     fn bounds_hold_in_all_and_for_each_peer() {
         let seats = Seats::new(3, 2);
         let (stream, _client) = pair();
-        let take = |from| seats.take(&stream, ip(from));
+        let take = |from| seats.take(&stream, Some(ip(from)));
         let (a, b) = (take("192.0.2.1"), take("192.0.2.1"));
         assert!(a.is_ok() && b.is_ok());
         assert_eq!(take("192.0.2.1").err(), Some(Full::Peer));
@@ -206,6 +230,25 @@ mod tests {
         drop(a);
         assert!(take("192.0.2.1").is_ok());
         assert_eq!(seats.count(), 2);
+    }
+
+    #[test]
+    fn behind_a_proxy_a_seat_counts_for_whom_it_turns_out_to_be() {
+        let seats = Seats::new(4, 1);
+        let (stream, _client) = pair();
+        let take = || seats.take(&stream, None).unwrap();
+        let (mut a, mut b, mut c) = (take(), take(), take());
+        assert!(a.settle(ip("192.0.2.1")));
+        assert!(!b.settle(ip("192.0.2.1")));
+        assert!(c.settle(ip("192.0.2.2")));
+        drop(b);
+        let direct = || seats.take(&stream, Some(ip("192.0.2.1")));
+        assert_eq!(direct().err(), Some(Full::Peer));
+        drop(a);
+        assert!(direct().is_ok());
+        drop(c);
+        assert_eq!(seats.count(), 0);
+        assert!(seats.table().peers.is_empty());
     }
 
     #[test]
@@ -220,14 +263,14 @@ mod tests {
     fn stopping_gives_a_grace_and_then_hangs_up() {
         let seats = Seats::new(8, 8);
         let (stream, mut client) = pair();
-        let seat = seats.take(&stream, ip("192.0.2.1")).unwrap();
+        let seat = seats.take(&stream, Some(ip("192.0.2.1"))).unwrap();
         drop(stream);
         assert!(!seats.clear(Duration::from_millis(10)), "it stays");
         assert_eq!(client.read(&mut [0]).unwrap(), 0, "its connection does not");
         drop(seat);
         assert!(seats.clear(Duration::from_secs(20)));
         let (stream, _client) = pair();
-        let late = seats.take(&stream, ip("192.0.2.1"));
+        let late = seats.take(&stream, Some(ip("192.0.2.1")));
         assert_eq!(late.err(), Some(Full::Stopping));
     }
 }

@@ -461,6 +461,76 @@ fn one_peer_cannot_take_every_seat() {
     assert!(town.log().contains("event=full"));
 }
 
+/// A header of a proxy for a client of this last byte.
+fn header(client: u8) -> Vec<u8> {
+    let (from, to) = ([192, 0, 2, client], [127, 0, 0, 1]);
+    let start = b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0c";
+    [&start[..], &from, &to, &[0x30, 0x39, 0x1d, 0xf3]].concat()
+}
+
+#[test]
+fn behind_a_proxy_the_bounds_are_the_clients_own() {
+    let town =
+        Town::with("listen = { address = ['127.0.0.1:0'], per_peer = 2, proxy = ['127.0.0.1'] }");
+    // More than one peer may have: the proxy is none.
+    let through = |client| {
+        let mut stream = TcpStream::connect(town.address()).unwrap();
+        stream.write_all(&header(client)).unwrap();
+        stream
+    };
+    let mut some: Vec<TcpStream> = [1, 1, 2, 2].into_iter().map(through).collect();
+    let mut third = through(1);
+    eventually("the third of one client is closed", || {
+        is_closed(&mut third)
+    });
+    assert!(town.log().contains("event=full peer=192.0.2.1:12345"));
+    // Whoever is let in is logged as himself, and served.
+    let mut stream = through(3);
+    stream.write_all(b"smr/1\nI").unwrap();
+    let text = read_frame(&mut stream).expect("the identity document");
+    assert!(String::from_utf8_lossy(&text).contains("repo.example"));
+    assert!(some.iter_mut().all(|stream| !is_closed(stream)));
+    drop(some.remove(0));
+    eventually("a place is free again", || {
+        let mut next = through(1);
+        next.write_all(b"smr/1\nI").unwrap();
+        next.read(&mut [0]).is_ok_and(|count| count == 1)
+    });
+}
+
+#[test]
+fn headers_come_from_proxies_alone_and_always() {
+    let listen =
+        |proxies: &str| format!("listen = {{ address = ['127.0.0.1:0'], proxy = [{proxies}] }}");
+    let thrown = |town: &Town, bytes: &[u8]| {
+        assert_eq!(throw(town, bytes), b"");
+        let log = town.log();
+        let last = log.lines().rfind(|line| line.contains("event=end"));
+        last.unwrap_or_else(|| panic!("{log}")).to_owned()
+    };
+    let town = Town::with(&listen("'127.0.0.1'"));
+    let line = thrown(&town, b"smr/1\nI");
+    assert!(line.contains("no PROXY header from a proxy"), "{line}");
+    let line = thrown(&town, b"PROXY TCP4 192.0.2.7 127.0.0.1 5 7667\r\n");
+    assert!(line.contains("of version 1, expected 2"), "{line}");
+    let mut twice = header(7);
+    twice.extend(header(8));
+    let line = thrown(&town, &twice);
+    assert!(line.contains("peer=192.0.2.7:12345"), "{line}");
+    let unix = b"\r\n\r\n\0\r\nQUIT\n\x21\x31\0\0";
+    let line = thrown(&town, unix);
+    assert!(line.contains("expected TCP"), "{line}");
+    // The proxy looks whether smrd is there.
+    let mut local = b"\r\n\r\n\0\r\nQUIT\n\x20\0\0\0".to_vec();
+    local.extend(b"smr/1\nI");
+    assert!(!throw(&town, &local).is_empty());
+
+    let town = Town::with(&listen("'192.0.2.1'"));
+    let line = thrown(&town, &header(7));
+    assert!(line.contains("does not name"), "{line}");
+    assert!(line.contains("peer=127.0.0.1:"), "{line}");
+}
+
 /// Tells whether smrd has closed a connection on which it had nothing to say.
 fn is_closed(stream: &mut TcpStream) -> bool {
     stream.set_nonblocking(true).unwrap();

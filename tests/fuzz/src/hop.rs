@@ -11,6 +11,7 @@ use smr_channel::reply::Reply;
 use smr_channel::request::Request;
 use smr_channel::session::Session;
 use smr_channel::warrant::Warrant;
+use smr_server::proxy;
 
 const NOW: i64 = 1_800_000_000;
 
@@ -22,6 +23,24 @@ static KEYS: LazyLock<ServerKeys> = LazyLock::new(|| {
 /// The same for each input: what is found can be found again.
 fn rng() -> ChaCha20Rng {
     ChaCha20Rng::from_seed([7; 32])
+}
+
+/// How a connection begins by which a proxy lets a stranger through; what is
+/// asked for is what is read.
+pub fn proxy(data: &[u8]) {
+    let Ok(goal) = proxy::goal(data) else {
+        assert!(proxy::read(data).is_err());
+        return;
+    };
+    assert!(goal <= proxy::MAX);
+    for length in 0..goal.min(data.len()) {
+        let early = data.get(..length).unwrap_or_default();
+        assert!(proxy::goal(early).is_ok_and(|goal| goal > length));
+        assert!(proxy::read(early).is_err());
+    }
+    if let Some(header) = data.get(..goal) {
+        let _ = proxy::read(header);
+    }
 }
 
 /// A stranger's first frame, at smrd; smrd's answer, at a client.

@@ -9,7 +9,7 @@ mod show;
 mod units;
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 use smr_evidence::trust::Revocation;
@@ -137,6 +137,8 @@ pub struct Listen {
     pub connections: usize,
     /// Connections at a time from one IPv4 address or IPv6 /64.
     pub per_peer: usize,
+    /// Whose connections begin with a PROXY header.
+    pub proxy: Vec<IpAddr>,
 }
 
 /// More messages than this no mailbox holds, whatever is configured: their
@@ -409,6 +411,13 @@ fn listen(mut section: Section<'_>) -> Result<Listen, Trouble> {
             .unwrap_or_else(any),
         connections: section.number("connections", 1..=65_536)?.unwrap_or(1024) as usize,
         per_peer: section.number("per_peer", 1..=65_536)?.unwrap_or(64) as usize,
+        proxy: section
+            .texts("proxy", |text| {
+                let address = text.parse::<IpAddr>();
+                let address = address.map(|address| address.to_canonical());
+                address.map_err(|_| "expected a numeric address, like \"192.0.2.1\"")
+            })?
+            .unwrap_or_default(),
     };
     section.finish()?;
     Ok(listen)
@@ -590,6 +599,9 @@ mod tests {
             "max_message = '17GiB'",
             "[listen]\naddress = ['localhost']",
             "[listen]\naddress = '127.0.0.1:0'",
+            "[listen]\nproxy = ['localhost']",
+            "[listen]\nproxy = ['127.0.0.1:80']",
+            "[listen]\nproxy = ['127.0.0.0/8']",
             "[enrol]\npolicy = 'opne'",
             "[enrol]\nmax_devices = 0",
             "[enrol]\nmax_names = 0",
@@ -621,7 +633,7 @@ mod tests {
     #[test]
     fn shown_text_reads_back_as_itself() {
         let text = format!(
-            "{SMALL}quota = '3MiB'\n[listen]\naddress = ['127.0.0.1:0']\n[trust]\ncrls = ['a\"b']\n\
+            "{SMALL}quota = '3MiB'\n[listen]\naddress = ['127.0.0.1:0']\nproxy = ['::1']\n[trust]\ncrls = ['a\"b']\n\
              revocation = 'prefer'\npolicies = ['2.16.620.1']\n[enrol]\npolicy = '/allow'\n[log]\nlevel = 'debug'\n"
         );
         let config = parse(&text).unwrap();

@@ -52,6 +52,8 @@ impl fmt::Display for Config {
         writeln!(f, "\n[listen]\naddress = {addresses}")?;
         writeln!(f, "connections = {}", listen.connections)?;
         writeln!(f, "per_peer = {}", listen.per_peer)?;
+        let proxies = list(listen.proxy.iter().map(|a| quoted(&a.to_string())));
+        writeln!(f, "proxy = {proxies}")?;
         writeln!(f, "\n[store]\npath = {}", path(&store.path))?;
         writeln!(f, "max_message = \"{}\"", size_text(store.max_message))?;
         writeln!(f, "quota = \"{}\"", size_text(store.quota))?;
