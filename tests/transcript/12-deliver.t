@@ -37,7 +37,7 @@ $ smr-recv --maildir Mail [ID1] [ID2]; ls Mail/new | wc -l; ls Mail/tmp
 $ mv Mail/new/*[ID2]* Mail/cur/2:2,S; ls Mail/cur; smr-recv --maildir Mail -v [ID1]
 2:2,S
 ! smr-recv: message "[ID1]" was in the Maildir already
-$ head -7 Mail/new/*; tail -2 Mail/new/*
+$ head -10 Mail/new/*; tail -1 Mail/new/*
 X-SMR-Id: [ID1]
 X-SMR-From: alice@repo.example
 X-SMR-Person: ALICE MARTINS
@@ -45,8 +45,10 @@ X-SMR-Class: D
 X-SMR-Verified: signed by ALICE MARTINS (alice@repo.example, device [..])
  [..]
 Date: [..]
-Hello
-From here on
+From: "ALICE MARTINS" <alice@repo.example>
+To: bob@repo.example
+Subject: one
+--smr-[..]--
 $ stat -c %a Mail/new/*; grep -c "$(printf '\r')" Mail/new/*
 600
 0

@@ -11,8 +11,8 @@ $ smr-ls | cut -f4,5,7
 alice	bob,carol	Olá
 alice	bob	bare
 alice	bob	both
-$ smr-recv | sed '/^Date/d;/^ <alice/d;s/<.*@/<ID@/' | tr -d '\r'
-From: "ALICE MARTINS"
+$ smr-recv | sed '/^Date/d;s/<.*@/<ID@/' | tr -d '\r'
+From: "ALICE MARTINS" <ID@repo.example>
 To: bob@repo.example
 Cc: carol@repo.example
 Subject: =?UTF-8?B?T2zDoQ==?=

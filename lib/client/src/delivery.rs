@@ -1,10 +1,12 @@
 //! Delivery: verified messages into a Maildir, onto an mbox, or into a program.
 //!
 //! Writes them as mail programs keep mail: LF line ends, and in front what was
-//! verified, in `X-SMR-` fields that nobody else can have written. Marks
-//! nothing read; whoever calls does, once this says that a message is safe.
+//! verified, in `X-SMR-` fields that nobody else can have written; with the
+//! signature in a Maildir, where mail lies for years. Marks nothing read;
+//! whoever calls does, once this says that a message is safe.
 
 mod form;
+mod lifted;
 mod maildir;
 
 use std::ffi::OsString;
@@ -18,6 +20,7 @@ use crate::failure::Failure;
 use crate::fetch::{Emit, Message};
 use crate::user::User;
 use form::Form;
+use lifted::Lifted;
 
 pub use maildir::Maildir;
 
@@ -121,15 +124,30 @@ fn write_mail(
     mbox: bool,
     out: &mut dyn Write,
 ) -> Result<(), Failure> {
+    let mut form = marked(message, mbox, out)?;
+    message.emit(user, Emit::Message, &mut form)?;
+    form.finish().map_err(cannot_deliver)
+}
+
+/// Writes what was verified, then the signed message, which S/MIME verifies.
+fn write_signed(user: &User, message: &Message, out: &mut dyn Write) -> Result<(), Failure> {
+    let mut form = marked(message, false, out)?;
+    message.emit(user, Emit::Raw, &mut Lifted::new(&mut form))?;
+    form.finish().map_err(cannot_deliver)
+}
+
+fn marked<'a>(message: &Message, mbox: bool, out: &'a mut dyn Write) -> Result<Form<'a>, Failure> {
     let mut form = Form::new(out, mbox);
     for (name, value) in marks(message) {
         let field = format!("{name}: {}\n", envelope::header_text(&value));
         form.mark(&field.replace('\r', ""))
-            .map_err(|e| Failure::new(Class::Io, format!("cannot deliver: {e}")))?;
+            .map_err(cannot_deliver)?;
     }
-    message.emit(user, Emit::Message, &mut form)?;
-    form.finish()
-        .map_err(|e| Failure::new(Class::Io, format!("cannot deliver: {e}")))
+    Ok(form)
+}
+
+fn cannot_deliver(error: io::Error) -> Failure {
+    Failure::new(Class::Io, format!("cannot deliver: {error}"))
 }
 
 fn marks(message: &Message) -> [(&'static str, String); 5] {

@@ -1,5 +1,5 @@
 //! A Maildir (maildir(5)): each message a file, written in `tmp`, then linked
-//! into `new`.
+//! into `new`; signed, as S/MIME, so that mail programs verify it.
 //!
 //! Delivers a message once: its file is named by its id, and one that is there
 //! already, read or not, is not written again.
@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use smr_name::Class;
 
-use super::write_mail;
+use super::write_signed;
 use crate::failure::Failure;
 use crate::fetch::Message;
 use crate::private::{self, Fresh, PrivateError};
@@ -63,7 +63,7 @@ impl Maildir {
         }
         let fresh = Fresh::between(&self.dir.join("tmp"), &self.dir.join("new").join(&name))
             .map_err(cannot_create)?;
-        write_mail(user, message, false, &mut fresh.file())?;
+        write_signed(user, message, &mut fresh.file())?;
         let there = match fresh.keep() {
             // Another delivery was faster.
             Err(PrivateError::Exists(_)) => false,

@@ -10,7 +10,11 @@ use super::{EnvelopeError, word};
 
 const BROKEN: EnvelopeError = EnvelopeError::Structure("a malformed address");
 
-/// Writes an author for a From field, folded.
+/// The longest line that needs no folding, in bytes without its CRLF
+/// (RFC 2047, 2; RFC 5322 recommends two more).
+const LINE: usize = 76;
+
+/// Writes an author for a From field, folded where it is long.
 pub(super) fn write_author(author: &Author) -> String {
     if author.display.is_empty() {
         return author.address.to_string();
@@ -20,7 +24,13 @@ pub(super) fn write_author(author: &Author) -> String {
         true => quote(&author.display),
         false => word::encode_words(&author.display),
     };
-    format!("{phrase}\r\n <{}>", author.address)
+    let address = format!("<{}>", author.address);
+    let last = phrase.rsplit("\r\n").next().unwrap_or_default();
+    let room = LINE - "From: ".len() - 1;
+    match last.len() + address.len() <= room {
+        true => format!("{phrase} {address}"),
+        false => format!("{phrase}\r\n {address}"),
+    }
 }
 
 fn quote(text: &str) -> String {
@@ -108,6 +118,23 @@ mod tests {
             assert!(text.is_ascii() && text.split("\r\n").all(|l| l.len() < 300));
             assert_eq!(read_author(&text.replace("\r\n", "")).unwrap(), author);
         }
+    }
+
+    #[test]
+    fn authors_are_folded_where_the_line_would_be_long() {
+        let written = |display: String| {
+            let address = "rui@repo.example".parse().unwrap();
+            write_author(&Author { display, address })
+        };
+        assert_eq!(written("RUI".into()), "\"RUI\" <rui@repo.example>");
+        let folded = |length: usize| written("x".repeat(length)).contains("\r\n");
+        // From: "..." <rui@repo.example>
+        let others = 6 + 2 + 1 + 18;
+        assert!(!folded(76 - others) && folded(77 - others));
+        // Of several encoded words, the last line counts.
+        let words = written("é".repeat(25));
+        assert_eq!(words.matches("\r\n").count(), 1, "{words}");
+        assert!(words.split("\r\n").all(|line| line.len() <= 76));
     }
 
     #[test]
