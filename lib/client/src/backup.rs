@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use rand_core::CryptoRngCore;
 use smr_evidence::backup::{self, Origin};
 use smr_name::{Address, Class, Fingerprint};
-use smr_seal::{Identity, Recipient};
+use smr_seal::{Identity, Kind, Recipient};
 use zeroize::Zeroizing;
 
 use crate::certified::broken;
@@ -30,9 +30,9 @@ pub(crate) struct Backup {
 }
 
 impl Backup {
-    /// Draws a new one.
-    pub(crate) fn draw(rng: &mut dyn CryptoRngCore) -> Backup {
-        let identity = Identity::generate_pq(rng);
+    /// Draws a new one, of the kind of the keys that are sealed to it.
+    pub(crate) fn draw(kind: Kind, rng: &mut dyn CryptoRngCore) -> Backup {
+        let identity = Identity::generate(kind, rng);
         Backup {
             recipient: identity.to_recipient().to_string(),
             identities: vec![identity],

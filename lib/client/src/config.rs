@@ -15,6 +15,7 @@ use std::path::{Path, PathBuf};
 use smr_channel::suite::Suite;
 use smr_evidence::trust::Revocation;
 use smr_name::{Address, Class, Fingerprint, MailboxName};
+use smr_seal::Kind;
 
 pub use self::first::{FirstAccount, write_first};
 use self::read::read_file;
@@ -195,6 +196,8 @@ settings! {
         revocation_age: u64 = 86_400,
         /// How far clocks may differ, in seconds.
         clock_skew: u64 = 300,
+        /// Of which kind new encryption keys are.
+        kind: Kind = Kind::default(),
         /// Seconds after which new encryption keys are made.
         epoch: u64 = 7 * 86_400,
     }

@@ -393,24 +393,35 @@ pub(crate) fn recipients(
     mailboxes: &[MailboxName],
     own: &Rc<Account>,
 ) -> Result<Vec<Recipient>, Failure> {
-    let mut texts: Vec<String> = Vec::new();
-    let mut add = |account: &Account| {
-        for device in &account.devices {
-            if !texts.contains(&device.recipient) {
-                texts.push(device.recipient.clone());
-            }
-        }
-    };
-    add(own);
+    let mut recipients = Vec::new();
+    add_devices(&mut recipients, own)?;
     for name in mailboxes {
-        add(&*user.account(name)?);
+        add_devices(&mut recipients, &*user.account(name)?)?;
     }
-    texts
-        .iter()
-        .map(|text| {
-            Recipient::parse(text).map_err(|error| Failure::new(Class::Forged, error.to_string()))
-        })
-        .collect()
+    Ok(recipients)
+}
+
+/// Adds the keys of an account. One of another kind than the sender's is
+/// refused: a message has one kind, and nobody is to get a weaker one unasked.
+fn add_devices(recipients: &mut Vec<Recipient>, account: &Account) -> Result<(), Failure> {
+    for device in &account.devices {
+        let key = Recipient::parse(&device.recipient)
+            .map_err(|error| Failure::new(Class::Forged, error.to_string()))?;
+        let kind = recipients.first().unwrap_or(&key).kind();
+        if key.kind() != kind {
+            let text = format!(
+                "{} has a key of the kind \"{}\", and your message would be of the kind \"{kind}\"",
+                account.address,
+                key.kind()
+            );
+            return Err(Failure::new(Class::Denied, text)
+                .hint("who of you sets [keys] kind in client.toml, and runs smr-login?"));
+        }
+        if !recipients.contains(&key) {
+            recipients.push(key);
+        }
+    }
+    Ok(())
 }
 
 /// Counts and hashes what is written through it.

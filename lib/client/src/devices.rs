@@ -10,10 +10,11 @@ use rand_core::OsRng;
 use smr_evidence::account::Account;
 use smr_evidence::trust::{Person, Signer};
 use smr_name::{Address, Class, Fingerprint};
+use smr_seal::Kind;
 use zeroize::Zeroizing;
 
 use crate::backup::{self, Backup, Restored};
-use crate::certified::{Certified, check_own_card};
+use crate::certified::{Card, Certified, check_own_card};
 use crate::config::{By, Settings};
 use crate::enrol::{Answers, refuse_used};
 use crate::failure::Failure;
@@ -97,7 +98,7 @@ pub fn renew(
         &mut mine,
         &device,
         &card,
-        &card.person,
+        settings.kind,
         backup,
         now,
     );
@@ -132,22 +133,23 @@ fn certify_anew(
     own: &mut Own,
     mine: &mut Mine,
     device: &Certified,
-    card: &dyn Signer,
-    person: &Person,
+    card: &Card,
+    kind: Kind,
     backup: Option<&Path>,
     now: i64,
 ) -> Result<Vec<String>, Failure> {
-    own.account(Some(person))?;
+    own.account(Some(&card.person))?;
     // In the ring on disk before anybody can seal to it.
     upkeep::begin_epoch(
         &mut mine.ring,
         &mine.path,
         &mine.passphrase,
+        kind,
         &mut OsRng,
         now,
     )?;
     if let Some(file) = backup {
-        let drawn = Backup::draw(&mut OsRng);
+        let drawn = Backup::draw(kind, &mut OsRng);
         drawn.write(file, &mine.address, &mine.ring)?;
         mine.ring.backup = Some(drawn.recipient);
     }
@@ -157,7 +159,7 @@ fn certify_anew(
         Some(_) => card,
         None => &device.signer,
     };
-    let left = publish_renewal(own, &mine.ring, device, signer, person, now);
+    let left = publish_renewal(own, &mine.ring, device, signer, &card.person, now);
     let left = left.inspect_err(|_| {
         // A backup that no record names is of use to nobody.
         let _ = backup.map(std::fs::remove_file);

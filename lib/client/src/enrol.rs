@@ -123,7 +123,7 @@ pub fn enrol(
     let address = Address::new(wish.name.clone(), server.name.clone());
     let path = home.keyring(&wish.name, &server.name);
     refuse_second(&path, &address)?;
-    let backup = draw_backup(wish)?;
+    let backup = draw_backup(wish, settings.kind)?;
 
     let card = crate::token::open(&wish.token, &mut |prompt| answers.pin(prompt))?;
     let card = check_own_card(home, settings, wish.anchors.as_deref(), card, now)?;
@@ -132,7 +132,15 @@ pub fn enrol(
     drop(card); // the reader is free again
 
     let passphrase = answers.new_passphrase()?;
-    let ring = new_ring(&device, &address, &wish.label, backup.as_ref(), now);
+    let identity = Identity::generate(settings.kind, &mut OsRng);
+    let ring = new_ring(
+        &device,
+        &address,
+        &wish.label,
+        backup.as_ref(),
+        &identity,
+        now,
+    );
     if let Err(error) = ring.save_new(&path, &passphrase) {
         // Another enrolment on this machine may have been faster.
         refuse_second(&path, &address)?;
@@ -185,12 +193,12 @@ pub fn enrol(
 }
 
 /// Draws the backup of a new account, or reads that of the account there is.
-fn draw_backup(wish: &Wish) -> Result<Option<Backup>, Failure> {
+fn draw_backup(wish: &Wish, kind: smr_seal::Kind) -> Result<Option<Backup>, Failure> {
     match (wish.kind, &wish.backup) {
         (_, None) => Ok(None),
         (Kind::Account, Some(file)) => {
             refuse_used(file)?;
-            Ok(Some(Backup::draw(&mut OsRng)))
+            Ok(Some(Backup::draw(kind, &mut OsRng)))
         }
         (Kind::Device, Some(file)) => Backup::read(file).map(Some),
     }
@@ -201,6 +209,7 @@ fn new_ring(
     address: &Address,
     label: &str,
     backup: Option<&Backup>,
+    identity: &Identity,
     now: i64,
 ) -> KeyRing {
     let mut ring = KeyRing {
@@ -213,7 +222,7 @@ fn new_ring(
         backup: backup.map(|backup| backup.recipient.clone()),
         once: KeyRing::draw_once(&mut OsRng),
     };
-    ring.begin_epoch(Identity::generate_pq(&mut OsRng).encode(), now);
+    ring.begin_epoch(identity.encode(), now);
     ring
 }
 

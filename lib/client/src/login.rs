@@ -135,7 +135,7 @@ pub fn login(
         authorise(home, settings, &ring, token, answers, now)?;
     }
     if new_key == NewKey::Now || upkeep::is_due(&ring, settings, now) {
-        upkeep::begin_epoch(&mut ring, &path, passphrase, &mut OsRng, now)?;
+        upkeep::begin_epoch(&mut ring, &path, passphrase, settings.kind, &mut OsRng, now)?;
     }
     enter(home, settings, &ring, now)?;
     match upkeep::publish(home, settings, account, &ring, now) {

@@ -7,7 +7,7 @@ use std::path::Path;
 
 use rand_core::CryptoRngCore;
 use smr_name::{Address, Class};
-use smr_seal::Identity;
+use smr_seal::{Identity, Kind};
 use zeroize::Zeroizing;
 
 use crate::backup;
@@ -18,11 +18,13 @@ use crate::guest::Own;
 use crate::home::Home;
 use crate::keyring::KeyRing;
 
-/// Tells whether the present encryption key is older than an epoch.
+/// Tells whether the present encryption key is older than an epoch, or of
+/// another kind than is wanted.
 pub(crate) fn is_due(ring: &KeyRing, settings: &Settings, now: i64) -> bool {
     let epoch = i64::try_from(settings.epoch).unwrap_or(i64::MAX);
+    let wanted = |key: &str| Identity::parse(key).is_ok_and(|i| i.kind() == settings.kind);
     ring.current()
-        .is_none_or(|key| now.saturating_sub(key.from) >= epoch)
+        .is_none_or(|key| now.saturating_sub(key.from) >= epoch || !wanted(&key.identity))
 }
 
 /// Begins an epoch: the new key is in the ring on disk before anybody can seal
@@ -31,10 +33,11 @@ pub(crate) fn begin_epoch(
     ring: &mut KeyRing,
     path: &Path,
     passphrase: &Zeroizing<String>,
+    kind: Kind,
     rng: &mut dyn CryptoRngCore,
     now: i64,
 ) -> Result<(), Failure> {
-    ring.begin_epoch(Identity::generate_pq(rng).encode(), now);
+    ring.begin_epoch(Identity::generate(kind, rng).encode(), now);
     Ok(ring.save(path, passphrase)?)
 }
 

@@ -124,6 +124,7 @@ impl EnvelopeError {
     /// Returns what a script may conclude.
     pub fn class(&self) -> Class {
         match self {
+            EnvelopeError::Recipients(SealError::Mixed) => Class::Denied,
             EnvelopeError::Draft(_) | EnvelopeError::Recipients(_) => Class::Usage,
             EnvelopeError::Read { source, .. } | EnvelopeError::Write { source, .. } => {
                 io_class(source)

@@ -6,7 +6,7 @@ use bech32::Hrp;
 use rand_core::CryptoRngCore;
 use zeroize::Zeroizing;
 
-use crate::{MAX_RECIPIENTS, PqIdentity, Recipient, SealError, Stanza, bech, pq};
+use crate::{Kind, MAX_RECIPIENTS, PqIdentity, Recipient, SealError, Stanza, bech, pq};
 
 /// The key of one sealed file, 16 bytes, wiped on drop.
 pub type FileKey = Zeroizing<[u8; 16]>;
@@ -25,6 +25,14 @@ pub enum Identity {
 }
 
 impl Identity {
+    /// Draws a new identity of this kind.
+    pub fn generate(kind: Kind, rng: &mut dyn CryptoRngCore) -> Self {
+        match kind {
+            Kind::PostQuantum => Identity::generate_pq(rng),
+            Kind::Classic => Identity::generate_classic(rng),
+        }
+    }
+
     /// Draws a new post-quantum identity.
     pub fn generate_pq(rng: &mut dyn CryptoRngCore) -> Self {
         Identity::PostQuantum(PqIdentity::generate(rng))
@@ -46,6 +54,14 @@ impl Identity {
         text.parse()
             .map(Identity::Classic)
             .map_err(|_| SealError::Identity)
+    }
+
+    /// Returns its kind.
+    pub fn kind(&self) -> Kind {
+        match self {
+            Identity::PostQuantum(_) => Kind::PostQuantum,
+            Identity::Classic(_) => Kind::Classic,
+        }
     }
 
     /// Returns the public half.

@@ -14,7 +14,7 @@ mod xwing;
 pub use age_core::format::Stanza;
 pub use identity::{FileKey, Identity, unwrap};
 pub use pq::{PqIdentity, PqRecipient};
-pub use recipient::{MAX_RECIPIENTS, Recipient, check_unmixed};
+pub use recipient::{Kind, MAX_RECIPIENTS, Recipient, check_unmixed};
 
 /// Says why a key, or the header of a sealed file, cannot be used.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]

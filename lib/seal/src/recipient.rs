@@ -12,6 +12,25 @@ use crate::{PqRecipient, SealError, Stanza};
 /// The most recipients of one sealed file: whoever opens it tries each.
 pub const MAX_RECIPIENTS: usize = 1000;
 
+/// The kinds of keys; a sealed file has recipients of one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Kind {
+    /// ML-KEM-768 with X25519.
+    #[default]
+    PostQuantum,
+    /// X25519 alone, for programs that know no other.
+    Classic,
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Kind::PostQuantum => "post-quantum",
+            Kind::Classic => "classic",
+        })
+    }
+}
+
 /// Somebody to seal to: a public key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Recipient {
@@ -34,9 +53,12 @@ impl Recipient {
             .ok_or(SealError::Recipient)
     }
 
-    /// Tells whether the recipient withstands a quantum computer.
-    pub fn is_post_quantum(&self) -> bool {
-        matches!(self, Recipient::PostQuantum(_))
+    /// Returns its kind.
+    pub fn kind(&self) -> Kind {
+        match self {
+            Recipient::PostQuantum(_) => Kind::PostQuantum,
+            Recipient::Classic(_) => Kind::Classic,
+        }
     }
 }
 
@@ -76,7 +98,7 @@ pub fn check_unmixed(recipients: &[Recipient]) -> Result<(), SealError> {
     if recipients.len() > MAX_RECIPIENTS {
         return Err(SealError::TooMany);
     }
-    let same = |r: &Recipient| r.is_post_quantum() == first.is_post_quantum();
+    let same = |r: &Recipient| r.kind() == first.kind();
     recipients
         .iter()
         .all(same)

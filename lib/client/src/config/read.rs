@@ -8,6 +8,7 @@ use std::path::Path;
 use smr_channel::suite::Suite;
 use smr_evidence::trust::Revocation;
 use smr_name::MailboxName;
+use smr_seal::Kind;
 
 use super::section::Section;
 use super::{Ask, By, ConfigError, Consent, Layer, Problem};
@@ -39,6 +40,11 @@ pub(super) fn consent(text: &str) -> Option<Consent> {
         "always" => Consent::Always,
         _ => return None,
     })
+}
+
+pub(super) fn kind(text: &str) -> Option<Kind> {
+    let kinds = [Kind::PostQuantum, Kind::Classic];
+    kinds.into_iter().find(|kind| kind.to_string() == text)
 }
 
 pub(super) fn revocation(text: &str) -> Option<Revocation> {
@@ -149,7 +155,8 @@ fn read_mail(top: &Section, layer: &mut Layer) -> Result<(), ConfigError> {
         layer.max_message = recv.size("max_message")?;
     }
     if let Some(keys) = top.table("keys")? {
-        keys.only(&["epoch"])?;
+        keys.only(&["epoch", "kind"])?;
+        layer.kind = keys.parsed("kind", "\"post-quantum\" or \"classic\"", kind)?;
         layer.epoch = keys.duration("epoch")?;
     }
     Ok(())
