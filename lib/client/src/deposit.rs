@@ -162,13 +162,12 @@ fn compose(
         display: hand.display(&own),
         address: user.address.clone(),
     };
-    let mut spool = Hashing::new(Spool::create(&user.home)?);
+    let mut spool = Spool::create(&user.home)?;
     let sealed = seal(user, author, letter, id, &recipients, hand, &mut spool)?;
-    let (spool, size, sha256) = spool.finish();
     let offer = Offer {
         id,
-        size,
-        sha256,
+        size: sealed.sealed_bytes,
+        sha256: sealed.sealed_sha256,
         cms: sealed.cms_sha256,
         mailboxes,
     };

@@ -273,7 +273,7 @@ fn every_recipient_opens_and_no_other() {
             Vec::new(),
             &mut OsRng,
         );
-        assert_eq!(sealed.unwrap_err().class(), Class::Usage);
+        assert_eq!(sealed.unwrap_err().class(), Class::Denied);
     }
 }
 

@@ -34,11 +34,8 @@ pub struct Opened {
     pub cms_sha256: [u8; 32],
     /// The parts, multiparts left out.
     pub parts: Vec<PartInfo>,
-    /// SHA-256 of the sealed file; of the plaintext where it came unsealed.
-    pub sealed_sha256: [u8; 32],
-    /// Bytes of the same.
-    pub sealed_bytes: u64,
-    plain_sha256: [u8; 32],
+    signed_sha256: [u8; 32],
+    frame_sha256: [u8; 32],
 }
 
 /// Names what of a message to emit.
@@ -52,20 +49,8 @@ pub enum Emit<'a> {
     Part(&'a str),
 }
 
-/// Hashes and counts what is read through it.
-struct Counted<R> {
-    inner: R,
-    hash: Sha256,
-    bytes: u64,
-}
-
-impl<R: Read> Read for Counted<R> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let n = self.inner.read(buffer)?;
-        self.hash.update(&buffer[..n]);
-        self.bytes += n as u64;
-        Ok(n)
-    }
+fn buffered<R: Read>(from: R) -> BufReader<R> {
+    BufReader::with_capacity(64 * 1024, from)
 }
 
 fn rewind<R: Seek>(sealed: &mut R) -> Result<(), EnvelopeError> {
@@ -80,32 +65,16 @@ fn rewind<R: Seek>(sealed: &mut R) -> Result<(), EnvelopeError> {
 /// tell one story. Whether the signer may be believed is left to `reading`.
 pub fn verify<R: Read + Seek>(mut sealed: R, keys: &dyn Unwrap) -> Result<Opened, EnvelopeError> {
     rewind(&mut sealed)?;
-    let mut file = Counted {
-        inner: sealed,
-        hash: Sha256::new(),
-        bytes: 0,
-    };
     // The scan ends where age does, and age reads to the end of the file.
-    let scanned = scan(unseal(BufReader::new(&mut file), keys)?, &mut Blind)?;
-    accept(scanned, file.hash.finalize().into(), file.bytes)
+    accept(scan(unseal(buffered(sealed), keys)?, &mut Blind)?)
 }
 
 /// Verifies an unsealed S/MIME message, as [`Emit::Raw`] writes it.
 pub fn verify_plain<R: Read>(plain: R) -> Result<Opened, EnvelopeError> {
-    let mut file = Counted {
-        inner: plain,
-        hash: Sha256::new(),
-        bytes: 0,
-    };
-    let scanned = scan(BufReader::with_capacity(64 * 1024, &mut file), &mut Blind)?;
-    accept(scanned, file.hash.finalize().into(), file.bytes)
+    accept(scan(buffered(plain), &mut Blind)?)
 }
 
-fn accept(
-    scanned: Scanned,
-    sealed_sha256: [u8; 32],
-    sealed_bytes: u64,
-) -> Result<Opened, EnvelopeError> {
+fn accept(scanned: Scanned) -> Result<Opened, EnvelopeError> {
     let signed = SignedData::parse(&scanned.cms)?;
     let right = signed.content_type() == ContentType::Data
         && signed.content().is_none()
@@ -122,9 +91,8 @@ fn accept(
         cms_sha256: Sha256::digest(&scanned.cms).into(),
         cms: scanned.cms,
         parts: scanned.parts,
-        sealed_sha256,
-        sealed_bytes,
-        plain_sha256: scanned.plain_sha256,
+        signed_sha256: scanned.signed_sha256,
+        frame_sha256: scanned.frame_sha256,
     })
 }
 
@@ -239,7 +207,7 @@ pub fn emit<R: Read + Seek, W: Write>(
     out: W,
 ) -> Result<(), EnvelopeError> {
     rewind(&mut sealed)?;
-    emit_scan(unseal(BufReader::new(sealed), keys)?, opened, what, out)
+    emit_scan(unseal(buffered(sealed), keys)?, opened, what, out)
 }
 
 /// Emits from an unsealed message what [`verify_plain`] verified.
@@ -249,7 +217,7 @@ pub fn emit_plain<R: Read, W: Write>(
     what: Emit<'_>,
     out: W,
 ) -> Result<(), EnvelopeError> {
-    emit_scan(BufReader::new(plain), opened, what, out)
+    emit_scan(buffered(plain), opened, what, out)
 }
 
 /// Seals a message that [`verify`] verified anew, to other recipients; what is
@@ -284,7 +252,9 @@ fn emit_scan<W: Write>(
     };
     let scanned = scan(plain, &mut outlet)?;
     outlet.out.flush().map_err(write_error)?;
-    match scanned.plain_sha256 == opened.plain_sha256 {
+    let same = scanned.signed_sha256 == opened.signed_sha256
+        && scanned.frame_sha256 == opened.frame_sha256;
+    match same {
         true => Ok(()),
         false => Err(EnvelopeError::Changed),
     }

@@ -54,8 +54,9 @@ pub(super) struct Scanned {
     pub(super) parts: Vec<PartInfo>,
     /// SHA-256 of the signed entity, boundary lines and their CRLF left out.
     pub(super) signed_sha256: [u8; 32],
-    /// SHA-256 of the whole plaintext.
-    pub(super) plain_sha256: [u8; 32],
+    /// SHA-256 of all that stands around it: with the one above, of the whole
+    /// plaintext, which is hashed but once.
+    pub(super) frame_sha256: [u8; 32],
     /// The DER ContentInfo.
     pub(super) cms: Vec<u8>,
 }
@@ -72,12 +73,13 @@ fn read_error(source: io::Error) -> EnvelopeError {
     }
 }
 
-/// Reads lines that end in CRLF, and hashes them.
+/// Reads lines that end in CRLF.
 struct Lines<R> {
     inner: R,
     /// The line, with its CRLF.
     line: Vec<u8>,
-    hash: Sha256,
+    /// Over the lines around the signed entity.
+    frame: Sha256,
 }
 
 impl<R: BufRead> Lines<R> {
@@ -85,7 +87,7 @@ impl<R: BufRead> Lines<R> {
         Lines {
             inner,
             line: Vec::with_capacity(MAX_LINE + 2),
-            hash: Sha256::new(),
+            frame: Sha256::new(),
         }
     }
 
@@ -107,7 +109,6 @@ impl<R: BufRead> Lines<R> {
         if text.len() > MAX_LINE || text.iter().any(|b| matches!(b, b'\r' | 0)) {
             return Err(BROKEN("a line with a bare CR or a NUL, or too long"));
         }
-        self.hash.update(&self.line);
         Ok(true)
     }
 
@@ -120,6 +121,13 @@ impl<R: BufRead> Lines<R> {
         Ok(self.text())
     }
 
+    /// Reads the next line, which must be there and belongs to the frame.
+    fn framing(&mut self, watch: &mut dyn Watch) -> Result<&[u8], EnvelopeError> {
+        self.need(watch)?;
+        self.frame.update(&self.line);
+        Ok(self.text())
+    }
+
     /// Returns the line without its CRLF.
     fn text(&self) -> &[u8] {
         self.line.strip_suffix(b"\r\n").unwrap_or(&self.line)
@@ -127,7 +135,7 @@ impl<R: BufRead> Lines<R> {
 
     fn block(&mut self, watch: &mut dyn Watch) -> Result<Block, EnvelopeError> {
         let mut block = Block::default();
-        while !block.line(self.need(watch)?)? {}
+        while !block.line(self.framing(watch)?)? {}
         Ok(block)
     }
 }
@@ -160,7 +168,7 @@ fn outer<R: BufRead>(
         return Err(BROKEN("not multipart/signed with SHA-256"));
     }
     let delimiter = [b"--", &checked_boundary(&typed)?[..]].concat();
-    if lines.need(watch)? != delimiter {
+    if lines.framing(watch)? != delimiter {
         return Err(BROKEN("text before the signed part"));
     }
     Ok(delimiter)
@@ -191,7 +199,7 @@ pub(super) fn scan(plain: impl BufRead, watch: &mut dyn Watch) -> Result<Scanned
         headers: Headers::read(&block)?,
         parts,
         signed_sha256,
-        plain_sha256: lines.hash.finalize().into(),
+        frame_sha256: lines.frame.finalize().into(),
         cms,
     })
 }
@@ -207,6 +215,7 @@ fn signed_part<R: BufRead>(
     loop {
         let line = lines.need(watch)?;
         if is_delimiter(line, delimiter)? {
+            lines.frame.update(&lines.line);
             return Ok((walker, hash.finalize().into()));
         }
         // A line's CRLF belongs to the entity only when another line follows:
@@ -261,7 +270,7 @@ fn signature_part<R: BufRead>(
     let mut cms = Vec::new();
     let mut ended = false;
     loop {
-        let line = lines.need(watch)?;
+        let line = lines.framing(watch)?;
         if line == close {
             return Ok(cms);
         }
@@ -359,8 +368,10 @@ mod tests {
         assert_eq!(keep.content, b"body\n");
         let hash: [u8; 32] = Sha256::digest(&GOOD[start..end]).into();
         assert_eq!(scanned.signed_sha256, hash);
-        let hash: [u8; 32] = Sha256::digest(GOOD).into();
-        assert_eq!(scanned.plain_sha256, hash);
+        // What is around it, without the CRLF before the delimiter.
+        let frame = [&GOOD[..start], &GOOD[end + 2..]].concat();
+        let hash: [u8; 32] = Sha256::digest(frame).into();
+        assert_eq!(scanned.frame_sha256, hash);
         assert_eq!(scanned.cms, [0x30, 0]);
         assert_eq!(scanned.parts[0].size, 5);
         assert_eq!(scanned.headers.subject, "x");

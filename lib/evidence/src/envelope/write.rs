@@ -5,6 +5,7 @@
 
 use std::io::{self, Cursor, Read, Write};
 
+use age::stream::StreamWriter;
 use rand_core::CryptoRngCore;
 use sha2::{Digest, Sha256};
 use smr_pki::cms::{self, Content, ContentType, SignRequest};
@@ -28,8 +29,6 @@ pub struct Sealed {
     pub cms: Vec<u8>,
     /// Its SHA-256.
     pub cms_sha256: [u8; 32],
-    /// Bytes of the plaintext.
-    pub plain_bytes: u64,
     /// Bytes of the sealed file.
     pub sealed_bytes: u64,
     /// SHA-256 of the sealed file.
@@ -91,8 +90,8 @@ pub fn seal<W: Write>(
     let headers = protected(draft)?;
     let outer = boundary(rng);
     let mut file = Counted::new(out);
-    let mut plain = Counted::new(unseal::sealer(recipients, &mut file)?);
-    let put = |plain: &mut Counted<_>, text: &str| {
+    let mut plain = unseal::sealer(recipients, &mut file)?;
+    let put = |plain: &mut StreamWriter<_>, text: &str| {
         Write::write_all(plain, text.as_bytes()).map_err(write_error)
     };
     put(&mut plain, &outer_header(&outer))?;
@@ -104,13 +103,11 @@ pub fn seal<W: Write>(
     put(&mut plain, &format!("\r\n--{outer}\r\n{SIGNATURE_HEADER}"))?;
     encode_base64(&mut &cms[..], &mut plain).map_err(|e| copy_error(e, "the signature"))?;
     put(&mut plain, &format!("\r\n--{outer}--\r\n"))?;
-    let plain_bytes = plain.bytes;
-    plain.inner.finish().map_err(write_error)?;
+    plain.finish().map_err(write_error)?;
     file.flush().map_err(write_error)?;
     Ok(Sealed {
         cms_sha256: Sha256::digest(&cms).into(),
         cms,
-        plain_bytes,
         sealed_bytes: file.bytes,
         sealed_sha256: file.hash.finalize().into(),
     })
