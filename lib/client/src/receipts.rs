@@ -338,6 +338,13 @@ fn received(
     })
 }
 
+/// Fetches one receipt or refusal that is good here, and to whoever verifies a
+/// bundle: that has no postmark of it, and he judges it as of its day.
+fn evidence(user: &mut User, original: &Opened, entry: &Entry) -> Result<Received, Failure> {
+    received(user, original, entry, Some(entry.name.time))?;
+    received(user, original, entry, None)
+}
+
 /// Writes the evidence for a sent message into a new zip file, without its
 /// content where that is to stay secret (`redact`); returns why receipts were
 /// left out that do not count.
@@ -407,9 +414,7 @@ fn collect(user: &mut User, message: &Message) -> Result<(Bundle, Vec<Failure>),
         // Nobody else was asked for one; what smrd puts here beside them is
         // no evidence.
         if entry.name.id == id && people.contains(&entry.name.sender) {
-            // The bundle has no postmark of it: whoever verifies that will
-            // judge it as of the day of the bundle.
-            match received(user, &message.opened, &entry, None) {
+            match evidence(user, &message.opened, &entry) {
                 Ok(received) => {
                     let of_its_kind = match received.refused {
                         Some(_) => &mut refusals,

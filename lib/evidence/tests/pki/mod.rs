@@ -230,6 +230,27 @@ impl Pki {
         self.soft_key(name, "sub")
     }
 
+    /// Issues a card that ends at this time, unix seconds.
+    pub(crate) fn card_until(&self, name: &str, subject: &str, end: i64) -> SoftKey {
+        let sub = std::fs::read_to_string(self.path("sub.cnf")).unwrap();
+        let policy = "[any]\ncountryName=optional\norganizationName=optional\n\
+                      serialNumber=optional\ncommonName=supplied\n";
+        let config = sub.replace("[d]\n", "[d]\nserial=until.serial\n") + policy;
+        std::fs::write(self.path("until.cnf"), config).unwrap();
+        std::fs::write(self.path("until.serial"), "7001\n").unwrap();
+        self.key(name);
+        self.openssl(&format!(
+            "req -new -key {name}.key -subj {subject} -config ext.cnf -out {name}.csr"
+        ));
+        let end = jiff::Timestamp::from_second(end).unwrap();
+        self.openssl(&format!(
+            "ca -config until.cnf -policy any -preserveDN -batch -notext -outdir . \
+             -extfile ext.cnf -extensions person -enddate {} -in {name}.csr -out {name}.pem",
+            end.strftime("%Y%m%d%H%M%SZ")
+        ));
+        self.soft_key(name, "sub")
+    }
+
     /// Reads a key with its certificate, and with that of who issued it.
     fn soft_key(&self, name: &str, ca: &str) -> SoftKey {
         self.openssl(&format!(
