@@ -1,4 +1,4 @@
-//! Deposits: one synced file becomes an entry in several folders, for good.
+//! Deposits: one message becomes an entry in several folders, for good.
 //!
 //! Never acknowledges what a power cut could take back, and stores nothing
 //! twice: a repetition is answered with what the first time was placed.
@@ -8,9 +8,10 @@ use std::sync::Arc;
 use smr_name::{EntryName, Head, MailboxName, MessageId};
 
 use crate::durable::record::{self, Body, Record};
-use crate::durable::{DiskError, Spooled, TmpName};
+use crate::durable::{Content, DiskError, Spooled};
 use crate::layout::Folder;
 use crate::mailbox::{Mailbox, Slot};
+use crate::maker::{Room, Work};
 use crate::registry::Account;
 use crate::store::{Store, StoreError};
 
@@ -44,20 +45,21 @@ pub struct Placed {
     pub repeated: bool,
 }
 
+/// A folder that a message is deposited in.
 #[derive(Clone)]
-struct Target {
+pub(crate) struct Target {
     account: Arc<Account>,
     folder: Folder,
 }
 
 impl Target {
-    fn mailbox(&self) -> &Mailbox {
+    pub(crate) fn mailbox(&self) -> &Mailbox {
         self.account.folder(self.folder)
     }
 }
 
 impl Store {
-    /// Places a spooled file in the inbox of every mailbox in `to` and, with
+    /// Places a spooled message in the inbox of every mailbox in `to` and, with
     /// `own_copy`, in the sender's sent folder; returns one `Placed` for each,
     /// the own copy last, once all are on disk. Repeating it is safe.
     ///
@@ -145,15 +147,19 @@ impl Store {
         if self.has_failed() {
             return Err(DiskError::Failed.into());
         }
-        self.go_on()?;
         // Refuse all for one before any has it.
         before(spooled.size(), facts, targets)?;
+        let waits = match spooled.content() {
+            Content::Held(bytes) => bytes.len(),
+            Content::File(_) => 0,
+        };
+        let room = self.maker().admit(waits)?;
         let mut placing = Placing {
             targets,
             slots: Vec::with_capacity(targets.len()),
             on_disk: false,
         };
-        let outcome = self.through_journal(&mut placing, spooled, facts);
+        let outcome = self.through_journal(&mut placing, spooled, facts, room);
         if placing.is_lost() {
             return outcome.map(|()| Vec::new());
         }
@@ -163,27 +169,28 @@ impl Store {
     }
 
     // One record for all its entries, one sync for all who deposit at this
-    // time, then its names.
+    // time; then it is delivered, and its names follow.
     fn through_journal(
         &self,
         placing: &mut Placing,
         spooled: &Spooled,
         facts: &Facts,
+        room: Room,
     ) -> Result<(), StoreError> {
-        let (body, beside) = match spooled.small() {
-            Some(body) => (Body::Here(body.to_vec()), None),
-            None => {
-                let beside = self.journal().lay_beside(spooled)?;
-                (beside.body(), Some(beside))
+        let content = spooled.content();
+        let (body, here, beside) = match content {
+            Content::Held(bytes) => (Body::Here(bytes.to_vec()), bytes.len(), None),
+            Content::File(name) => {
+                let beside = self.journal().lay_beside(name, spooled.size())?;
+                (beside.body(), 0, Some(beside))
             }
         };
-        let here = spooled.small().map_or(0, <[u8]>::len);
         let turn = self
             .journal()
             .turn(record::longest(placing.targets.len(), here))?;
         // Numbered while it is our turn: in no folder may an entry be on disk
         // whose predecessor is not.
-        let outcome = placing.place(spooled.size(), facts);
+        let outcome = placing.place(spooled.size(), facts, content);
         let record = Record {
             targets: placing.fresh().map(|(_, slot)| slot.target()).collect(),
             body,
@@ -193,51 +200,11 @@ impl Store {
         }
         let ticket = turn.append(&record, beside);
         self.journal().sync(&ticket)?;
-        match placing.link(&spooled.name()) {
-            // It is on disk, and cannot be shown yet.
-            Err(error @ DiskError::Full { .. }) => {
-                placing.stall(true)?;
-                let stalled = placing.stalled(spooled.name(), ticket.leave());
-                self.stalled().push(stalled);
-                return Err(error.into());
-            }
-            linked => linked?,
-        }
         placing.settle()?;
-        ticket.made();
+        let work = Work::new(placing.taken(), content.clone(), ticket, room);
+        self.maker().make(work);
         outcome
     }
-
-    /// Gives messages their names for which there was no room before. Class
-    /// `Busy` while there is none.
-    fn go_on(&self) -> Result<(), StoreError> {
-        let mut waiting = self.stalled();
-        while let Some(mut stalled) = waiting.pop() {
-            let mut placing = Placing {
-                targets: &stalled.targets,
-                slots: std::mem::take(&mut stalled.slots),
-                on_disk: true,
-            };
-            if let Err(error) = placing.link(&stalled.spooled) {
-                stalled.slots = std::mem::take(&mut placing.slots);
-                drop(placing);
-                waiting.push(stalled);
-                return Err(error.into());
-            }
-            placing.settle()?;
-            placing.stall(false)?;
-            self.journal().made_late(stalled.file);
-        }
-        Ok(())
-    }
-}
-
-/// A message in the journal that found no room for its names.
-pub(crate) struct Stalled {
-    targets: Vec<Target>,
-    slots: Vec<Slot>,
-    spooled: Arc<TmpName>,
-    file: usize,
 }
 
 /// Entries that are being placed. What is neither settled nor found is given
@@ -249,9 +216,10 @@ struct Placing<'a> {
 }
 
 impl Placing<'_> {
-    fn place(&mut self, size: u64, facts: &Facts) -> Result<(), StoreError> {
+    fn place(&mut self, size: u64, facts: &Facts, content: &Content) -> Result<(), StoreError> {
         for target in self.targets {
-            self.slots.push(target.mailbox().place(size, facts)?);
+            let slot = target.mailbox().place(size, facts, content)?;
+            self.slots.push(slot);
         }
         Ok(())
     }
@@ -266,30 +234,13 @@ impl Placing<'_> {
         self.all().filter(|(_, slot)| !slot.placed.repeated)
     }
 
-    fn link(&self, spooled: &TmpName) -> Result<(), DiskError> {
-        self.fresh()
-            .try_for_each(|(mailbox, slot)| mailbox.link(slot, spooled))
-    }
-
-    /// Says in each folder whether it waits for room.
-    fn stall(&mut self, stalled: bool) -> Result<(), StoreError> {
-        self.on_disk = true;
-        for (mailbox, _) in self.fresh() {
-            mailbox.stall(stalled)?;
-        }
-        Ok(())
-    }
-
-    /// Keeps what is needed to go on later.
-    fn stalled(&mut self, spooled: Arc<TmpName>, file: usize) -> Stalled {
-        let mut slots = std::mem::take(&mut self.slots);
-        slots.iter_mut().for_each(|slot| slot.again = true);
-        Stalled {
-            targets: self.targets.to_vec(),
-            slots,
-            spooled,
-            file,
-        }
+    /// Returns where the fresh ones go.
+    fn taken(&self) -> Vec<(Target, Slot)> {
+        let all = self.targets.iter().zip(&self.slots);
+        let fresh = all.filter(|(_, slot)| !slot.placed.repeated);
+        fresh
+            .map(|(target, slot)| (target.clone(), slot.clone()))
+            .collect()
     }
 
     fn settle(&mut self) -> Result<(), StoreError> {

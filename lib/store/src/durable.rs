@@ -18,7 +18,7 @@ use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use rustix::fs::{self, AtFlags, Mode, OFlags};
+use rustix::fs::{self, AtFlags, Mode, OFlags, RenameFlags};
 use rustix::io::Errno;
 use smr_name::Class;
 
@@ -26,7 +26,7 @@ use crate::group::DirSync;
 use crate::layout::TMP;
 use crate::times::Times;
 
-pub(crate) use spool::TmpName;
+pub(crate) use spool::{Content, TmpName};
 pub use spool::{Spool, Spooled};
 
 /// Says why the disk did not do what was asked.
@@ -72,6 +72,35 @@ pub enum DiskError {
 }
 
 impl DiskError {
+    /// Says the same to one more who waited for what failed.
+    pub(crate) fn again(&self) -> DiskError {
+        match self {
+            DiskError::Full { operation, path } => DiskError::Full {
+                operation,
+                path: path.clone(),
+            },
+            DiskError::Io {
+                operation,
+                path,
+                source,
+            } => DiskError::Io {
+                operation,
+                path: path.clone(),
+                source: match source.raw_os_error() {
+                    Some(code) => std::io::Error::from_raw_os_error(code),
+                    None => source.kind().into(),
+                },
+            },
+            DiskError::Exists { operation, path } => DiskError::Exists {
+                operation,
+                path: path.clone(),
+            },
+            DiskError::Torn => DiskError::Torn,
+            DiskError::Foreign => DiskError::Foreign,
+            DiskError::Failed => DiskError::Failed,
+        }
+    }
+
     /// Returns `Busy` for a full disk, and where no descriptor is left; else
     /// `Io`.
     pub fn class(&self) -> Class {
@@ -238,6 +267,24 @@ impl Disk {
         }
         fs::linkat(&self.root, from, &self.root, to, AtFlags::empty())
             .map_err(|errno| self.change_error("create", to, errno))
+    }
+
+    /// Gives a file another name that must not be there, instead of the one it
+    /// has.
+    pub(crate) fn rename_new(&self, from: &str, to: &str) -> Result<(), DiskError> {
+        self.writable()?;
+        if planted("in-place") {
+            self.link(from, to)?;
+            return self.remove(from);
+        }
+        match fs::renameat_with(&self.root, from, &self.root, to, RenameFlags::NOREPLACE) {
+            // Not every file system has it; a link fails where the name is.
+            Err(Errno::INVAL | Errno::NOSYS) => {
+                self.link(from, to)?;
+                self.remove(from)
+            }
+            renamed => renamed.map_err(|errno| self.change_error("create", to, errno)),
+        }
     }
 
     pub(crate) fn rename(&self, from: &str, to: &str) -> Result<(), DiskError> {

@@ -2,12 +2,13 @@
 //! what id.
 //!
 //! Never touches the disk. It follows from the file names alone, so it may be
-//! thrown away at any time.
+//! thrown away once all of them are made.
 
 use std::collections::{BTreeSet, HashMap};
 
 use smr_name::{EntryName, Head, IdPrefix, MailboxName, MessageId};
 
+use crate::durable::Content;
 use crate::layout::State;
 
 /// One message of a folder.
@@ -35,8 +36,8 @@ pub(crate) struct Index {
     ready: BTreeSet<usize>,
     /// One of the others will never be on disk.
     broken: bool,
-    /// One of them waits for room for its name.
-    stalled: bool,
+    /// Where those are that have no name in the folder yet.
+    held: HashMap<usize, Content>,
     usage: Usage,
     /// The same for each who has deposited here.
     senders: HashMap<MailboxName, Usage>,
@@ -126,15 +127,19 @@ impl Index {
         self.broken = true;
     }
 
-    /// Says whether an entry waits for room for its name, and those after it for
-    /// that one.
-    pub(crate) fn stall(&mut self, stalled: bool) {
-        self.stalled = stalled;
+    /// Says where an entry is as long as it has no name.
+    pub(crate) fn hold(&mut self, position: usize, content: Content) {
+        self.held.insert(position, content);
     }
 
-    /// Tells whether what is not settled waits for room.
-    pub(crate) fn is_stalled(&self) -> bool {
-        self.stalled
+    /// Says that it has one.
+    pub(crate) fn drop_held(&mut self, position: usize) {
+        self.held.remove(&position);
+    }
+
+    /// Returns where an entry is that has no name; none where it has.
+    pub(crate) fn held(&self, position: usize) -> Option<&Content> {
+        self.held.get(&position)
     }
 
     /// Tells whether what is not settled may never be.

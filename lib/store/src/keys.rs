@@ -46,7 +46,7 @@ impl Store {
             if kept.len() >= MAX_KEYS || sealed.len() > MAX_KEY {
                 return Err(StoreError::TooManyKeys(mailbox.clone()));
             }
-            let spooled = self.disk().write_spool(sealed)?;
+            let spooled = self.disk().write_synced(sealed)?;
             self.disk()
                 .link(spooled.path(), &layout::key(mailbox, &key))?;
         }

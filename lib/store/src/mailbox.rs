@@ -3,19 +3,18 @@
 //! Its lock is never held while anything is synced, and it shows nobody what a
 //! power cut could take back.
 
-use std::fs::File;
 use std::sync::{Arc, Condvar, Mutex};
 
-use rustix::io::Errno;
 use smr_name::{Class, EntryName, Head, IdPrefix, MailboxName, MessageId};
 
 use crate::deposit::{Facts, Placed};
 use crate::durable::record::Target;
-use crate::durable::{Disk, DiskError, TmpName};
+use crate::durable::{Content, Disk, DiskError};
 use crate::finding::Findings;
 use crate::group::DirSync;
 use crate::index::{Index, Usage};
 use crate::layout::{self, Folder, Shelf, State};
+use crate::opened::Opened;
 
 /// How many receipts one reader may give for one message.
 const RECEIPTS_EACH: usize = 16;
@@ -109,11 +108,10 @@ pub(crate) enum Pick<'a> {
 }
 
 /// An entry that has its number, and perhaps is not yet on disk for good.
+#[derive(Clone)]
 pub(crate) struct Slot {
     position: usize,
     pub(crate) placed: Placed,
-    /// Its name was tried before.
-    pub(crate) again: bool,
 }
 
 impl Slot {
@@ -172,8 +170,14 @@ impl Mailbox {
 
     /// Numbers an entry in the folder, or finds what an earlier call did. It is
     /// acknowledged to nobody before [`Mailbox::settled`]; whoever is given one
-    /// that is new settles it or gives it up.
-    pub(crate) fn place(&self, size: u64, facts: &Facts) -> Result<Slot, MailboxError> {
+    /// that is new settles it or gives it up, and gives it its name, until when
+    /// it is read from `content`.
+    pub(crate) fn place(
+        &self,
+        size: u64,
+        facts: &Facts,
+        content: &Content,
+    ) -> Result<Slot, MailboxError> {
         self.with(|index| {
             if let Some(slot) = self.repeated(index, size, facts)? {
                 return Ok(slot);
@@ -184,27 +188,28 @@ impl Mailbox {
             let entry = next_entry(index, size, facts)?;
             let state = self.folder.first_state();
             let position = index.push(entry, state);
+            index.hold(position, content.clone());
             self.slot(index, position, false)
         })
     }
 
-    /// Gives a placed entry its name in the folder; it may have it already.
-    pub(crate) fn link(&self, slot: &Slot, spooled: &TmpName) -> Result<(), DiskError> {
-        let path = self.file(&slot.placed.entry, self.folder.first_state());
-        match self.disk.link(spooled.path(), &path) {
-            Err(DiskError::Exists { .. }) if slot.again => Ok(()),
-            outcome => outcome,
-        }
+    /// Returns the name that a placed entry is to have first.
+    pub(crate) fn first_file(&self, slot: &Slot) -> String {
+        self.file(&slot.placed.entry, self.folder.first_state())
     }
 
-    /// Says that what was placed is on disk and waits for room for its name, or
-    /// no longer does.
-    pub(crate) fn stall(&self, stalled: bool) -> Result<(), MailboxError> {
+    /// Says that a placed entry has its name.
+    pub(crate) fn named(&self, slot: &Slot) -> Result<(), MailboxError> {
         self.with(|index| {
-            index.stall(stalled);
-            self.settled.notify_all();
+            index.drop_held(slot.position);
             Ok(())
         })
+    }
+
+    /// Tells whether the message meant has its name; one that is not here has
+    /// nothing to wait for.
+    pub(crate) fn is_named(&self, pick: Pick) -> Result<bool, MailboxError> {
+        self.with(|index| Ok(position(index, pick).is_none_or(|p| index.held(p).is_none())))
     }
 
     /// Says that what was placed would survive a power cut.
@@ -234,7 +239,6 @@ impl Mailbox {
         loop {
             match guard.as_ref() {
                 Some(index) if index.is_settled(slot.position) => return Ok(()),
-                Some(index) if index.is_stalled() => return Err(self.no_room().into()),
                 Some(index) if !index.is_broken() => {}
                 _ => return Err(DiskError::Failed.into()),
             }
@@ -282,15 +286,23 @@ impl Mailbox {
     }
 
     /// Opens the message meant.
-    pub(crate) fn open(&self, pick: Pick) -> Result<(EntryName, State, File), MailboxError> {
+    pub(crate) fn open(&self, pick: Pick) -> Result<(EntryName, State, Opened), MailboxError> {
         self.with(|index| {
-            let item = position(index, pick).and_then(|p| index.item(p));
+            let position = position(index, pick).ok_or_else(|| self.no_message())?;
+            let item = index.item(position);
             let item = item.filter(|item| !item.lies.is_removed());
             let item = item.ok_or_else(|| self.no_message())?;
-            let path = self.file(&item.entry, item.lies);
+            let path = match index.held(position) {
+                Some(Content::Held(bytes)) => {
+                    let opened = Opened::held(Arc::clone(bytes));
+                    return Ok((item.entry.clone(), item.state, opened));
+                }
+                Some(Content::File(name)) => name.path().to_owned(),
+                None => self.file(&item.entry, item.lies),
+            };
             let file = self.disk.open_file(&path)?;
             let file = file.ok_or_else(|| self.no_message())?;
-            Ok((item.entry.clone(), item.state, file))
+            Ok((item.entry.clone(), item.state, Opened::file(file)))
         })
     }
 
@@ -335,11 +347,7 @@ impl Mailbox {
             head: item.head,
             repeated,
         };
-        Ok(Slot {
-            position,
-            placed,
-            again: false,
-        })
+        Ok(Slot { position, placed })
     }
 
     pub(crate) fn sync(&self, shelf: Shelf) -> Result<(), DiskError> {
@@ -352,12 +360,6 @@ impl Mailbox {
 
     pub(crate) fn file(&self, entry: &EntryName, state: State) -> String {
         layout::file(&self.account, self.folder, entry, state)
-    }
-
-    fn no_room(&self) -> DiskError {
-        let folder = self.folder.as_str();
-        let path = format!("{}/{folder}", layout::account(&self.account));
-        self.disk.error("create a file in", &path, Errno::NOSPC)
     }
 
     fn poisoned(&self) -> MailboxError {

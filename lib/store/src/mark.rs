@@ -5,11 +5,18 @@
 use crate::index::Item;
 use crate::layout::{Shelf, State};
 use crate::mailbox::{Mailbox, MailboxError, Pick, position};
+use crate::maker::Maker;
 
 impl Mailbox {
     /// Raises the state of the message meant; returns once that would survive
     /// a power cut. A state that is as high already stays.
-    pub(crate) fn raise(&self, pick: Pick, state: State) -> Result<(), MailboxError> {
+    pub(crate) fn raise(
+        &self,
+        maker: &Maker,
+        pick: Pick,
+        state: State,
+    ) -> Result<(), MailboxError> {
+        maker.wait(|| self.is_named(pick))?;
         let moved = self.with(|index| {
             let position = position(index, pick).ok_or_else(|| self.no_message())?;
             let item = index.item_mut(position).ok_or_else(|| self.no_message())?;
@@ -41,13 +48,14 @@ impl Mailbox {
     /// Removes the message meant, and leaves a tombstone, so that numbers and
     /// heads stay as they are; returns once that would survive a power cut.
     /// One that is removed already stays so.
-    pub(crate) fn remove(&self, pick: Pick) -> Result<(), MailboxError> {
+    pub(crate) fn remove(&self, maker: &Maker, pick: Pick) -> Result<(), MailboxError> {
+        maker.wait(|| self.is_named(pick))?;
         let (_, state) = self.entry(pick)?.ok_or_else(|| self.no_message())?;
         if state.is_removed() {
             return Ok(());
         }
         // A file of its own: the message may lie in other folders too.
-        let tombstone = self.disk.write_spool(&[])?;
+        let tombstone = self.disk.write_synced(&[])?;
         let (position, state) = self.with(|index| {
             let position = position(index, pick).ok_or_else(|| self.no_message())?;
             let item = index.item_mut(position).ok_or_else(|| self.no_message())?;

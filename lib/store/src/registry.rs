@@ -94,7 +94,7 @@ impl Account {
         old: &[u8],
         new: &[u8],
     ) -> Result<(), StoreError> {
-        let spooled = disk.write_spool(new)?;
+        let spooled = disk.write_synced(new)?;
         let mut kept = self.record.write().unwrap_or_else(PoisonError::into_inner);
         let current = self.current(disk, &kept)?;
         if current != old {

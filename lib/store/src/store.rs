@@ -6,11 +6,10 @@
 use std::fs::{File, TryLockError};
 use std::io::Read;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use smr_name::{Class, EntryName, IdPrefix, MailboxName, MessageId};
 
-use crate::deposit::Stalled;
 use crate::durable::journal::Journal;
 use crate::durable::replay::replay;
 use crate::durable::{Disk, DiskError, Spool};
@@ -21,6 +20,8 @@ use crate::layout::{
 };
 use crate::look::Found;
 use crate::mailbox::{Listing, MailboxError, Pick};
+use crate::maker::Maker;
+use crate::opened::Opened;
 use crate::registry::{Account, Registry};
 use crate::times::SyncTimes;
 
@@ -95,9 +96,8 @@ impl StoreError {
 /// An open store; threads share it by reference.
 pub struct Store {
     disk: Arc<Disk>,
-    journal: Journal,
-    // What waits for room; held while it is tried again.
-    stalled: Mutex<Vec<Stalled>>,
+    journal: Arc<Journal>,
+    maker: Maker,
     findings: Arc<Findings>,
     registry: Registry,
     // Held as long as the store is open: two smrd would claim the same numbers.
@@ -151,10 +151,11 @@ impl Store {
                 findings.add(found.shown(), Why::Name);
             }
         }
+        // Only now may it be emptied: all it told of is on disk.
+        let journal = Arc::new(Journal::open(&disk)?);
         Ok(Store {
-            // Only now may it be emptied: all it told of is on disk.
-            journal: Journal::open(&disk)?,
-            stalled: Mutex::default(),
+            maker: Maker::new(&disk, &journal),
+            journal,
             registry: Registry::load(&disk, &findings)?,
             disk,
             findings,
@@ -166,12 +167,12 @@ impl Store {
         &self.disk
     }
 
-    pub(crate) fn journal(&self) -> &Journal {
+    pub(crate) fn journal(&self) -> &Arc<Journal> {
         &self.journal
     }
 
-    pub(crate) fn stalled(&self) -> MutexGuard<'_, Vec<Stalled>> {
-        self.stalled.lock().unwrap_or_else(PoisonError::into_inner)
+    pub(crate) fn maker(&self) -> &Maker {
+        &self.maker
     }
 
     pub(crate) fn report(&self, path: String, why: Why) {
@@ -291,7 +292,7 @@ impl Store {
         folder: Folder,
         id: MessageId,
         reader: Option<&MailboxName>,
-    ) -> Result<(EntryName, State, File), StoreError> {
+    ) -> Result<(EntryName, State, Opened), StoreError> {
         Ok(self
             .account(mailbox)?
             .folder(folder)
@@ -304,7 +305,7 @@ impl Store {
         mailbox: &MailboxName,
         folder: Folder,
         number: u64,
-    ) -> Result<(EntryName, State, File), StoreError> {
+    ) -> Result<(EntryName, State, Opened), StoreError> {
         let account = self.account(mailbox)?;
         Ok(account.folder(folder).open(Pick::Number(number))?)
     }
@@ -362,7 +363,8 @@ impl Store {
         folder: Folder,
         id: MessageId,
     ) -> Result<(), StoreError> {
-        Ok(self.account(mailbox)?.folder(folder).remove(Pick::Id(id))?)
+        let account = self.account(mailbox)?;
+        Ok(account.folder(folder).remove(&self.maker, Pick::Id(id))?)
     }
 
     /// Returns how many messages an account has and their size, its own copies
@@ -398,7 +400,8 @@ impl Store {
         pick: Pick,
         state: State,
     ) -> Result<(), StoreError> {
-        Ok(self.account(mailbox)?.folder(folder).raise(pick, state)?)
+        let account = self.account(mailbox)?;
+        Ok(account.folder(folder).raise(&self.maker, pick, state)?)
     }
 }
 
@@ -408,6 +411,7 @@ fn pick(id: MessageId, reader: Option<&MailboxName>) -> Pick<'_> {
 
 impl Drop for Store {
     fn drop(&mut self) {
+        self.maker.end();
         self.journal.close();
     }
 }

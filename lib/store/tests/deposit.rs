@@ -31,17 +31,33 @@ fn a_deposit_lies_in_every_inbox_and_in_the_sent_folder_as_one_file() {
             ("rui", Folder::Sent)
         ]
     );
-    let inodes: BTreeSet<_> = placed
-        .iter()
-        .map(|p| store.open_number(&p.mailbox, p.folder, 1).unwrap().2)
-        .map(|file| file.metadata().unwrap().ino())
-        .collect();
-    assert_eq!(inodes.len(), 1);
+    for placed in &placed {
+        // Whether or not it has its names already.
+        let (_, _, mut opened) = store
+            .open_number(&placed.mailbox, placed.folder, 1)
+            .unwrap();
+        assert_eq!(opened.size().unwrap(), 10_000);
+        let mut text = Vec::new();
+        opened.read_to_end(&mut text).unwrap();
+        assert_eq!(text, content(id(1), 10_000));
+    }
     assert_eq!(
         store.open_number(&name("rui"), Folder::Sent, 1).unwrap().1,
         State::Read
     );
     assert_eq!(store.usage(&name("ana")).unwrap().bytes, 10_000);
+    drop(store);
+    let inodes: BTreeSet<_> = ["ana/inbox/new", "eva/inbox/new", "rui/sent/cur"]
+        .map(|folder| {
+            let folder = room.path().join("accounts").join(folder);
+            let files: Vec<_> = std::fs::read_dir(folder).unwrap().collect();
+            let [Ok(file)] = &files[..] else {
+                panic!("{files:?}")
+            };
+            file.metadata().unwrap().ino()
+        })
+        .into();
+    assert_eq!(inodes.len(), 1);
     assert_eq!(
         std::fs::read_dir(room.path().join("tmp")).unwrap().count(),
         0
@@ -330,6 +346,7 @@ fn threads_mark_while_others_deposit_and_read() {
         .filter(|(_, state)| *state == State::Read)
         .count();
     assert_eq!((listing.entries.len(), read), (80, 40));
+    drop(store);
     assert_eq!(
         std::fs::read_dir(room.path().join("accounts/ana/inbox/new"))
             .unwrap()

@@ -93,6 +93,7 @@ impl Unsynced {
         let all = self.names.iter().chain(&self.content);
         let open: Vec<_> = all.filter(kept).collect();
         assert!(open.is_empty(), "{open:?} not synced: {line}");
+        assert!(self.written.is_empty(), "journal not synced: {line}");
     }
 }
 
@@ -133,7 +134,7 @@ fn watch(log: &str, root: &str) -> usize {
                 let written = std::mem::take(&mut unsynced.written);
                 unsynced.journal.push_str(&written);
             }
-            ("linkat" | "renameat", [from, to]) => unsynced.placed(from, to, line),
+            ("linkat" | "renameat" | "renameat2", [from, to]) => unsynced.placed(from, to, line),
             // What lay beside the journal goes after everything was synced.
             ("unlinkat", [path]) if !path.starts_with("tmp/") && !path.contains("/large.") => {
                 unsynced.check(line);
@@ -156,7 +157,7 @@ fn watch(log: &str, root: &str) -> usize {
 // Runs the child, perhaps with a planted fault; returns all its calls.
 fn traced(room: &Path, fault: &str) -> String {
     let (store, log) = (room.join("store"), room.join("log"));
-    let calls = "mkdir,mkdirat,openat,linkat,renameat,unlinkat,fsync,fdatasync,pwrite64,ftruncate,syncfs,write";
+    let calls = "mkdir,mkdirat,openat,linkat,renameat,renameat2,unlinkat,fsync,fdatasync,pwrite64,ftruncate,syncfs,write";
     let output = Command::new("strace")
         .env("SMR_PLANTED", fault)
         .args(["-f", "-qq", "-y", "-s", "2000"])

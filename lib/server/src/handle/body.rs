@@ -3,7 +3,6 @@
 //! Never holds a message in memory: a part at a time.
 
 use std::collections::VecDeque;
-use std::fs::File;
 use std::io::{self, Read};
 use std::sync::Arc;
 
@@ -94,13 +93,14 @@ impl Intaken {
 #[error("cannot read what was to be sent: {0}")]
 pub(crate) struct Broken(pub(crate) io::Error);
 
-type Opener<'a> = Box<dyn FnOnce() -> io::Result<File> + 'a>;
+type Source = Box<dyn Read>;
+type Opener<'a> = Box<dyn FnOnce() -> io::Result<Source> + 'a>;
 
 enum Piece<'a> {
     Bytes(Vec<u8>),
     List(Arc<Grounds>, usize),
     Later(Opener<'a>, u64),
-    Open(File, u64),
+    Open(Source, u64),
 }
 
 /// The body of a reply: pieces, sent one after the other.
@@ -121,14 +121,19 @@ impl<'a> Body<'a> {
         self.pieces.push_back(Piece::List(grounds, place));
     }
 
-    /// Adds the first `length` bytes of a file that is opened when its turn comes.
-    pub(crate) fn later(&mut self, open: impl FnOnce() -> io::Result<File> + 'a, length: u64) {
+    /// Adds the first `length` bytes of what is opened when its turn comes.
+    pub(crate) fn later<R: Read + 'static>(
+        &mut self,
+        open: impl FnOnce() -> io::Result<R> + 'a,
+        length: u64,
+    ) {
+        let open = || Ok(Box::new(open()?) as Source);
         self.pieces.push_back(Piece::Later(Box::new(open), length));
     }
 
-    /// Adds the first `length` bytes of a file.
-    pub(crate) fn file(&mut self, file: File, length: u64) {
-        self.pieces.push_back(Piece::Open(file, length));
+    /// Adds the first `length` bytes of what is open.
+    pub(crate) fn file(&mut self, file: impl Read + 'static, length: u64) {
+        self.pieces.push_back(Piece::Open(Box::new(file), length));
     }
 
     /// Returns the next part, of at most `max` bytes, or none at the end. A
@@ -164,7 +169,7 @@ impl<'a> Body<'a> {
     }
 }
 
-fn part_of(file: &mut File, size: u64) -> Result<Vec<u8>, Broken> {
+fn part_of(file: &mut dyn Read, size: u64) -> Result<Vec<u8>, Broken> {
     let mut part = Vec::new();
     file.take(size).read_to_end(&mut part).map_err(Broken)?;
     match part.len() as u64 == size {

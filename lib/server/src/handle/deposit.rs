@@ -3,13 +3,12 @@
 //! Never signs a postmark before the message is durable.
 
 use std::collections::HashSet;
-use std::fs::File;
 use std::io::Read;
 
 use smr_channel::reply::Reply;
 use smr_evidence::postmark::{self, Kind, Postmark};
 use smr_name::{Class, EntryName, MailboxName, MessageId};
-use smr_store::{Facts, Folder, Placed, Spool};
+use smr_store::{Facts, Folder, Opened, Placed, Spool};
 
 use super::{Answer, Intake, Offer, Visit, account, room};
 use crate::audit::About;
@@ -204,7 +203,7 @@ fn begun(
     Ok(None)
 }
 
-fn copy(house: &House, file: &mut File, spool: &mut Spool) -> Result<(), Refusal> {
+fn copy(house: &House, file: &mut Opened, spool: &mut Spool) -> Result<(), Refusal> {
     let mut part = vec![0; 64 << 10];
     loop {
         let count = file.read(&mut part).map_err(|error| {

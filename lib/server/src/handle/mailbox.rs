@@ -105,7 +105,7 @@ fn opened(
     who: &MailboxName,
     folder: smr_store::Folder,
     number: u64,
-) -> io::Result<std::fs::File> {
+) -> io::Result<smr_store::Opened> {
     let found = house.store.open_number(who, folder, number);
     found.map(|(_, _, file)| file).map_err(io::Error::other)
 }
@@ -144,7 +144,7 @@ pub(super) fn fetch<'a>(
         .open_message(&visit.who, folder_of(folder), *id, reader);
     let (name, state, file) = found.map_err(|e| house.disk(e))?;
     // Said before the first byte: a reply cut short would look like the network's fault.
-    if file.metadata().map(|m| m.len()).ok() != Some(name.size) {
+    if file.size().ok() != Some(name.size) {
         let text = format!("message \"{id}\" is damaged in the store");
         return Err(Refusal::new(Class::Forged, text)
             .hint("can the operator restore it? its sender has a copy"));

@@ -2,9 +2,9 @@
 //! follow, and are synced together with many others.
 //!
 //! A redo log of two files, used in turn. A record says which entries come
-//! about, and holds the message; a large one lies beside. Never acknowledges before the sync that covers
-//! a record, and never gives a file of the journal free before everything it
-//! tells of is on disk without it.
+//! about, and holds the message; a large one lies beside. Never acknowledges
+//! before the sync that covers a record, and never gives a file of the journal
+//! free before everything it tells of is on disk without it.
 
 use std::fs::File;
 use std::os::unix::fs::FileExt;
@@ -13,15 +13,16 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use rustix::fs::{self, Mode, OFlags};
 
 use super::record::{self, Body, Record};
-use super::{Disk, DiskError, Spooled, TmpName, errno_of, planted};
+use super::{Disk, DiskError, TmpName, errno_of, planted};
 use crate::group::DirSync;
 use crate::layout;
 
 /// A file of the journal is left for the other one at this size, in bytes.
 const FULL: u64 = 64 << 20;
-/// A file grows by so many bytes at a time; what is there already is written
-/// over, so that a sync concerns data alone.
-const STEP: u64 = 1 << 20;
+/// A file grows by as much as it has, but by no less and no more bytes than
+/// these; what is there already is written over, so that a sync concerns data
+/// alone.
+const STEP: std::ops::RangeInclusive<u64> = 1 << 20..=8 << 20;
 
 /// The journal of an open store.
 pub(crate) struct Journal {
@@ -72,6 +73,8 @@ struct State {
     unmade: [u64; 2],
     /// The other file may still be needed.
     sweeping: bool,
+    /// Nobody deposits any more.
+    ended: bool,
     /// Large messages that records of each file are of.
     large: [Vec<Beside>; 2],
 }
@@ -88,18 +91,17 @@ impl State {
 
 /// The right to append one record; others wait.
 pub(crate) struct Turn<'a> {
-    journal: &'a Journal,
+    journal: &'a Arc<Journal>,
     state: MutexGuard<'a, State>,
-    sweep: bool,
 }
 
-/// A record that was appended; its files are to be made, then it is dropped.
-pub(crate) struct Ticket<'a> {
-    journal: &'a Journal,
+/// A record that was appended, whose names are to be made. Dropped before, it
+/// fails the store: the next start makes them.
+pub(crate) struct Ticket {
+    journal: Arc<Journal>,
     batch: u64,
     counted: bool,
     file: usize,
-    sweep: bool,
 }
 
 impl Journal {
@@ -140,26 +142,21 @@ impl Journal {
 
     /// Gives a synced spool file a name beside the journal; returns once that is
     /// on disk. It stays until the folders are.
-    pub(crate) fn lay_beside(&self, spooled: &Spooled) -> Result<Beside, DiskError> {
+    pub(crate) fn lay_beside(&self, spooled: &TmpName, size: u64) -> Result<Beside, DiskError> {
         let number = self.disk.serial();
         let path = layout::large(number);
         self.disk.link(spooled.path(), &path)?;
         let name = TmpName::new(&self.disk, path);
         self.disk.sync_shared(&self.beside, layout::JOURNAL)?;
-        Ok(Beside {
-            name,
-            number,
-            size: spooled.size(),
-        })
+        Ok(Beside { name, number, size })
     }
 
     /// Waits for the right to append a record of at most `size` bytes, and for
     /// room. Class `Busy` where the disk has none: nothing has happened then.
-    pub(crate) fn turn(&self, size: usize) -> Result<Turn<'_>, DiskError> {
+    pub(crate) fn turn(self: &Arc<Self>, size: usize) -> Result<Turn<'_>, DiskError> {
         self.disk.writable()?;
         let size = size as u64;
         let mut state = self.lock();
-        let mut sweep = false;
         while state.is_full(size) {
             if state.broken {
                 return Err(DiskError::Failed);
@@ -176,13 +173,12 @@ impl Journal {
             state.at = 0;
             state.pass += 1;
             state.sweeping = true;
-            sweep = true;
+            self.changed.notify_all();
         }
         self.grow(&mut state, size)?;
         Ok(Turn {
             journal: self,
             state,
-            sweep,
         })
     }
 
@@ -190,9 +186,10 @@ impl Journal {
     fn grow(&self, state: &mut State, size: u64) -> Result<(), DiskError> {
         let (file, end) = (state.active, state.at + state.buffer.len() as u64 + size);
         let zero = [0; 64 << 10];
-        let target = end.next_multiple_of(STEP);
         while state.sizes[file] < end {
             let mut at = state.sizes[file];
+            let step = at.clamp(*STEP.start(), *STEP.end());
+            let target = end.max(at + step).next_multiple_of(*STEP.start());
             while at < target {
                 let written = self.files[file].write_all_at(&zero, at);
                 let path = layout::journal(file);
@@ -248,26 +245,38 @@ impl Journal {
         outcome.map(|()| state)
     }
 
-    // The other file is full, and all its records are synced: once their
-    // files are made and on disk, it may be written over.
-    fn sweep(&self, left: usize) {
+    /// Gives a file free whenever one is full, until the journal ends: once all
+    /// its names are made, and on disk, it may be written over.
+    pub(crate) fn sweep(&self) {
         let mut state = self.lock();
-        while state.unmade[left] > 0 && !state.broken {
-            state = wait(&self.changed, state);
+        loop {
+            let left = 1 - state.active;
+            let due = state.sweeping && state.unmade[left] == 0;
+            if state.ended || state.broken {
+                return;
+            }
+            if !due {
+                state = wait(&self.changed, state);
+                continue;
+            }
+            drop(state);
+            // A failure fails the store, and the journal with it.
+            let swept = self.disk.sync_all().is_ok();
+            state = self.lock();
+            state.sweeping = !swept;
+            state.broken |= !swept;
+            let large = std::mem::take(&mut state.large[left]);
+            self.changed.notify_all();
+            drop(state);
+            self.forget(large, swept);
+            state = self.lock();
         }
-        if state.broken {
-            return;
-        }
-        drop(state);
-        // A failure fails the store, and the journal with it.
-        let swept = self.disk.sync_all().is_ok();
-        let mut state = self.lock();
-        state.sweeping = !swept;
-        state.broken |= !swept;
-        let large = std::mem::take(&mut state.large[left]);
+    }
+
+    /// Lets [`Journal::sweep`] return.
+    pub(crate) fn end(&self) {
+        self.lock().ended = true;
         self.changed.notify_all();
-        drop(state);
-        self.forget(large, swept);
     }
 
     // Without the sync the next start needs their names.
@@ -278,13 +287,6 @@ impl Journal {
                 false => beside.name.keep(),
             }
         }
-    }
-
-    /// Tells that the files of a record that was left are made.
-    pub(crate) fn made_late(&self, file: usize) {
-        let mut state = self.lock();
-        state.unmade[file] = state.unmade[file].saturating_sub(1);
-        self.changed.notify_all();
     }
 
     /// Ends the use of the journal: everything is on disk without it, and the
@@ -339,76 +341,49 @@ fn wait<'a>(changed: &Condvar, state: MutexGuard<'a, State>) -> MutexGuard<'a, S
     changed.wait(state).unwrap_or_else(PoisonError::into_inner)
 }
 
-impl<'a> Turn<'a> {
+impl Turn<'_> {
     /// Appends the record; it is on disk after [`Journal::sync`].
-    pub(crate) fn append(mut self, record: &Record, beside: Option<Beside>) -> Ticket<'a> {
+    pub(crate) fn append(mut self, record: &Record, beside: Option<Beside>) -> Ticket {
         let state = &mut *self.state;
         let active = state.active;
         state.large[active].extend(beside);
         record::write(record, state.pass, &mut state.buffer);
-        state.unmade[state.active] += 1;
+        state.unmade[active] += 1;
         Ticket {
-            journal: self.journal,
+            journal: Arc::clone(self.journal),
             batch: state.batch,
             counted: false,
-            file: state.active,
-            sweep: std::mem::take(&mut self.sweep),
+            file: active,
         }
     }
 }
 
-impl Drop for Turn<'_> {
-    fn drop(&mut self) {
-        // Nothing was appended: let the next one sweep.
-        if self.sweep {
-            self.state.active = 1 - self.state.active;
-            self.state.at = FULL;
-            self.state.sweeping = false;
-        }
-    }
-}
-
-impl Ticket<'_> {
-    /// Tells that the files of the record are made. Whoever began a file of the
-    /// journal syncs what the other one tells of, and gives that free.
+impl Ticket {
+    /// Tells that the names of the record are made.
     pub(crate) fn made(mut self) {
-        self.count(false);
-        if self.sweep {
-            self.journal.sweep(1 - self.file);
-        }
-    }
-
-    /// Says that its files are made later; returns what to tell
-    /// [`Journal::made_late`] then.
-    pub(crate) fn leave(mut self) -> usize {
         self.counted = true;
-        self.file
-    }
-
-    fn count(&mut self, failed: bool) {
-        if std::mem::replace(&mut self.counted, true) {
-            return;
-        }
         let mut state = self.journal.lock();
         let unmade = &mut state.unmade[self.file];
         *unmade = unmade.saturating_sub(1);
-        let last = *unmade == 0;
-        if failed {
-            // It is in the journal alone: the next start makes its files.
-            state.broken = true;
-            self.journal.disk.fail();
-        }
-        if failed {
-            self.journal.batches.iter().for_each(Condvar::notify_all);
-        }
-        if failed || (last && state.sweeping) {
+        if *unmade == 0 && state.sweeping {
             self.journal.changed.notify_all();
         }
     }
+
+    /// Leaves the names to the next start; until then the record is kept.
+    pub(crate) fn leave(mut self) {
+        self.counted = true;
+    }
 }
 
-impl Drop for Ticket<'_> {
+impl Drop for Ticket {
     fn drop(&mut self) {
-        self.count(true);
+        if !self.counted {
+            // It is in the journal alone: the next start makes its names.
+            self.journal.disk.fail();
+            self.journal.lock().broken = true;
+            self.journal.batches.iter().for_each(Condvar::notify_all);
+            self.journal.changed.notify_all();
+        }
     }
 }

@@ -9,7 +9,7 @@ use std::io::{BufReader, ErrorKind, Read};
 use std::sync::Arc;
 
 use super::record::{self, Body, Record, Target};
-use super::{Disk, DiskError, Spooled};
+use super::{Disk, DiskError, TmpName};
 use crate::layout::{self, State};
 
 /// What one file of the journal holds, from its first record on.
@@ -77,7 +77,7 @@ fn make(
     disk: &Arc<Disk>,
     target: &Target,
     body: &Body,
-    source: &mut Option<Spooled>,
+    source: &mut Option<TmpName>,
 ) -> Result<(), DiskError> {
     let file = |state| layout::file(&target.mailbox, target.folder, &target.entry, state);
     for state in State::PRESENT {

@@ -1,8 +1,7 @@
-//! What comes in: a file of `tmp` that is whole before it gets a name in a
-//! folder.
+//! What comes in: whole before it gets a name in a folder.
 //!
-//! A small one is written when it has come whole, and not synced: the journal
-//! holds it until its file is. A large one is written as it comes, and synced.
+//! A small message stays in memory: the journal is where it comes to the disk
+//! first. A large one is written to a file of `tmp` as it comes, and synced.
 
 use std::fs::File;
 use std::io::Write;
@@ -13,7 +12,7 @@ use super::{Disk, DiskError};
 /// The largest message that goes through the journal, in bytes.
 pub(crate) const SMALL: usize = 64 << 10;
 
-/// A file being written in the store's `tmp`; removed when dropped.
+/// A message that is coming in; nothing is left of it when dropped.
 pub struct Spool {
     disk: Arc<Disk>,
     // All of it as long as it is small.
@@ -23,14 +22,20 @@ pub struct Spool {
     torn: bool,
 }
 
-/// A whole file in the store's `tmp`, ready to be deposited; its name there is
-/// removed when dropped.
+/// A whole message, ready to be deposited.
 pub struct Spooled {
-    // Shared with whoever still has to link it when the depositor is gone.
-    name: Arc<TmpName>,
+    disk: Arc<Disk>,
     size: u64,
-    // The content of one that is not synced.
-    small: Option<Vec<u8>>,
+    content: Content,
+}
+
+/// Where a message is that has no name in a folder yet.
+#[derive(Clone)]
+pub(crate) enum Content {
+    /// In memory: a small one.
+    Held(Arc<[u8]>),
+    /// In a synced file of `tmp`, whose name goes when nobody needs it.
+    File(Arc<TmpName>),
 }
 
 /// A name that is removed when dropped.
@@ -105,20 +110,17 @@ impl Spool {
     }
 
     /// Ends it: a large one is synced. Class `Busy` for a full disk, else `Io`.
-    pub fn finish(mut self) -> Result<Spooled, DiskError> {
+    pub fn finish(self) -> Result<Spooled, DiskError> {
         if self.torn {
             return Err(DiskError::Torn);
         }
         if self.file.is_some() {
             return self.synced();
         }
-        let content = std::mem::take(&mut self.held);
-        self.spill(&content)?;
-        let (_, name) = self.file.ok_or(DiskError::Torn)?;
         Ok(Spooled {
-            name: Arc::new(name),
+            disk: self.disk,
             size: self.size,
-            small: Some(content),
+            content: Content::Held(self.held.into()),
         })
     }
 
@@ -127,9 +129,9 @@ impl Spool {
         let (file, name) = self.file.ok_or(DiskError::Torn)?;
         self.disk.sync_file(&file, &name.path)?;
         Ok(Spooled {
-            name: Arc::new(name),
+            disk: self.disk,
             size: self.size,
-            small: None,
+            content: Content::File(Arc::new(name)),
         })
     }
 }
@@ -146,46 +148,39 @@ impl Spooled {
         self.size
     }
 
-    pub(crate) fn path(&self) -> &str {
-        &self.name.path
-    }
-
-    /// Returns its name in `tmp`, which stays as long as this is held.
-    pub(crate) fn name(&self) -> Arc<TmpName> {
-        Arc::clone(&self.name)
-    }
-
-    /// Returns the content of one that is not synced, and so is to go into the
-    /// journal itself.
-    pub(crate) fn small(&self) -> Option<&[u8]> {
-        self.small.as_deref()
+    pub(crate) fn content(&self) -> &Content {
+        &self.content
     }
 
     pub(crate) fn belongs_to(&self, disk: &Arc<Disk>) -> bool {
-        Arc::ptr_eq(&self.name.disk, disk)
+        Arc::ptr_eq(&self.disk, disk)
     }
 }
 
 impl Disk {
-    /// Writes a spool file of this content, synced whatever its size.
-    pub(crate) fn write_spool(self: &Arc<Self>, content: &[u8]) -> Result<Spooled, DiskError> {
-        let mut spool = Spool::new(self)?;
-        spool.spill(content)?;
-        spool.size = content.len() as u64;
-        spool.synced()
+    /// Writes a file of this content in `tmp`, synced.
+    pub(crate) fn write_synced(self: &Arc<Self>, content: &[u8]) -> Result<TmpName, DiskError> {
+        let (file, name) = self.write_tmp(content)?;
+        self.sync_file(&file, &name.path)?;
+        Ok(name)
     }
 
-    /// Writes a spool file of this content; whoever asks for it syncs it.
-    pub(crate) fn write_unsynced(self: &Arc<Self>, content: &[u8]) -> Result<Spooled, DiskError> {
-        let mut spool = Spool::new(self)?;
-        spool.write(content)?;
-        spool.finish()
+    /// Writes one; whoever asks for it syncs it.
+    pub(crate) fn write_unsynced(self: &Arc<Self>, content: &[u8]) -> Result<TmpName, DiskError> {
+        Ok(self.write_tmp(content)?.1)
+    }
+
+    fn write_tmp(self: &Arc<Self>, content: &[u8]) -> Result<(File, TmpName), DiskError> {
+        let (mut file, name) = opened(self)?;
+        let written = file.write_all(content);
+        written.map_err(|error| self.write_error(&name.path, &error))?;
+        Ok((file, name))
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{SMALL, Spool};
+    use super::{Content, SMALL, Spool};
     use crate::durable::{Disk, DiskError};
     use smr_name::Class;
     use std::sync::Arc;
@@ -209,10 +204,14 @@ mod tests {
             }
             let spooled = spool.finish().unwrap();
             assert_eq!(spooled.size(), size as u64);
-            assert_eq!(spooled.small().is_some(), size <= SMALL);
-            let path = directory.path().join(spooled.path());
-            assert!(std::fs::read(path).unwrap() == content, "{size}");
-            assert_eq!(tmp().count(), 1);
+            match spooled.content() {
+                Content::Held(held) => assert!(held[..] == content && size <= SMALL, "{size}"),
+                Content::File(name) => {
+                    let path = directory.path().join(name.path());
+                    assert!(std::fs::read(path).unwrap() == content, "{size}");
+                }
+            }
+            assert_eq!(tmp().count(), usize::from(size > SMALL));
             drop(spooled);
             assert_eq!(tmp().count(), 0);
         }
