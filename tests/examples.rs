@@ -526,3 +526,45 @@ fn the_first_two_examples_run() {
     let other = format!("check-with-openssl.sh $PKI/pin {id}");
     assert_ne!(example(&mut house, "bob", "", &other).code, 0);
 }
+
+/// The package's smrd.toml: what stands behind "#" is what holds without it.
+#[test]
+fn the_commented_keys_of_smrd_toml_have_their_defaults() {
+    let text = include_str!("../examples/smrd.toml");
+    let dir = tempfile::tempdir().unwrap();
+    let shown = |name: &str, text: &str| {
+        let file = dir.path().join("smrd.toml");
+        fs::write(&file, text).unwrap();
+        let smrd = Command::new(env!("CARGO_BIN_EXE_smrd"))
+            .args(["--show-config", "--config"])
+            .arg(&file)
+            .output()
+            .unwrap();
+        assert!(smrd.status.success(), "{name}: {smrd:?}");
+        String::from_utf8(smrd.stdout).unwrap()
+    };
+    let is_key = |line: &str| {
+        let key = line.split_once(" = ").map_or("", |(key, _)| key);
+        !key.is_empty() && key.chars().all(|c| c.is_ascii_lowercase() || c == '_')
+    };
+    let (mut keys, mut spoken) = (0, String::new());
+    for line in text.lines() {
+        let bare = line.strip_prefix('#').filter(|bare| is_key(bare));
+        keys += usize::from(bare.is_some() || is_key(line));
+        spoken.push_str(bare.unwrap_or(line));
+        spoken.push('\n');
+    }
+    let named = text.replace("#name = ", "name = ");
+    let shown_spoken = shown("spoken", &spoken);
+    assert_eq!(shown_spoken, shown("as it is", &named));
+    assert!(keys > 20, "{keys}");
+    // Without a name it is no configuration.
+    let file = dir.path().join("smrd.toml");
+    fs::write(&file, text).unwrap();
+    let unnamed = Command::new(env!("CARGO_BIN_EXE_smrd"))
+        .args(["--init", "--config"])
+        .arg(&file)
+        .output()
+        .unwrap();
+    assert_eq!(unnamed.status.code(), Some(78), "{unnamed:?}");
+}

@@ -144,6 +144,7 @@ fn pages() -> Vec<Page> {
                 ("install", MACHINE),
                 ("cp ", MACHINE),
                 ("cat > /etc/smr/smrd.toml", MACHINE),
+                ("smrd --init", "becomes another user: scripts/try-package"),
                 (
                     "runuser",
                     "runs as another user: house/ has --init, duties.rs --fetch-revocation",

@@ -8,6 +8,7 @@ use smr_store::{OpenError, Store};
 
 use crate::config::Config;
 use crate::keys::{self, KeysError};
+use crate::user::{UserError, hand_over};
 
 /// Says why a repository was not made.
 #[derive(Debug, thiserror::Error)]
@@ -18,6 +19,9 @@ pub enum SetupError {
     /// The keys cannot be made or read.
     #[error(transparent)]
     Keys(#[from] KeysError),
+    /// It does not become the user that it should be.
+    #[error(transparent)]
+    User(#[from] UserError),
 }
 
 impl SetupError {
@@ -26,6 +30,7 @@ impl SetupError {
         match self {
             SetupError::Store(e) => e.class(),
             SetupError::Keys(e) => e.class(),
+            SetupError::User(e) => e.class(),
         }
     }
 
@@ -38,16 +43,21 @@ impl SetupError {
             SetupError::Keys(KeysError::Exists { .. }) => {
                 Some("the repository is made already: smrd --fingerprint")
             }
+            SetupError::User(_) => Some("see \"user\" in smrd.conf(5)"),
             _ => None,
         }
     }
 }
 
 /// Makes the store and the keys of a repository; returns what clients pin. A
-/// store that was made before but has no keys yet gets them.
+/// store that was made before but has no keys yet gets them. Root makes them as
+/// the user who will serve.
 pub fn init(config: &Config) -> Result<Fingerprint, SetupError> {
     let path = &config.store.path;
     keys::make_parents(path)?;
+    if let Some(user) = &config.user {
+        hand_over(path, user)?;
+    }
     // Held until the keys are there: no smrd starts in between.
     let _store = match Store::open(path) {
         // A first attempt may have been cut off between store and keys.

@@ -5,6 +5,8 @@
 
 use std::fs;
 use std::io;
+use std::os::unix::fs::{DirBuilderExt, chown};
+use std::path::{Path, PathBuf};
 
 use rustix::process::geteuid;
 use rustix::thread::{Gid, Uid, set_thread_groups, set_thread_res_gid, set_thread_res_uid};
@@ -30,12 +32,23 @@ pub enum UserError {
         /// The system's answer.
         source: io::Error,
     },
+    /// The user's folder cannot be made.
+    #[error("cannot make \"{}\": {source}", path.display())]
+    Folder {
+        /// Which.
+        path: PathBuf,
+        /// The system's answer.
+        source: io::Error,
+    },
 }
 
 impl UserError {
-    /// Returns the class: configuration.
+    /// Returns the class: configuration, or what cannot be made.
     pub fn class(&self) -> Class {
-        Class::Config
+        match self {
+            UserError::Folder { .. } => Class::CannotCreate,
+            _ => Class::Config,
+        }
     }
 }
 
@@ -49,12 +62,35 @@ fn find(users: &str, name: &str) -> Option<(u32, u32)> {
     })
 }
 
+fn look_up(name: &str) -> Result<(u32, u32), UserError> {
+    let users = fs::read_to_string(USERS).map_err(UserError::Read)?;
+    find(&users, name).ok_or_else(|| UserError::Unknown(name.to_owned()))
+}
+
+/// Makes `folder` for the user `name`, mode 0700, where there is none, and
+/// becomes that user; does nothing unless smrd is root. A folder that is there
+/// keeps its owner.
+pub(crate) fn hand_over(folder: &Path, name: &str) -> Result<(), UserError> {
+    if !geteuid().is_root() {
+        return Ok(());
+    }
+    let (uid, gid) = look_up(name)?;
+    let failed = |source| UserError::Folder {
+        path: folder.to_owned(),
+        source,
+    };
+    match fs::DirBuilder::new().mode(0o700).create(folder) {
+        Ok(()) => chown(folder, Some(uid), Some(gid)).map_err(failed)?,
+        Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {}
+        Err(e) => return Err(failed(e)),
+    }
+    become_user(name)
+}
+
 /// Becomes the user `name`, in its own group alone, where smrd is root; is
 /// content where it is that user already.
 pub(crate) fn become_user(name: &str) -> Result<(), UserError> {
-    let users = fs::read_to_string(USERS).map_err(UserError::Read)?;
-    let found = find(&users, name);
-    let (uid, gid) = found.ok_or_else(|| UserError::Unknown(name.to_owned()))?;
+    let (uid, gid) = look_up(name)?;
     if geteuid().as_raw() == uid {
         return Ok(());
     }
@@ -70,7 +106,8 @@ pub(crate) fn become_user(name: &str) -> Result<(), UserError> {
 
 #[cfg(test)]
 mod tests {
-    use super::{UserError, become_user, find};
+    use super::{UserError, become_user, find, hand_over};
+    use std::os::unix::fs::MetadataExt;
 
     #[test]
     fn users_are_found_by_their_whole_name() {
@@ -100,5 +137,28 @@ mod tests {
             (id.is_root(), back.is_err())
         });
         assert_eq!(other.join().unwrap(), (false, true));
+    }
+
+    #[test]
+    #[allow(clippy::print_stdout)] // a skipped test says so
+    fn a_new_folder_is_the_users_and_no_others_is_taken() {
+        if !rustix::process::geteuid().is_root() {
+            println!("skipped: only root can become another user");
+            return;
+        }
+        let dir = tempfile::tempdir().unwrap();
+        let (new, roots) = (dir.path().join("new"), dir.path().join("roots"));
+        std::fs::create_dir(&roots).unwrap();
+        let nobody = super::look_up("nobody").unwrap().0;
+        for (folder, owner) in [(&new, nobody), (&roots, 0)] {
+            let made = std::thread::scope(|scope| {
+                let made = scope.spawn(|| hand_over(folder, "nobody"));
+                made.join().unwrap()
+            });
+            made.unwrap();
+            assert_eq!(std::fs::metadata(folder).unwrap().uid(), owner);
+        }
+        let absent = hand_over(&dir.path().join("a/b"), "nobody");
+        assert!(matches!(absent, Err(UserError::Folder { .. })));
     }
 }
