@@ -132,6 +132,12 @@ impl PartialEq for Person {
 
 impl Eq for Person {}
 
+impl std::hash::Hash for Person {
+    fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
+        self.identity().hash(state);
+    }
+}
+
 /// Takes material into a trust store; both PEM and DER, certificates and lists
 /// mixed in one PEM file as they come.
 pub trait Material {

@@ -5,10 +5,11 @@
 
 use std::collections::HashMap;
 use std::fmt::Write;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use jiff::Timestamp;
+use smr_name::MailboxName;
 
 use crate::config::Level;
 use crate::house::now;
@@ -111,8 +112,8 @@ impl About {
     }
 }
 
-/// Lines that are counted together.
-type Key = (&'static str, About);
+/// Lines that are counted together: of what, about whom, by which account.
+type Key = (&'static str, About, Option<MailboxName>);
 
 /// The log of one smrd; clones write to the same sink.
 #[derive(Clone)]
@@ -120,6 +121,8 @@ pub struct Log {
     sink: Sink,
     level: Level,
     kinds: Arc<Mutex<HashMap<Key, Kind>>>,
+    /// The second in which it was last seen whether something is to be told.
+    settled: Arc<AtomicI64>,
     /// How often each event was, written or not, in the order of EVENTS.
     counts: Arc<[AtomicU64; EVENTS.len()]>,
 }
@@ -146,10 +149,21 @@ impl Kind {
         }
     }
 
-    /// Takes leave to write one line.
-    fn take(&mut self, now: i64) -> bool {
+    /// Reckons how many lines may be written now.
+    fn reckon(&mut self, now: i64) {
         let more = now.saturating_sub(self.at).max(0);
         (self.left, self.at) = (self.left.saturating_add(more).min(BURST), now);
+    }
+
+    /// Tells whether nothing of it need be kept.
+    fn is_over(&mut self, now: i64) -> bool {
+        self.reckon(now);
+        self.left == BURST && self.suppressed == 0
+    }
+
+    /// Takes leave to write one line.
+    fn take(&mut self, now: i64) -> bool {
+        self.reckon(now);
         if self.left > 0 {
             self.left -= 1;
             return true;
@@ -169,6 +183,7 @@ impl Log {
             sink,
             level,
             kinds: Arc::default(),
+            settled: Arc::default(),
             counts: Arc::new([const { AtomicU64::new(0) }; EVENTS.len()]),
         }
     }
@@ -181,6 +196,16 @@ impl Log {
 
     /// Begins a line that is counted with those about the same.
     pub(crate) fn line_about(&self, about: About, level: Level, event: &'static str) -> Line<'_> {
+        self.begin(level, (event, about, None))
+    }
+
+    /// Begins a line about what an account did, counted with those of its own.
+    pub(crate) fn line_by(&self, who: &MailboxName, level: Level, event: &'static str) -> Line<'_> {
+        self.begin(level, (event, About::Any, Some(who.clone())))
+    }
+
+    fn begin(&self, level: Level, key: Key) -> Line<'_> {
+        let event = key.0;
         let place = place(event);
         debug_assert!(place.is_some(), "{event} is not among EVENTS");
         if let Some(count) = place.and_then(|place| self.counts.get(place)) {
@@ -188,7 +213,7 @@ impl Log {
         }
         let rate = place.and_then(|place| EVENTS.get(place));
         let rate = rate.map_or(Bounded, |(_, rate)| *rate);
-        let written = level <= self.level && self.is_due(level, rate, (event, about));
+        let written = level <= self.level && self.is_due(level, rate, key);
         let text = written.then(|| format!("level={} event={event}", level.as_str()));
         Line { log: self, text }
     }
@@ -205,19 +230,18 @@ impl Log {
     }
 
     fn is_due(&self, level: Level, rate: Rate, key: Key) -> bool {
-        let (_, about) = key;
-        if level == Level::Debug || (rate == Always && about != About::Repeat) {
+        if level == Level::Debug || (rate == Always && key.1 != About::Repeat) {
             return true;
         }
         let now = now();
         let mut kinds = self.kinds();
-        let kind = kinds.entry(key).or_insert_with(|| Kind::new(now));
+        let kind = kinds.entry(key.clone()).or_insert_with(|| Kind::new(now));
         if !kind.take(now) {
             return false;
         }
         let suppressed = std::mem::take(&mut kind.suppressed);
         drop(kinds);
-        self.tell(key, suppressed);
+        self.tell(&key, suppressed);
         true
     }
 
@@ -231,8 +255,13 @@ impl Log {
     /// Tells how many lines were left out, where that is due.
     pub(crate) fn settle(&self) {
         let now = now();
+        // Often asked for, and there is a kind for each account that did something.
+        if self.settled.swap(now, Ordering::Relaxed) == now {
+            return;
+        }
         // A clock set back must not keep them untold.
         self.settle_those(|kind| kind.since > now || kind.since <= now.saturating_sub(TELL));
+        self.kinds().retain(|_, kind| !kind.is_over(now));
     }
 
     /// Tells how many lines were left out until now.
@@ -243,23 +272,26 @@ impl Log {
     fn settle_those(&self, which: impl Fn(&Kind) -> bool) {
         let mut kinds = self.kinds();
         let due = kinds.iter_mut().filter(|(_, kind)| which(kind));
-        let due = due.map(|(key, kind)| (*key, std::mem::take(&mut kind.suppressed)));
+        let due = due.map(|(key, kind)| (key.clone(), std::mem::take(&mut kind.suppressed)));
         let due: Vec<_> = due.filter(|(_, suppressed)| *suppressed > 0).collect();
         drop(kinds);
         for (key, suppressed) in due {
-            self.tell(key, suppressed);
+            self.tell(&key, suppressed);
         }
     }
 
-    fn tell(&self, (event, about): Key, suppressed: u64) {
+    fn tell(&self, (event, about, by): &Key, suppressed: u64) {
         if suppressed == 0 {
             return;
         }
         let text = Some("level=warn event=suppressed".to_owned());
         let line = Line { log: self, text };
-        let line = line.with("kind", event).with("lines", suppressed);
-        match about.word() {
-            Some(of) => line.with("of", of).send(),
+        let mut line = line.with("kind", event).with("lines", suppressed);
+        if let Some(of) = about.word() {
+            line = line.with("of", of);
+        }
+        match by {
+            Some(who) => line.with("account", who).send(),
             None => line.send(),
         }
     }
@@ -406,6 +438,29 @@ mod tests {
             assert!(told.all(|line| line.ends_with(of)), "{kind}");
             assert!(count(&begin) > 0, "{kind}");
         }
+    }
+
+    #[test]
+    fn accounts_are_counted_apart_and_forgotten() {
+        let (ana, eve) = ("ana".parse().unwrap(), "eve".parse().unwrap());
+        let lines = logged(Level::Info, |log| {
+            for _ in 0..super::BURST + 1000 {
+                log.line_by(&eve, Level::Info, "login").send();
+            }
+            log.line_by(&ana, Level::Info, "login")
+                .with("account", "ana")
+                .send();
+            log.settle_all();
+            let mut kinds = log.kinds();
+            let later = crate::house::now() + super::BURST;
+            kinds.retain(|_, kind| !kind.is_over(later));
+            assert!(kinds.is_empty());
+        });
+        let count = |text: &str| lines.iter().filter(|line| line.contains(text)).count();
+        assert_eq!(count("event=login account=ana"), 1);
+        assert!(count("event=login") < 150);
+        assert!(count("event=suppressed kind=login lines=") > 0);
+        assert_eq!(count("event=suppressed"), count("account=eve"));
     }
 
     #[test]

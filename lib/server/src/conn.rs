@@ -13,16 +13,17 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use smr_channel::frame::{ASK_IDENTITY, ASK_SESSION, MAGIC, MAX_FRAME};
 use smr_channel::handshake::{HandshakeError, MAX_FIRST, Responder, Suite};
 use smr_channel::session::{Session, SessionError};
+use smr_name::MailboxName;
 
 use crate::audit::About;
 use crate::config::Level;
 use crate::gather::Gather;
-use crate::handle::{Broken, Visit};
+use crate::handle::{self, Broken, Visit};
 use crate::house::{House, now};
 use crate::pool::Lane;
 use crate::proxy::{self, Origin, ProxyError};
 use crate::seats::Seat;
-use crate::talk::{STEP, Talk, Turn, Watch};
+use crate::talk::{Talk, Turn, Watch};
 use crate::wire::{Patience, Wire, WireError};
 
 /// Time for all of the handshake.
@@ -48,6 +49,8 @@ pub(crate) enum ConnError {
     Proxy(#[from] ProxyError),
     #[error("no room for this peer")]
     Crowded,
+    #[error("no longer let in: {0}")]
+    Unwelcome(String),
     #[error(transparent)]
     Handshake(#[from] HandshakeError),
     #[error(transparent)]
@@ -79,6 +82,8 @@ pub(crate) struct Conn {
     gather: Gather,
     stage: Stage,
     deadline: Instant,
+    /// How long a frame may take, once a session is open.
+    step: Duration,
 }
 
 /// What smrd waits for.
@@ -111,6 +116,8 @@ pub(crate) enum Due {
     Frame(Vec<u8>),
     /// There may be news, or the wait is over.
     News,
+    /// The account's record has changed.
+    Judgement,
 }
 
 /// Which strangers are alike; see `Conn::standing`.
@@ -118,7 +125,7 @@ pub(crate) const STANDINGS: usize = 3;
 
 impl Conn {
     /// Makes a connection; one by a proxy begins with its header.
-    pub(crate) fn new(seat: Seat, peer: SocketAddr, proxied: bool) -> Box<Conn> {
+    pub(crate) fn new(seat: Seat, peer: SocketAddr, proxied: bool, step: Duration) -> Box<Conn> {
         Box::new(Conn {
             seat,
             peer,
@@ -128,6 +135,7 @@ impl Conn {
                 false => Stage::Greeting,
             },
             deadline: Instant::now() + HANDSHAKE,
+            step,
         })
     }
 
@@ -174,9 +182,18 @@ impl Conn {
         }
     }
 
-    /// Tells whether it watches and was rung.
-    pub(crate) fn is_rung(&self) -> bool {
-        matches!(&self.stage, Stage::Watching(_, watch) if watch.watcher.is_rung())
+    /// Returns what was due while nobody looked.
+    pub(crate) fn missed(&self, house: &House) -> Option<Due> {
+        match &self.stage {
+            Stage::Watching(_, watch) if watch.watcher.is_rung() => Some(Due::News),
+            Stage::Idle(stay) if handle::is_behind(house, &stay.visit) => Some(Due::Judgement),
+            _ => None,
+        }
+    }
+
+    /// Tells whether it is a session of this account that waits for nothing.
+    pub(crate) fn idles_for(&self, name: &MailboxName) -> bool {
+        matches!(&self.stage, Stage::Idle(stay) if stay.visit.who == *name)
     }
 
     /// Takes what has come, without waiting, and says what is due.
@@ -207,7 +224,7 @@ impl Conn {
         let frame = self.gather.frame(stream, most)?;
         // For all of it: drops must not keep a seat past the session's end.
         if matches!(self.stage, Stage::Idle(_)) && self.gather.has_begun() && !begun {
-            self.deadline = Instant::now() + STEP;
+            self.deadline = Instant::now() + self.step;
         }
         Ok(frame.map(Due::Frame))
     }
@@ -309,6 +326,12 @@ impl Conn {
                 let Stay { session, visit } = &mut *stay;
                 let turn = self.talk(house, session).news(watch, visit)?;
                 Ok(after(house, stay, turn))
+            }
+            (Stage::Idle(mut stay), Due::Judgement) => {
+                match handle::rejudge(house, &mut stay.visit, now()) {
+                    Ok(()) => Ok(Some((Stage::Idle(stay), self.deadline))),
+                    Err(refusal) => Err(ConnError::Unwelcome(refusal.text)),
+                }
             }
             // Whatever else is due is not due here.
             _ => Err(SessionError::OutOfTurn.into()),

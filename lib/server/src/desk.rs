@@ -9,6 +9,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use rustix::event::{EventfdFlags, eventfd};
 
+use smr_name::MailboxName;
+
 use crate::conn::Conn;
 
 /// What the door is told.
@@ -17,6 +19,8 @@ pub(crate) enum Note {
     Back(Box<Conn>),
     /// What these wait for may have come, by their numbers.
     Rung(Vec<u64>),
+    /// The record of this account has changed.
+    Changed(MailboxName),
 }
 
 /// The notes, and the descriptor that becomes readable when there are some.

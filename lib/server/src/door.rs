@@ -190,6 +190,19 @@ impl Door {
                     }
                 }
             }
+            Note::Changed(name) => {
+                let theirs = self
+                    .waiting
+                    .iter()
+                    .filter(|(_, conn)| conn.idles_for(&name));
+                let theirs: Vec<u64> = theirs.map(|(number, _)| *number).collect();
+                for number in theirs {
+                    if let Some(conn) = self.release(number) {
+                        // What has begun to come in stays with it.
+                        self.submit(conn, Due::Judgement);
+                    }
+                }
+            }
         }
     }
 
@@ -244,7 +257,7 @@ impl Door {
             Err(Full::Stopping) => return,
             Err(Full::All | Full::Peer) => return full(&self.house, from),
         };
-        let conn = Conn::new(seat, from, proxied);
+        let conn = Conn::new(seat, from, proxied, self.house.step());
         let prepared = prepare(&stream)
             .and_then(|()| add(&self.epoll, &*stream, conn.number(), EventFlags::empty()));
         match prepared {
@@ -286,9 +299,9 @@ impl Door {
             let error = crate::wire::WireError::Io(error.into());
             return end(&self.house, conn.about(), conn.peer(), &error.into());
         }
-        // Rung while a worker had it.
-        if conn.is_rung() {
-            return self.submit(conn, Due::News);
+        // Rung, or changed, while a worker had it.
+        if let Some(due) = conn.missed(&self.house) {
+            return self.submit(conn, due);
         }
         self.deadlines.insert((conn.deadline(), number));
         if let Some(alike) = conn.standing().and_then(|s| self.strangers.get_mut(s)) {

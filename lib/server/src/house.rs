@@ -2,10 +2,11 @@
 //!
 //! Holds no lock while anything is read, written or verified.
 
+use std::io;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use smr_channel::identity::ServerKeys;
 use smr_evidence::account::Account;
@@ -24,9 +25,11 @@ use crate::news::News;
 use crate::online::Online;
 use crate::people::People;
 use crate::queue::Queue;
+use crate::rates::Rates;
 use crate::revocation;
 use crate::seats::Seats;
 use crate::underway::Underway;
+use crate::wire::Pace;
 
 /// Says why smrd does not start.
 #[derive(Debug, thiserror::Error)]
@@ -80,6 +83,7 @@ pub(crate) struct House {
     pub(crate) queue: Queue,
     pub(crate) seats: Arc<Seats>,
     pub(crate) underway: Underway,
+    pub(crate) rates: Rates,
     pub(crate) news: Arc<News>,
     pub(crate) log: Log,
     pub(crate) herald: Herald,
@@ -135,6 +139,7 @@ impl House {
             queue: Queue::open(&cache(&config)),
             seats: Seats::new(config.listen.connections, config.listen.per_peer),
             underway: Underway::default(),
+            rates: Rates::new(&config.rates),
             news: Arc::default(),
             #[cfg(feature = "lies")]
             liar: std::sync::OnceLock::new(),
@@ -212,8 +217,27 @@ impl House {
     pub(crate) fn changed(&self, name: &MailboxName, account: &Account) {
         self.people.set(name, account.person.clone());
         self.online.changed(name);
-        // Whoever waits is judged again: his device may be gone.
+        // Whoever waits, for news or for nothing, is judged again: his device
+        // may be gone.
         self.news.ring_all(name);
+        self.news.changed(name);
+    }
+
+    /// Begins a message of a session.
+    pub(crate) fn pace(&self) -> Pace {
+        Pace::begin(self.step())
+    }
+
+    /// Returns how long a frame of a message may take.
+    pub(crate) fn step(&self) -> Duration {
+        Duration::from_secs(self.config.session.request.unsigned_abs())
+    }
+
+    /// Returns the bytes of the store's disk: those that are free, and all.
+    pub(crate) fn disk_bytes(&self) -> io::Result<(u64, u64)> {
+        let disk = rustix::fs::statvfs(&self.config.store.path)?;
+        let bytes = |blocks: u64| blocks.saturating_mul(disk.f_frsize);
+        Ok((bytes(disk.f_bavail), bytes(disk.f_blocks)))
     }
 
     /// Returns how many bytes of a body are taken before the connection is

@@ -29,6 +29,7 @@ mod permit;
 mod pool;
 pub mod proxy;
 mod queue;
+mod rates;
 mod refusal;
 mod revocation;
 mod run;

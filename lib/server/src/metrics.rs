@@ -61,6 +61,7 @@ fn text(house: &House) -> String {
     let mut text = Text::default();
     counters(house, &mut text);
     refusals(house, &mut text);
+    rates(house, &mut text);
     syncs(house, &mut text);
     gauges(house, &mut text);
     text.finish()
@@ -126,6 +127,14 @@ fn refusals(house: &House, text: &mut Text) {
     }
 }
 
+fn rates(house: &House, text: &mut Text) {
+    let help = "Requests refused as there were too many in a time.";
+    text.family("smr_over_rate", Kind::Counter, help);
+    for (rate, count) in house.rates.refused() {
+        text.sample("_total", &[("rate", rate)], count);
+    }
+}
+
 fn syncs(house: &House, text: &mut Text) {
     let help = "Time that the store's disk took to make data durable.";
     text.family("smr_sync_seconds", Kind::Histogram, help);
@@ -157,11 +166,10 @@ fn gauges(house: &House, text: &mut Text) {
         "1 once the store takes nothing more.",
         Some(failed),
     );
-    let disk = rustix::fs::statvfs(&house.config.store.path).ok();
-    let bytes = |blocks: u64, size: u64| blocks.saturating_mul(size) as f64;
-    let free = disk.as_ref().map(|d| bytes(d.f_bavail, d.f_frsize));
+    let disk = house.disk_bytes().ok();
+    let free = disk.map(|(free, _)| free as f64);
     gauge("smr_disk_free_bytes", "Room on the store's disk.", free);
-    let size = disk.map(|d| bytes(d.f_blocks, d.f_frsize));
+    let size = disk.map(|(_, size)| size as f64);
     gauge("smr_disk_size_bytes", "Size of the store's disk.", size);
     let cache = cache(&house.config);
     let index = revocation::index(&revocation::folder(&cache));

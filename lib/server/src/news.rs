@@ -77,6 +77,13 @@ impl News {
         self.ring_those(mailbox, |_| true);
     }
 
+    /// Says that sessions of the account that wait for nothing are judged again.
+    pub(crate) fn changed(&self, mailbox: &MailboxName) {
+        if let Some(desk) = self.desk.get() {
+            desk.leave(Note::Changed(mailbox.clone()));
+        }
+    }
+
     fn ring_those(&self, mailbox: &MailboxName, which: impl Fn(Folder) -> bool) {
         let waiting = self.waiting();
         let bells = waiting.get(mailbox).into_iter().flatten();
@@ -138,7 +145,7 @@ mod tests {
         let notes = desk.take().unwrap().into_iter();
         let numbers = notes.flat_map(|note| match note {
             Note::Rung(numbers) => numbers,
-            Note::Back(_) => panic!("nobody came back"),
+            Note::Back(_) | Note::Changed(_) => panic!("nobody came back"),
         });
         numbers.collect()
     }

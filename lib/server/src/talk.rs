@@ -23,11 +23,7 @@ use crate::house::{House, now};
 use crate::news::Watcher;
 use crate::permit::{self, Phase};
 use crate::refusal::Refusal;
-use crate::wire::{Patience, Wire};
-
-/// Time for each read or write within a message.
-pub(crate) const STEP: Duration = Duration::from_secs(60);
-const EACH: Patience = Patience::Each(STEP);
+use crate::wire::{Pace, Wire};
 
 /// What comes after a request.
 pub(crate) enum Turn {
@@ -82,9 +78,9 @@ impl<'a> Talk<'a> {
         };
         match handle::introduce(self.house, introduction, hash, now()) {
             Ok((visit, answer)) => {
-                self.log(Level::Info, word)
-                    .with("account", &visit.who)
-                    .send();
+                let line = self.house.log.line_by(&visit.who, Level::Info, word);
+                let line = line.with("peer", self.peer);
+                line.with("account", &visit.who).send();
                 self.answer(answer)?;
                 Ok(Some(visit))
             }
@@ -153,7 +149,7 @@ impl<'a> Talk<'a> {
             Answer::plain(refusal.reply())
         });
         let fetched = match &answer.after {
-            After::Fetched(_, id) => Some(*id),
+            After::Fetched(_, id, _) => Some(*id),
             After::Nothing => visit.fetched,
         };
         self.answer(answer)?;
@@ -161,10 +157,19 @@ impl<'a> Talk<'a> {
         Ok(turn)
     }
 
+    fn rated(&self, visit: &Visit) -> Result<(), Refusal> {
+        self.house.rates.requests.take(visit.who.clone())
+    }
+
     /// Says what becomes of the request's body.
     fn admit(&self, request: &Request, kind: &str, visit: &mut Visit) -> Intake {
         // First: a record that lists a guest makes him a full member.
         if let Err(refusal) = handle::rejudge(self.house, visit, now()) {
+            return Intake::Refused(refusal);
+        }
+        // What ends a session, or lets it go on, must not be what is too much.
+        let counts = !matches!(request, Request::Bye | Request::Renew { .. });
+        if let (true, Err(refusal)) = (counts, self.rated(visit)) {
             return Intake::Refused(refusal);
         }
         let phase = match () {
@@ -182,8 +187,10 @@ impl<'a> Talk<'a> {
     /// Takes the body, to the close that proves the request.
     fn body(&mut self, mut intake: Intake) -> Result<Intake, ConnError> {
         let mut left = self.house.flood_limit();
+        let mut pace = self.house.pace();
         loop {
-            let frame = self.wire.frame(EACH)?;
+            let frame = self.wire.frame(pace.patience())?;
+            pace.went(frame.len());
             match self.session.receive(&frame)? {
                 Event::Close(_) => return Ok(intake),
                 Event::Head(_) => return Err(SessionError::OutOfTurn.into()),
@@ -256,22 +263,24 @@ impl<'a> Talk<'a> {
             return self.lie(liar, answer);
         }
         let head = answer.reply.encode()?;
+        let mut pace = self.house.pace();
         let frame = self.session.send_head(&head)?;
-        self.wire.put(&frame, EACH)?;
-        self.send_body(answer.body)?;
-        if let After::Fetched(who, id) = answer.after {
-            self.wire.flush(EACH)?;
-            handle::fetched(self.house, &who, id);
+        self.wire.put(&frame, pace.patience())?;
+        self.send_body(answer.body, &mut pace)?;
+        if let After::Fetched(who, id, again) = answer.after {
+            self.wire.flush(pace.patience())?;
+            handle::fetched(self.house, &who, id, again);
         }
         let frame = self.session.close_reply(&self.house.keys, now())?;
-        self.wire.put(&frame, EACH)?;
-        Ok(self.wire.flush(EACH)?)
+        self.wire.put(&frame, pace.patience())?;
+        Ok(self.wire.flush(pace.patience())?)
     }
 
-    fn send_body(&mut self, mut body: Body<'_>) -> Result<(), ConnError> {
+    fn send_body(&mut self, mut body: Body<'_>, pace: &mut Pace) -> Result<(), ConnError> {
         while let Some(part) = body.next(MAX_CHUNK)? {
             let frame = self.session.send_body(&part)?;
-            self.wire.put(&frame, EACH)?;
+            self.wire.put(&frame, pace.patience())?;
+            pace.went(frame.len());
         }
         Ok(())
     }
@@ -282,11 +291,11 @@ impl<'a> Talk<'a> {
 
     fn log_refusal(&self, kind: &str, visit: Option<&Visit>, refusal: &Refusal) {
         self.house.metrics.refused(refusal.class);
-        let (about, who) = match visit {
-            Some(visit) => (About::Any, visit.who.as_str()),
-            None => (About::Stranger, "-"),
+        let log = &self.house.log;
+        let (line, who) = match visit.map(|visit| &visit.who) {
+            Some(who) => (log.line_by(who, Level::Warn, "refused"), who.as_str()),
+            None => (log.line_about(About::Stranger, Level::Warn, "refused"), "-"),
         };
-        let line = self.house.log.line_about(about, Level::Warn, "refused");
         line.with("peer", self.peer)
             .with("kind", kind)
             .with("account", who)

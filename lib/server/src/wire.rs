@@ -42,13 +42,50 @@ pub(crate) enum Patience {
     /// All of it must happen before this moment.
     Until(Instant),
     /// Each read or write may take so long.
+    #[cfg(test)]
     Each(Duration),
+}
+
+/// Bytes of a message that are worth a second more.
+const WORTH: u64 = 4096;
+
+/// How a message goes on: it may take a time, and a second more for each 4 KiB
+/// of it that went, and no frame longer than that time. So drops cannot keep a
+/// worker, and what went fast at first earns no rest.
+pub(crate) struct Pace {
+    step: Duration,
+    end: Instant,
+    rest: u64,
+}
+
+impl Pace {
+    /// Begins a message of which a frame may take so long.
+    pub(crate) fn begin(step: Duration) -> Pace {
+        Pace {
+            step,
+            end: Instant::now() + step,
+            rest: 0,
+        }
+    }
+
+    /// Returns how long the next frame may take, of so many bytes more.
+    pub(crate) fn patience(&self) -> Patience {
+        Patience::Until(self.end.min(Instant::now() + self.step))
+    }
+
+    /// Notes that so many bytes went.
+    pub(crate) fn went(&mut self, bytes: usize) {
+        self.rest += bytes as u64;
+        self.end += Duration::from_secs(self.rest / WORTH);
+        self.rest %= WORTH;
+    }
 }
 
 impl Patience {
     fn left(self) -> Result<Duration, WireError> {
         let left = match self {
             Patience::Until(end) => end.saturating_duration_since(Instant::now()),
+            #[cfg(test)]
             Patience::Each(time) => time,
         };
         // A zero timeout would mean to wait for ever.
@@ -130,7 +167,7 @@ impl Wire {
 
 #[cfg(test)]
 mod tests {
-    use super::{Patience, Wire, WireError};
+    use super::{Pace, Patience, Wire, WireError};
     use std::io::{Read, Write};
     use std::net::{TcpListener, TcpStream};
     use std::sync::Arc;
@@ -182,6 +219,30 @@ mod tests {
         assert!(matches!(result, Err(WireError::TimedOut)));
         drop(wire);
         dripping.join().unwrap();
+    }
+
+    #[test]
+    fn what_went_is_worth_time_but_no_rest() {
+        let step = Duration::from_secs(60);
+        let begin = Instant::now();
+        let mut pace = Pace::begin(step);
+        let most = |pace: &Pace| match pace.patience() {
+            Patience::Until(end) => end - begin,
+            Patience::Each(_) => panic!("not each"),
+        };
+        let about = |time: Duration, seconds: f64| (time.as_secs_f64() - seconds).abs() < 5.0;
+        assert!(about(most(&pace), 60.0));
+        for _ in 0..4096 * 100 {
+            pace.went(1);
+        }
+        assert!(about(pace.end - begin, 160.0));
+        assert!(about(most(&pace), 60.0), "no frame longer than a step");
+        pace.went(1 << 30);
+        assert!(about(most(&pace), 60.0));
+        // Whoever has used up his time has what the next bytes are worth.
+        let mut late = Pace::begin(Duration::ZERO);
+        late.went(4095);
+        assert!(matches!(late.patience().left(), Err(WireError::TimedOut)));
     }
 
     #[test]

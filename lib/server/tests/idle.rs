@@ -80,7 +80,8 @@ fn sessions_that_wait_cost_less_than_two_kibibytes_and_no_thread() {
     // Two for each session, and there are twice so many and a quarter.
     descriptors(5 * count + 2000);
     let town = Town::with(
-        "listen = { address = ['127.0.0.1:0'], connections = 65536 }\n[session]\nlifetime = '12h'",
+        "listen = { address = ['127.0.0.1:0'], connections = 65536 }\n\
+         rates = { logins = 1000000 }\n[session]\nlifetime = '12h'",
     );
     let ana = person(&town.ca.card("ana"), "ana");
     ana.enrol(&town);

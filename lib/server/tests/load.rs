@@ -58,7 +58,8 @@ fn load() {
 fn smrd(plan: &Plan) {
     let more = format!(
         "listen = {{ address = ['127.0.0.1:0'], connections = 4096, per_peer = 4096 }}\n\
-         enrol = {{ max_names = {} }}\n",
+         enrol = {{ max_names = {} }}\n\
+         rates = {{ requests = 1000000, deposits = 1000000, enrolments_of_one = 1000000 }}\n",
         plan.connections + plan.mailboxes
     );
     let town = Town::with(&more);

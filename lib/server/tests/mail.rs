@@ -512,7 +512,7 @@ fn what_is_removed_is_gone_for_its_owner_alone() {
 
 #[test]
 fn sixty_four_recipients_and_oneself_get_postmarks() {
-    let town = Town::with("[enrol]\nmax_names = 65");
+    let town = Town::with("[enrol]\nmax_names = 65\n[rates]\nenrolments_of_one = 65");
     let card = town.ca.card("ana");
     let all: Vec<String> = (0..64).map(|n| format!("{:x<30}{n:02}", "ana")).collect();
     for name in &all {

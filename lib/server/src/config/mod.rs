@@ -4,6 +4,7 @@
 //! Never keeps a key that it does not understand, and opens no file but the
 //! one it is given.
 
+mod rates;
 mod section;
 mod show;
 mod units;
@@ -16,6 +17,7 @@ use smr_evidence::trust::Revocation;
 use smr_name::{Class, RepositoryName};
 use toml::de::DeTable;
 
+pub use rates::Rates;
 use section::{Fault, Section};
 pub use units::{UnitError, duration, duration_text, size, size_text};
 
@@ -93,6 +95,8 @@ pub struct Config {
     pub trust: Trust,
     /// How long a session lasts.
     pub session: Sessions,
+    /// How often what costs may be done.
+    pub rates: Rates,
     /// What is logged.
     pub log: Level,
     /// Where metrics are written.
@@ -160,6 +164,8 @@ pub struct StoreLimits {
     pub per_sender: u64,
     /// Messages, or receipts, of it that may be from one sender.
     pub per_sender_messages: u64,
+    /// Bytes of the disk that deposits leave free.
+    pub reserve: u64,
 }
 
 /// `[enrol]`.
@@ -213,6 +219,9 @@ pub struct Sessions {
     /// Seconds after which one ends in which nothing was asked; a watch counts
     /// as asking.
     pub idle: i64,
+    /// Seconds that a message of a session may take, but for the time that its
+    /// length is worth.
+    pub request: i64,
     /// What a login takes.
     pub login: LoginBy,
 }
@@ -393,6 +402,7 @@ fn read(mut root: Section<'_>, path: &Path, state: Option<PathBuf>) -> Result<Co
         enrol: enrol(root.table("enrol")?, base)?,
         trust: trust(root.table("trust")?, base)?,
         session: session(root.table("session")?)?,
+        rates: Rates::read(root.table("rates")?)?,
         log: log(root.table("log")?)?,
         textfile: metrics(root.table("metrics")?, base)?,
     };
@@ -453,6 +463,7 @@ fn store(
         per_sender_messages: section
             .number("per_sender_messages", count)?
             .unwrap_or(messages),
+        reserve: section.text("reserve", size)?.unwrap_or(256 << 20),
     };
     section.finish()?;
     Ok(limits)
@@ -498,16 +509,19 @@ fn session(mut section: Section<'_>) -> Result<Sessions, Trouble> {
         Ok(_) => Err("expected 1m or more".to_owned()),
         Err(e) => Err(e.to_string()),
     })?;
-    let idle = section.text("idle", |text| match duration(text) {
+    let some = |text: &str| match duration(text) {
         Ok(seconds) if seconds >= 1 => Ok(seconds),
         Ok(_) => Err("expected 1s or more".to_owned()),
         Err(e) => Err(e.to_string()),
-    })?;
+    };
+    let idle = section.text("idle", some)?;
+    let request = section.text("request", some)?;
     let login = section.text("login", LoginBy::read)?;
     section.finish()?;
     Ok(Sessions {
         lifetime: lifetime.unwrap_or(43_200),
         idle: idle.unwrap_or(3_600),
+        request: request.unwrap_or(60),
         login: login.unwrap_or(LoginBy::Device),
     })
 }
@@ -613,6 +627,10 @@ mod tests {
             "[session]\nlogin = 'password'",
             "[session]\nlifetime = '1s'",
             "[session]\nidle = '0s'",
+            "[session]\nrequest = '0s'",
+            "[rates]\nrequests = 0",
+            "[rates]\nlogins = 1000001",
+            "reserve = '1GB'",
             "[log]\nlevel = 'loud'",
             "[metrics]\ntextfile = '/x/'",
             "[what]",

@@ -60,6 +60,7 @@ impl fmt::Display for Config {
         writeln!(f, "messages = {}", store.messages)?;
         writeln!(f, "per_sender = \"{}\"", size_text(store.per_sender))?;
         writeln!(f, "per_sender_messages = {}", store.per_sender_messages)?;
+        writeln!(f, "reserve = \"{}\"", size_text(store.reserve))?;
         writeln!(f, "\n[enrol]\npolicy = {}", policy(&self.enrol.policy))?;
         writeln!(f, "max_devices = {}", self.enrol.max_devices)?;
         writeln!(f, "max_names = {}", self.enrol.max_names)?;
@@ -73,11 +74,22 @@ impl fmt::Display for Config {
         writeln!(f, "policies = {policies}")?;
         let lifetime = duration_text(self.session.lifetime);
         let idle = duration_text(self.session.idle);
+        let request = duration_text(self.session.request);
         writeln!(
             f,
-            "\n[session]\nlifetime = \"{lifetime}\"\nidle = \"{idle}\"\nlogin = \"{}\"",
+            "\n[session]\nlifetime = \"{lifetime}\"\nidle = \"{idle}\"\nrequest = \"{request}\"\nlogin = \"{}\"",
             self.session.login.as_str()
         )?;
+        let rates = &self.rates;
+        writeln!(f, "\n[rates]\nrequests = {}", rates.requests)?;
+        writeln!(
+            f,
+            "deposits = {}\nlogins = {}",
+            rates.deposits, rates.logins
+        )?;
+        writeln!(f, "records = {}", rates.records)?;
+        writeln!(f, "enrolments = {}", rates.enrolments)?;
+        writeln!(f, "enrolments_of_one = {}", rates.enrolments_of_one)?;
         writeln!(f, "\n[log]\nlevel = \"{}\"", self.log.as_str())?;
         let textfile = self.textfile.as_deref().map_or_else(|| quoted(""), path);
         writeln!(f, "\n[metrics]\ntextfile = {textfile}")

@@ -28,12 +28,13 @@ pub(super) fn offer<'a>(
 ) -> Result<Answer<'a>, Refusal> {
     visit.offered = None;
     well_formed(house, &offer)?;
+    house.rates.deposits.take(visit.who.clone())?;
     let unknown = |name: &&MailboxName| !house.store.has_account(name);
     let missing: Vec<MailboxName> = offer.mailboxes.iter().filter(unknown).cloned().collect();
     if !missing.is_empty() {
         return Err(account::no_mailbox(&missing));
     }
-    room_for_all(house, &visit.who, &offer)?;
+    room_for_all(house, &visit.who, &offer, offer.size)?;
     let id = offer.id;
     visit.offered = Some(offer);
     Ok(Answer::plain(Reply::Accepted { id }))
@@ -58,35 +59,47 @@ fn well_formed(house: &House, offer: &Offer) -> Result<(), Refusal> {
     }
 }
 
-/// Refuses where any of the folders it goes to has no room for it.
-fn room_for_all(house: &House, sender: &MailboxName, offer: &Offer) -> Result<(), Refusal> {
-    for name in &offer.mailboxes {
-        fits(house, name, Folder::Inbox, sender, offer)?;
+/// Refuses where any of the folders it goes to has no room for it, or the disk
+/// for so many bytes of it that are to come.
+fn room_for_all(
+    house: &House,
+    sender: &MailboxName,
+    offer: &Offer,
+    to_come: u64,
+) -> Result<(), Refusal> {
+    let inboxes = offer.mailboxes.iter().map(|name| (name, Folder::Inbox));
+    let mut places = inboxes.chain([(sender, Folder::Sent)]);
+    let new = places.try_fold(false, |new, (name, folder)| {
+        Ok(new | fits(house, name, folder, sender, offer)?)
+    })?;
+    match new {
+        true => room::reserve_left(house, to_come),
+        // A repetition stores nothing.
+        false => Ok(()),
     }
-    fits(house, sender, Folder::Sent, sender, offer)
 }
 
-/// Refuses where the mailbox is full, or another sender's message has the id.
+/// Refuses where the mailbox is full, or another sender's message has the id;
+/// tells whether it is new there.
 fn fits(
     house: &House,
     name: &MailboxName,
     folder: Folder,
     sender: &MailboxName,
     offer: &Offer,
-) -> Result<(), Refusal> {
+) -> Result<bool, Refusal> {
     let there = house
         .store
         .entry(name, folder, offer.id, None)
         .map_err(|e| house.disk(e))?;
     match there {
-        // A repetition stores nothing.
-        Some((entry, _)) if entry.sender == *sender => return Ok(()),
+        Some((entry, _)) if entry.sender == *sender => return Ok(false),
         // Within a mailbox an id names one message: whoever has seen an id
         // cannot put another message beside it.
         Some(_) => return Err(Refusal::new(Class::Denied, "the message id is taken")),
         None => {}
     }
-    room::room_for(house, name, folder, sender, offer.size)
+    room::room_for(house, name, folder, sender, offer.size).map(|()| true)
 }
 
 /// Prepares for the body of the message that was offered.
@@ -116,8 +129,9 @@ pub(super) fn deposit<'a>(
     let placed = match earlier(house, &visit.who, &offer)? {
         Some(placed) => placed,
         None => {
-            // Others may have filled the mailbox while the body came.
-            room_for_all(house, &visit.who, &offer)?;
+            // Others may have filled the mailbox, or the disk, while the body
+            // came, which is on the disk already.
+            room_for_all(house, &visit.who, &offer, 0)?;
             place(house, &visit.who, &offer, spool, now)?
         }
     };

@@ -90,6 +90,7 @@ fn join(
     if filed.person != person || filed.removal(&device).is_some() {
         return Err(judge::stranger());
     }
+    house.rates.logins.take(name.clone())?;
     if filed.listed().any(|d| d.fingerprint == device) {
         let account = judge::open(house, &judged.0, &record, now)?;
         judge::check_device(&account, &device)?;
@@ -117,6 +118,7 @@ fn login(
     // The signature first: the state of a card is no stranger's business.
     let message = Introduction::login_to_sign(hash, name, device.as_bytes());
     let record = known(house, name, &device, &message, signature)?;
+    house.rates.logins.take(name.clone())?;
     if house.config.session.login == LoginBy::Card {
         return Err(judge::card_wanted(
             "this repository wants the card at login",
@@ -157,6 +159,7 @@ fn card_login(
     let judged = (house.grounds(), house.online.change(name));
     let message = Introduction::card_login_to_sign(hash, name, device.as_bytes(), authorisation);
     let record = known(house, name, &device, &message, signature)?;
+    house.rates.logins.take(name.clone())?;
     let account = judge::open(house, &judged.0, &record, now)?;
     judge::check_device(&account, &device)?;
     let ends = judge::authorised(house, &judged.0, authorisation, &account, &device, now)?;
@@ -192,6 +195,8 @@ fn enrol(
         )
     })?;
     let account = judge::open_new(house, &grounds, record, now)?;
+    // Once it is certain that it is his doing.
+    house.rates.of_one.take(account.person.clone())?;
     judge::check_device(&account, &device)?;
     if let Some(listed) = account.device(&device) {
         judge::check_fresh(house, &listed.certificate, now)?;
@@ -246,6 +251,7 @@ fn register(
             "the first record of an account here must have number 1",
         ));
     }
+    house.rates.enrolments.take(())?;
     names_in_bounds(house, name, &account.person)?;
     match house.store.create_account(name, record) {
         Ok(()) => {
@@ -318,6 +324,7 @@ pub(super) fn replace(
         .hint("fetch the account's present record and try again"));
     }
     devices_in_bounds(house, account)?;
+    house.rates.records.take(name.clone())?;
     house
         .store
         .replace_record(name, &old, record)

@@ -171,6 +171,11 @@ pub(crate) fn rejudge(house: &House, visit: &mut Visit, now: i64) -> Result<(), 
     Ok(())
 }
 
+/// Tells whether the record has changed since a session was judged.
+pub(crate) fn is_behind(house: &House, visit: &Visit) -> bool {
+    house.online.change(&visit.who) != visit.judged.1
+}
+
 /// Tells whether these are the grounds on which a session was judged.
 fn is_of(visit: &Visit, grounds: &Arc<Grounds>) -> bool {
     // The place of those that are gone is not used again while this holds it.

@@ -160,7 +160,10 @@ pub(super) fn fetch<'a>(
         reply: Reply::Message { entry },
         body,
         after: match folder {
-            Folder::Inbox => After::Fetched(visit.who.clone(), *id),
+            Folder::Inbox => {
+                let again = state.reached() != smr_store::State::New;
+                After::Fetched(visit.who.clone(), *id, again)
+            }
             Folder::Sent | Folder::Receipts => After::Nothing,
         },
     })

@@ -21,6 +21,8 @@ use smr_channel::request::Request;
 use smr_name::{Class, Fingerprint, MailboxName, MessageId};
 use smr_store::{MailboxError, StoreError};
 
+use crate::audit::About;
+use crate::config::Level;
 use crate::grounds::Grounds;
 use crate::house::House;
 use crate::online::Presence;
@@ -28,7 +30,7 @@ use crate::refusal::Refusal;
 
 pub(crate) use body::{Body, Broken, Intake};
 pub(crate) use introduce::introduce;
-pub(crate) use judge::{judge_card, rejudge};
+pub(crate) use judge::{is_behind, judge_card, rejudge};
 pub(crate) use watch::{news, news_of, watched};
 
 /// A session's account, and what is pending in it.
@@ -72,8 +74,8 @@ pub(crate) struct Answer<'a> {
 /// What is to be done once the body was sent whole.
 pub(crate) enum After {
     Nothing,
-    /// The message of this reader's inbox counts as fetched.
-    Fetched(MailboxName, MessageId),
+    /// The message of this reader's inbox counts as fetched; or was before.
+    Fetched(MailboxName, MessageId, bool),
 }
 
 impl Answer<'_> {
@@ -112,7 +114,7 @@ impl House {
             refusal.class,
             Class::Missing | Class::NoMailbox | Class::Denied
         ) {
-            let line = self.log.line(crate::config::Level::Error, "store");
+            let line = self.log.line(Level::Error, "store");
             line.with("why", error).send();
         }
         refusal
@@ -194,9 +196,13 @@ pub(crate) fn act<'a>(
 }
 
 /// Records that a message of the inbox has been sent to its reader.
-pub(crate) fn fetched(house: &House, who: &MailboxName, id: MessageId) {
-    let line = house.log.line(crate::config::Level::Info, "fetched");
+pub(crate) fn fetched(house: &House, who: &MailboxName, id: MessageId, again: bool) {
+    let about = About::of(again);
+    let line = house.log.line_about(about, Level::Info, "fetched");
     line.with("reader", who).with("id", id).send();
+    if again {
+        return;
+    }
     if let Err(error) = house.store.mark_fetched(who, id) {
         // The reader has the message; that it still counts as new is for the
         // operator to know, and `disk` logs it.

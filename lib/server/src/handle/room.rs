@@ -6,6 +6,7 @@
 use smr_name::{Class, MailboxName};
 use smr_store::{Folder, Usage};
 
+use crate::config::Level;
 use crate::house::House;
 use crate::refusal::Refusal;
 
@@ -39,6 +40,23 @@ pub(super) fn room_for(
         return Err(full(text));
     }
     Ok(())
+}
+
+/// Refuses `size` more bytes where they would leave less of the disk free than
+/// the operator wants: what is taken must always find room for its receipts.
+pub(super) fn reserve_left(house: &House, size: u64) -> Result<(), Refusal> {
+    let (free, _) = house.disk_bytes().map_err(|error| {
+        let line = house.log.line(Level::Error, "store");
+        line.with("why", error).send();
+        Refusal::new(Class::Io, "the repository cannot read or write its store")
+    })?;
+    match free.checked_sub(size) {
+        Some(left) if left >= house.config.store.reserve => Ok(()),
+        _ => {
+            let text = "the repository's disk is nearly full";
+            Err(Refusal::new(Class::Busy, text).hint("try again later"))
+        }
+    }
 }
 
 fn full(text: String) -> Refusal {

@@ -10,7 +10,7 @@ use smr_channel::reply::Reply;
 use smr_channel::request::Request;
 use smr_channel::session::MAX_CHUNK;
 
-use super::{EACH, Talk};
+use super::Talk;
 use crate::conn::ConnError;
 use crate::handle::{self, After, Answer, Visit};
 use crate::house::now;
@@ -79,18 +79,20 @@ impl Talk<'_> {
             forger: None,
         };
         liar(&mut saying);
+        let mut pace = house.pace();
         let frame = self.session.send_head(&saying.head)?;
-        self.wire.put(&frame, EACH)?;
+        self.wire.put(&frame, pace.patience())?;
         for part in saying.body.chunks(MAX_CHUNK) {
             let frame = self.session.send_body(part)?;
-            self.wire.put(&frame, EACH)?;
+            self.wire.put(&frame, pace.patience())?;
+            pace.went(frame.len());
         }
-        if let After::Fetched(who, id) = answer.after {
-            handle::fetched(house, &who, id);
+        if let After::Fetched(who, id, again) = answer.after {
+            handle::fetched(house, &who, id, again);
         }
         let keys = saying.forger.as_deref().unwrap_or(&house.keys);
         let frame = self.session.close_reply(keys, now())?;
-        self.wire.put(&frame, EACH)?;
-        Ok(self.wire.flush(EACH)?)
+        self.wire.put(&frame, pace.patience())?;
+        Ok(self.wire.flush(pace.patience())?)
     }
 }
