@@ -1,7 +1,10 @@
 //! smrd as its supervisor sees it: shut in, handed its socket and its keys,
 //! saying how it is; and the units in examples/systemd.
 
+#![allow(clippy::print_stdout)] // a skipped test says so
+
 use std::fs;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -218,16 +221,111 @@ fn a_confined_smrd_writes_its_metrics() {
     let metrics = house.path("metrics");
     fs::create_dir(&metrics).unwrap();
     let path = metrics.join("smrd.prom");
-    let text = format!("{text}[metrics]\ntextfile = \"{}\"\n", path.display());
+    let socket = metrics.join("smrd.sock");
+    let text = format!(
+        "{text}[metrics]\ntextfile = \"{}\"\nsocket = \"{}\"\n",
+        path.display(),
+        socket.display()
+    );
     fs::write(&file, text).unwrap();
     house.start();
     house.move_in("carol");
+    let told = Command::new("curl")
+        .args(["-sSf", "--unix-socket"])
+        .arg(&socket)
+        .arg("http://smrd/metrics")
+        .output()
+        .expect("curl runs");
+    let told = String::from_utf8_lossy(&told.stdout).into_owned();
+    assert!(told.contains("\nsmr_enrolments_total 1\n"), "{told}");
+    assert!(told.ends_with("# EOF\n"), "{told}");
     house.stop();
     let text = fs::read_to_string(&path).unwrap_or_else(|e| panic!("{e}: {}", house.log()));
     for line in ["smr_enrolments_total 1", "smr_store_failed 0", "# EOF"] {
         assert!(text.lines().any(|l| l == line), "{line} in\n{text}");
     }
     assert!(!house.log().contains("event=metrics"), "{}", house.log());
+}
+
+/// Lets everybody read a folder, and what this names in it.
+fn open_to_all(path: &Path, names: &[&str]) {
+    fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
+    let opened = Command::new("chmod")
+        .args(["-R", "a+rX"])
+        .args(names)
+        .current_dir(path)
+        .status();
+    assert!(opened.unwrap().success());
+}
+
+#[test]
+fn started_as_root_smrd_is_its_user_and_serves_as_that() {
+    if !rustix::process::geteuid().is_root() {
+        println!("SKIPPED: only root can start smrd as root");
+        return;
+    }
+    let pki = tempfile::tempdir().unwrap();
+    house::make_pki(pki.path());
+    open_to_all(pki.path(), &["trust.d", "crls"]);
+    let mut house = House::with_pki(pki.path(), "");
+    house.stop();
+    let file = house.path("smrd.toml");
+    let text = fs::read_to_string(&file).unwrap();
+    fs::write(
+        &file,
+        format!("user = \"nobody\"\nconfine = \"require\"\n{text}"),
+    )
+    .unwrap();
+    open_to_all(&house.path("."), &["smrd.toml"]);
+    // The store is root's still: not as nobody.
+    let refused = house.smrd_says(&[]);
+    assert_ne!(refused.code, 0, "{refused:?}");
+    assert!(refused.stderr.contains("Permission denied"), "{refused:?}");
+    let given = Command::new("chown")
+        .args(["-R", "nobody"])
+        .arg(house.path("store"))
+        .status();
+    assert!(given.unwrap().success());
+    house.start();
+
+    let nobody = fs::metadata(house.path("store")).unwrap().uid();
+    assert_ne!(nobody, 0);
+    let pid = smrd_of(&house);
+    for thread in fs::read_dir(format!("/proc/{pid}/task")).unwrap() {
+        let Ok(status) = fs::read_to_string(thread.unwrap().path().join("status")) else {
+            continue; // a worker that had nothing to do
+        };
+        let ids = |name: &str| {
+            let mut lines = status.lines();
+            let line = lines.find_map(|line| line.strip_prefix(name)).unwrap();
+            line.split_whitespace()
+                .map(str::to_owned)
+                .collect::<Vec<_>>()
+        };
+        // Real, effective, saved and of files: there is no way back.
+        assert_eq!(ids("Uid:"), vec![nobody.to_string(); 4]);
+        assert!(ids("Gid:").iter().all(|gid| gid != "0"), "{status}");
+        assert_eq!(ids("Groups:"), Vec::<String>::new());
+        assert_eq!(ids("CapEff:"), ["0000000000000000"]);
+    }
+    let log = house.log();
+    let (_, log) = log.rsplit_once("event=stopped").unwrap();
+    assert!(
+        log.contains(&format!("event=confined uid={nobody}")),
+        "{log}"
+    );
+    assert!(!log.contains("event=unconfined what=user"), "{log}");
+
+    house.move_in("carol");
+    let sent = house.sh_with("carol", "smr-send carol", b"to myself");
+    sent.expect(0);
+    house.sh("carol", "smr-recv").expect(0);
+    reload(&house, "event=reloaded", 1);
+    house.sh("carol", "smr-ls").expect(0);
+    let account = fs::metadata(house.path("store/accounts/carol")).unwrap();
+    assert_eq!(account.uid(), nobody);
+    house.stop();
+    house.smrd_says(&["--fsck"]).expect(0);
 }
 
 /// Copies the units, with the smrd that was built in place of the installed.

@@ -70,7 +70,7 @@ impl Bounds {
         read.sort();
         read.dedup();
         let store = config.store.path.clone();
-        let metrics = config.textfile.as_deref().map(around);
+        let metrics = config.metrics.textfile.as_deref().map(around);
         Bounds {
             read,
             write: [store].into_iter().chain(metrics).collect(),

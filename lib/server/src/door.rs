@@ -100,6 +100,10 @@ impl Door {
         let pool = Pool::new(processors.max(2), MEMBERS, move |job| {
             serve(&own, &word, job);
         });
+        // The pool has the house: nobody may have both.
+        let lines = Arc::downgrade(&pool);
+        let waiting = move || lines.upgrade().map_or([0; 2], |pool| pool.waiting());
+        house.metrics.ask_for_lines(Box::new(waiting));
         let epoll = epoll::create(CreateFlags::CLOEXEC)?;
         add(&epoll, &*desk, DESK, EventFlags::IN)?;
         for (index, listener) in listeners.iter().enumerate() {

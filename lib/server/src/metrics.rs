@@ -3,11 +3,12 @@
 //! Names no person, mailbox, peer or message: every label is a word of ours.
 
 mod file;
+mod socket;
 mod text;
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, OnceLock, PoisonError};
 
 use smr_name::Class;
 
@@ -15,6 +16,7 @@ use crate::house::{House, cache, now};
 use crate::{queue, revocation};
 
 pub(crate) use file::Exporter;
+pub(crate) use socket::{Teller, bind};
 use text::{Kind, Text};
 
 /// What no line of the log stands for.
@@ -23,7 +25,12 @@ pub(crate) struct Metrics {
     handshakes: AtomicU64,
     /// By exit code.
     refusals: Mutex<BTreeMap<u8, u64>>,
+    /// Set once, by the door.
+    waiting: OnceLock<Box<Waiting>>,
 }
+
+/// Tells how many strangers and members wait for a worker.
+type Waiting = dyn Fn() -> [usize; 2] + Send + Sync;
 
 /// The reasons of refusals, by class.
 const REASONS: [(Class, &str); 10] = [
@@ -45,6 +52,11 @@ impl Metrics {
         self.handshakes.fetch_add(1, Ordering::Relaxed);
     }
 
+    /// Says where to ask for the length of the lines; the first is the only one.
+    pub(crate) fn ask_for_lines(&self, waiting: Box<Waiting>) {
+        let _ = self.waiting.set(waiting);
+    }
+
     // A count changes in one step, so a poisoned map is still right.
     fn refusals(&self) -> std::sync::MutexGuard<'_, BTreeMap<u8, u64>> {
         self.refusals.lock().unwrap_or_else(PoisonError::into_inner)
@@ -63,6 +75,7 @@ fn text(house: &House) -> String {
     refusals(house, &mut text);
     rates(house, &mut text);
     syncs(house, &mut text);
+    lines(house, &mut text);
     gauges(house, &mut text);
     text.finish()
 }
@@ -147,6 +160,16 @@ fn syncs(house: &House, text: &mut Text) {
     }
     text.sample("_count", &[], sum);
     text.sample("_sum", &[], times.sum.as_secs_f64());
+}
+
+fn lines(house: &House, text: &mut Text) {
+    let help = "Requests that have come and wait for a worker.";
+    text.family("smr_waiting", Kind::Gauge, help);
+    if let Some(waiting) = house.metrics.waiting.get() {
+        for (of, count) in ["strangers", "members"].iter().zip(waiting()) {
+            text.sample("", &[("of", of)], count);
+        }
+    }
 }
 
 fn gauges(house: &House, text: &mut Text) {

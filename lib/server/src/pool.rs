@@ -123,6 +123,12 @@ impl<J: Send + 'static> Pool<J> {
         Ok(())
     }
 
+    /// Returns how many wait in each line.
+    pub(crate) fn waiting(&self) -> [usize; 2] {
+        let table = self.table();
+        [table.lines[0].len(), table.lines[1].len()]
+    }
+
     fn serve(&self) {
         while let Some((lane, job)) = self.wait() {
             (self.run)(job);
@@ -212,6 +218,7 @@ mod tests {
         let _third = put(&pool, Lane::Stranger, "third");
         let _member = put(&pool, Lane::Member, "member");
         assert_eq!(heard.recv_timeout(LONG), Ok("member"));
+        assert_eq!(pool.waiting(), [2, 0]);
         drop(first);
         assert_eq!(heard.recv_timeout(LONG), Ok("second"));
         assert!(heard.try_recv().is_err());

@@ -4,6 +4,8 @@
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
+use std::os::unix::net::UnixListener;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
@@ -18,7 +20,7 @@ use crate::grounds::GroundsError;
 use crate::herald::Herald;
 use crate::house::{House, StartError};
 use crate::listen::{self, ListenError};
-use crate::metrics::Exporter;
+use crate::metrics::{self, Exporter, Teller};
 
 /// Time that running requests have to finish when smrd stops.
 const GRACE: Duration = Duration::from_secs(2);
@@ -32,6 +34,14 @@ pub enum ServerError {
     /// There is nothing to listen on.
     #[error(transparent)]
     Listen(#[from] ListenError),
+    /// The socket for metrics cannot be had.
+    #[error("cannot listen on \"{}\": {source}", path.display())]
+    Metrics {
+        /// The socket.
+        path: PathBuf,
+        /// The system's answer.
+        source: io::Error,
+    },
     /// The system gives us no thread or pipe.
     #[error("cannot start: {0}")]
     Resources(#[from] io::Error),
@@ -43,6 +53,10 @@ impl ServerError {
         match self {
             ServerError::Start(e) => e.class(),
             ServerError::Listen(e) => e.class(),
+            ServerError::Metrics { source, .. } => match source.kind() {
+                io::ErrorKind::AddrInUse => Class::Busy,
+                _ => Class::Config,
+            },
             ServerError::Resources(_) => Class::Io,
         }
     }
@@ -55,6 +69,8 @@ pub(crate) struct Opened {
     addresses: Vec<SocketAddr>,
     bolt: Bolt,
     door: Door,
+    /// Where metrics are asked for.
+    socket: Option<UnixListener>,
 }
 
 impl Opened {
@@ -62,12 +78,19 @@ impl Opened {
     pub(crate) fn open(house: House, listeners: Vec<TcpListener>) -> Result<Opened, ServerError> {
         let house = Arc::new(house);
         let addresses = listen::addresses(&listeners)?;
+        let socket = house.config.metrics.socket.as_deref();
+        let socket = socket.map(|path| {
+            let path = path.to_owned();
+            metrics::bind(&path).map_err(|source| ServerError::Metrics { path, source })
+        });
+        let socket = socket.transpose()?;
         let (door, bolt) = Door::open(house.clone(), listeners)?;
         Ok(Opened {
             house,
             addresses,
             bolt,
             door,
+            socket,
         })
     }
 
@@ -80,10 +103,12 @@ impl Opened {
     pub(crate) fn serve(self) -> Result<Server, ServerError> {
         let door = self.door;
         let keeper = thread::Builder::new().name("door".to_owned());
-        let textfile = self.house.config.textfile.clone();
+        let textfile = self.house.config.metrics.textfile.clone();
         let begin = |path| Exporter::begin(self.house.clone(), path);
+        let tell = |socket| Teller::begin(self.house.clone(), socket);
         let server = Server {
             exporter: textfile.map(begin).transpose()?,
+            teller: self.socket.map(tell).transpose()?,
             house: self.house,
             addresses: self.addresses,
             bolt: self.bolt,
@@ -103,6 +128,8 @@ pub struct Server {
     door: Option<JoinHandle<()>>,
     /// Who writes the metrics down, where they are wanted.
     exporter: Option<Exporter>,
+    /// Who tells them on a socket, where that is wanted.
+    teller: Option<Teller>,
 }
 
 impl Server {
@@ -182,6 +209,9 @@ impl Server {
         self.bolt.dismiss();
         if let Some(exporter) = self.exporter.take() {
             exporter.finish();
+        }
+        if let Some(teller) = self.teller.take() {
+            teller.finish();
         }
         self.house.log.settle_all();
         let line = self.house.log.line(Level::Info, "stopped");

@@ -3,6 +3,9 @@
 
 mod town;
 
+use std::io::{Read, Write};
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::UnixStream;
 use std::process::Command;
 
 use smr_channel::request::{Folder, Request};
@@ -96,6 +99,61 @@ fn what_was_done_is_counted_and_strictly_written() {
     // The judge is one: a text cut off is none.
     std::fs::write(&path, text.replace("# EOF\n", "")).unwrap();
     assert!(samples(&path).is_err());
+}
+
+/// Says something on the socket, and returns the answer.
+fn say(path: &std::path::Path, words: &str) -> String {
+    let mut stream = UnixStream::connect(path).unwrap();
+    stream.write_all(words.as_bytes()).unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    answer
+}
+
+#[test]
+fn a_local_socket_tells_the_same_by_http() {
+    let mut town = Town::with("[metrics]\nsocket = 'metrics.sock'");
+    let path = town.path("metrics.sock");
+    let mode = std::fs::metadata(&path).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o660);
+    let mut ana = person(&town.ca.card("ana"), "ana").enrol(&town);
+    ana.send(id(1), b"sealed", &["ana"]);
+    // One who says nothing has two seconds, and then the next one is answered.
+    let silent = UnixStream::connect(&path).unwrap();
+    let told = Command::new("curl")
+        .args(["--silent", "--show-error", "--fail", "--max-time", "20"])
+        .arg("--dump-header")
+        .arg(town.path("head"))
+        .arg("--unix-socket")
+        .arg(&path)
+        .arg("http://smrd/metrics")
+        .output()
+        .expect("curl runs");
+    assert!(told.status.success(), "{told:?}");
+    drop(silent);
+    let head = std::fs::read_to_string(town.path("head")).unwrap();
+    assert!(head.contains("application/openmetrics-text; version=1.0.0"));
+    std::fs::write(town.path("told"), &told.stdout).unwrap();
+    let said = samples(&town.path("told")).unwrap();
+    for line in [
+        "counter smr_deposits_total[] 1.0",
+        "counter smr_over_rate_total[rate=deposits] 0.0",
+        "gauge smr_waiting[of=members] 0.0",
+        "gauge smr_waiting[of=strangers] 0.0",
+    ] {
+        assert!(said.lines().any(|l| l == line), "{line} in\n{said}");
+    }
+    assert!(say(&path, "GET /x HTTP/1.0\r\n\r\n").starts_with("HTTP/1.0 404 "));
+    assert!(say(&path, "POST / HTTP/1.0\r\n\r\n").starts_with("HTTP/1.0 400 "));
+    let long = format!("GET /{} HTTP/1.0\r\n", "x".repeat(5000));
+    assert!(say(&path, &long).starts_with("HTTP/1.0 400 "));
+    // A smrd that was killed has left its socket: the next one takes it.
+    let stop = std::time::Instant::now();
+    assert!(town.stop());
+    assert!(stop.elapsed() < std::time::Duration::from_secs(2));
+    assert!(UnixStream::connect(&path).is_err());
+    town.start();
+    assert!(say(&path, "GET / HTTP/1.0\n\n").ends_with("# EOF\n"));
 }
 
 fn rules() -> std::path::PathBuf {

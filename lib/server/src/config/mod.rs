@@ -99,8 +99,17 @@ pub struct Config {
     pub rates: Rates,
     /// What is logged.
     pub log: Level,
-    /// Where metrics are written.
+    /// Where metrics are told.
+    pub metrics: Metrics,
+}
+
+/// `[metrics]`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Metrics {
+    /// The file that they are written to.
     pub textfile: Option<PathBuf>,
+    /// The socket on which they are asked for.
+    pub socket: Option<PathBuf>,
 }
 
 /// `confine`: how much smrd takes from itself before it serves.
@@ -318,7 +327,7 @@ impl LoginBy {
     }
 }
 
-fn textfile(text: &str, base: &Path) -> Result<Option<PathBuf>, &'static str> {
+fn file(text: &str, base: &Path) -> Result<Option<PathBuf>, &'static str> {
     match text {
         "" => Ok(None),
         path if path.ends_with('/') => Err("expected the path of a file"),
@@ -404,7 +413,7 @@ fn read(mut root: Section<'_>, path: &Path, state: Option<PathBuf>) -> Result<Co
         session: session(root.table("session")?)?,
         rates: Rates::read(root.table("rates")?)?,
         log: log(root.table("log")?)?,
-        textfile: metrics(root.table("metrics")?, base)?,
+        metrics: metrics(root.table("metrics")?, base)?,
     };
     root.finish()?;
     Ok(config)
@@ -532,10 +541,11 @@ fn log(mut section: Section<'_>) -> Result<Level, Trouble> {
     Ok(level)
 }
 
-fn metrics(mut section: Section<'_>, base: &Path) -> Result<Option<PathBuf>, Trouble> {
-    let textfile = section.text("textfile", |text| textfile(text, base))?;
+fn metrics(mut section: Section<'_>, base: &Path) -> Result<Metrics, Trouble> {
+    let textfile = section.text("textfile", |text| file(text, base))?.flatten();
+    let socket = section.text("socket", |text| file(text, base))?.flatten();
     section.finish()?;
-    Ok(textfile.flatten())
+    Ok(Metrics { textfile, socket })
 }
 
 #[cfg(test)]
@@ -633,6 +643,7 @@ mod tests {
             "reserve = '1GB'",
             "[log]\nlevel = 'loud'",
             "[metrics]\ntextfile = '/x/'",
+            "[metrics]\nsocket = '/x/'",
             "[what]",
             "broken",
         ] {

@@ -91,7 +91,12 @@ impl fmt::Display for Config {
         writeln!(f, "enrolments = {}", rates.enrolments)?;
         writeln!(f, "enrolments_of_one = {}", rates.enrolments_of_one)?;
         writeln!(f, "\n[log]\nlevel = \"{}\"", self.log.as_str())?;
-        let textfile = self.textfile.as_deref().map_or_else(|| quoted(""), path);
-        writeln!(f, "\n[metrics]\ntextfile = {textfile}")
+        let file = |named: &Option<PathBuf>| named.as_deref().map_or_else(|| quoted(""), path);
+        writeln!(
+            f,
+            "\n[metrics]\ntextfile = {}",
+            file(&self.metrics.textfile)
+        )?;
+        writeln!(f, "socket = {}", file(&self.metrics.socket))
     }
 }
