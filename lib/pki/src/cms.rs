@@ -35,13 +35,19 @@ pub enum ContentType {
     Data,
     /// A receipt (id-ct-receipt).
     Receipt,
+    /// A time stamp (id-ct-TSTInfo).
+    Stamp,
 }
+
+/// id-ct-TSTInfo (RFC 3161 2.4.2).
+const ID_CT_TST_INFO: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.9.16.1.4");
 
 impl ContentType {
     pub(crate) fn oid(self) -> ObjectIdentifier {
         match self {
             ContentType::Data => ID_DATA,
             ContentType::Receipt => ID_CT_RECEIPT,
+            ContentType::Stamp => ID_CT_TST_INFO,
         }
     }
 
@@ -49,7 +55,7 @@ impl ContentType {
     fn version(self) -> u8 {
         match self {
             ContentType::Data => 1,
-            ContentType::Receipt => 3,
+            ContentType::Receipt | ContentType::Stamp => 3,
         }
     }
 
@@ -57,6 +63,7 @@ impl ContentType {
         match oid {
             ID_DATA => Some(ContentType::Data),
             ID_CT_RECEIPT => Some(ContentType::Receipt),
+            ID_CT_TST_INFO => Some(ContentType::Stamp),
             _ => None,
         }
     }
@@ -103,7 +110,8 @@ pub struct SignedData {
 }
 
 impl SignedData {
-    /// Reads a DER ContentInfo with one SignedData and nothing after it.
+    /// Reads what people sign: a DER ContentInfo with one SignedData over data
+    /// or a receipt, and nothing after it.
     ///
     /// Refuses BER; no signer or two; a signer without signed attributes;
     /// attributes that are double, empty or missing (contentType,
@@ -111,7 +119,24 @@ impl SignedData {
     /// certificate that is absent or not the one signed for; digests other
     /// than SHA-2, and a signature made with another digest than announced.
     pub fn parse(der: &[u8]) -> Result<Self, CmsError> {
-        let syntax = read_syntax(der)?;
+        let syntax = read_syntax(der, Form::Der)?;
+        match Self::read(syntax)? {
+            stamp if stamp.content_type == ContentType::Stamp => Err(UNKNOWN_TYPE),
+            signed => Ok(signed),
+        }
+    }
+
+    /// Reads a time stamp as [`SignedData::parse`] reads the rest, but with the
+    /// certificates in any order: `openssl ts` does not sort them.
+    pub(crate) fn parse_stamp(der: &[u8]) -> Result<Self, CmsError> {
+        let syntax = read_syntax(der, Form::Unsorted)?;
+        match Self::read(syntax)? {
+            stamp if stamp.content_type == ContentType::Stamp => Ok(stamp),
+            _ => Err(CmsError::Damaged("it is no time stamp")),
+        }
+    }
+
+    fn read(syntax: SignedDataSyntax) -> Result<Self, CmsError> {
         let [info] = syntax.signers.as_slice() else {
             return Err(CmsError::Damaged("not exactly one signer"));
         };
@@ -120,8 +145,8 @@ impl SignedData {
             .as_ref()
             .ok_or(CmsError::Damaged("no signed attributes"))?;
         check_once(attributes)?;
-        let content_type = ContentType::from_oid(syntax.encapsulated.content_type)
-            .ok_or(CmsError::Damaged("unknown content type"))?;
+        let content_type =
+            ContentType::from_oid(syntax.encapsulated.content_type).ok_or(UNKNOWN_TYPE)?;
         if syntax.version != content_type.version() || info.version != 1 {
             return Err(CmsError::Damaged("unknown version"));
         }
@@ -259,10 +284,19 @@ impl SignedData {
 }
 
 const NOT_DER: CmsError = CmsError::Damaged("not a DER SignedData");
+const UNKNOWN_TYPE: CmsError = CmsError::Damaged("unknown content type");
+
+/// How strictly a SignedData is read.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Form {
+    Der,
+    /// DER, but for the order within sets.
+    Unsorted,
+}
 
 /// Decoding sorts sets and so forgives BER; only what encodes back to the
 /// same bytes was DER.
-fn read_syntax(der: &[u8]) -> Result<SignedDataSyntax, CmsError> {
+fn read_syntax(der: &[u8], form: Form) -> Result<SignedDataSyntax, CmsError> {
     let info = ContentInfo::from_der(der).map_err(|_| NOT_DER)?;
     if info.content_type != ID_SIGNED_DATA {
         return Err(CmsError::Damaged("another CMS type"));
@@ -270,10 +304,15 @@ fn read_syntax(der: &[u8]) -> Result<SignedDataSyntax, CmsError> {
     let inner = info.content.to_der().map_err(|_| NOT_DER)?;
     let syntax = SignedDataSyntax::from_der(&inner).map_err(|_| NOT_DER)?;
     let whole = info.to_der().map_err(|_| NOT_DER)?;
-    if whole != der || syntax.to_der().map_err(|_| NOT_DER)? != inner {
-        return Err(NOT_DER);
+    let again = syntax.to_der().map_err(|_| NOT_DER)?;
+    let same = match form {
+        Form::Der => again == inner,
+        Form::Unsorted => again.len() == inner.len(),
+    };
+    match whole == der && same {
+        true => Ok(syntax),
+        false => Err(NOT_DER),
     }
-    Ok(syntax)
 }
 
 fn check_once(attributes: &SetOfVec<Attribute>) -> Result<(), CmsError> {

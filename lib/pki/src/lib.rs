@@ -15,5 +15,6 @@ pub mod proxy;
 pub mod signature;
 pub mod signer;
 pub mod sources;
+pub mod stamp;
 
 mod asn1;

@@ -192,9 +192,32 @@ pub fn verify(
     rules: &Rules,
 ) -> Result<Verdict, PathError> {
     rules::check_leaf(leaf)?;
+    verify_as(rules::PERSON, leaf, extra, store, rules)
+}
+
+/// Verifies the path from the certificate of a time stamp authority as
+/// [`verify`] does a person's: it has one extended key usage, timeStamping,
+/// critical (RFC 3161 2.3), and the usages above allow that.
+pub fn verify_stamper(
+    leaf: &Certificate,
+    extra: &[Certificate],
+    store: &TrustStore,
+    rules: &Rules,
+) -> Result<Verdict, PathError> {
+    rules::check_stamper(leaf)?;
+    verify_as(rules::STAMPER, leaf, extra, store, rules)
+}
+
+fn verify_as(
+    usages: rules::Usages,
+    leaf: &Certificate,
+    extra: &[Certificate],
+    store: &TrustStore,
+    rules: &Rules,
+) -> Result<Verdict, PathError> {
     let mut first = None;
     for chain in chain::find(leaf, extra, store)? {
-        match judge::judge(&chain, extra, store, rules) {
+        match judge::judge(usages, &chain, extra, store, rules) {
             Ok(findings) => {
                 return Ok(Verdict {
                     realm: chain.realm,

@@ -18,14 +18,16 @@ use super::{PathError, Rules, TrustStore, rules as own};
 use crate::certificate::Certificate;
 use crate::signature;
 
-/// Judges a person's chain; says what became known of revocation.
+/// Judges the chain of a leaf for these usages; says what became known of
+/// revocation.
 pub(super) fn judge(
+    usages: own::Usages,
     chain: &Chain,
     extra: &[Certificate],
     store: &TrustStore,
     rules: &Rules,
 ) -> Result<Findings, PathError> {
-    own::check_usages(chain)?;
+    own::check_usages(usages, chain)?;
     judge_authority(chain, rules)?;
     revocation::check(chain, extra, store, rules)
 }

@@ -2,6 +2,8 @@
 //!
 //! Verifies no signature but the leaf's own.
 
+use const_oid::ObjectIdentifier;
+
 use super::chain::{Chain, is_signed_by};
 use super::{PathError, Rules};
 use crate::certificate::{Certificate, KeyKind};
@@ -10,14 +12,32 @@ use crate::certificate::{Certificate, KeyKind};
 /// clientAuth, emailProtection, documentSigning, and the smart card logon and
 /// document signing of Microsoft.
 const USAGES: [&str; 6] = [
-    "2.5.29.37.0",
+    ANY_USAGE,
     "1.3.6.1.5.5.7.3.2",
     "1.3.6.1.5.5.7.3.4",
     "1.3.6.1.5.5.7.3.36",
     "1.3.6.1.4.1.311.20.2.2",
     "1.3.6.1.4.1.311.10.3.12",
 ];
-const ANY_USAGE: &str = USAGES[0];
+const ANY_USAGE: &str = "2.5.29.37.0";
+const TIME_STAMPING: &str = "1.3.6.1.5.5.7.3.8";
+const EXTENDED_KEY_USAGE: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.5.29.37");
+
+/// What a leaf is for, of which one usage must be left all along its chain.
+#[derive(Clone, Copy)]
+pub(super) struct Usages {
+    any_of: &'static [&'static str],
+    otherwise: &'static str,
+}
+
+pub(super) const PERSON: Usages = Usages {
+    any_of: &USAGES,
+    otherwise: "its extended key usage allows neither mail nor authentication",
+};
+pub(super) const STAMPER: Usages = Usages {
+    any_of: &[ANY_USAGE, TIME_STAMPING],
+    otherwise: "its extended key usage does not allow time stamps",
+};
 
 /// Checks what a leaf must be on its own: a person's certificate, for signing.
 pub(super) fn check_leaf(leaf: &Certificate) -> Result<(), PathError> {
@@ -26,22 +46,49 @@ pub(super) fn check_leaf(leaf: &Certificate) -> Result<(), PathError> {
             subject: leaf.subject_text().into(),
         });
     }
-    let usage = leaf.key_usage();
     let why = if leaf.proxy().is_some() {
         "it is a device's, not a person's"
     } else if leaf.is_ca() {
         "it is an authority's, not a person's"
-    } else if usage.is_some_and(|u| u.key_cert_sign || u.crl_sign) {
+    } else if leaf.extended_key_usage().is_some_and(<[String]>::is_empty) {
+        "its extended key usage is empty"
+    } else {
+        return check_signing(leaf);
+    };
+    refuse(leaf, why)
+}
+
+/// Checks what the certificate of a time stamp authority must be on its own.
+pub(super) fn check_stamper(leaf: &Certificate) -> Result<(), PathError> {
+    let critical = leaf
+        .extensions()
+        .any(|(oid, critical, _)| oid == EXTENDED_KEY_USAGE && critical);
+    let alone = matches!(leaf.extended_key_usage(), Some([usage]) if usage == TIME_STAMPING);
+    match leaf.proxy().is_none() && !leaf.is_ca() && critical && alone {
+        true => check_signing(leaf),
+        false => refuse(
+            leaf,
+            "it is not for time stamps alone (critical timeStamping)",
+        ),
+    }
+}
+
+/// Checks that a key is for signatures, and for those of no authority.
+fn check_signing(leaf: &Certificate) -> Result<(), PathError> {
+    let usage = leaf.key_usage();
+    let why = if usage.is_some_and(|u| u.key_cert_sign || u.crl_sign) {
         "it may sign certificates or revocation lists"
     } else if !usage.is_some_and(|u| u.digital_signature || u.non_repudiation) {
         "it has no key usage for signatures"
-    } else if leaf.extended_key_usage().is_some_and(<[String]>::is_empty) {
-        "its extended key usage is empty"
     } else if !is_strong(leaf.key_kind()) {
         "its key is too weak or of an unknown kind"
     } else {
         return Ok(());
     };
+    refuse(leaf, why)
+}
+
+fn refuse(leaf: &Certificate, why: &'static str) -> Result<(), PathError> {
     Err(PathError::KeyUsage {
         subject: leaf.subject_text().into(),
         why,
@@ -91,8 +138,8 @@ pub(super) fn latest(rules: &Rules) -> i64 {
 }
 
 /// A CA limited to some usages cannot give others to those below it.
-pub(super) fn check_usages(chain: &Chain) -> Result<(), PathError> {
-    let mut left: Vec<&str> = USAGES.to_vec();
+pub(super) fn check_usages(wanted: Usages, chain: &Chain) -> Result<(), PathError> {
+    let mut left: Vec<&str> = wanted.any_of.to_vec();
     for certificate in chain.certificates.iter().rev() {
         let Some(usages) = certificate.extended_key_usage() else {
             continue;
@@ -103,7 +150,7 @@ pub(super) fn check_usages(chain: &Chain) -> Result<(), PathError> {
         if left.is_empty() {
             return Err(PathError::KeyUsage {
                 subject: certificate.subject_text().into(),
-                why: "its extended key usage allows neither mail nor authentication",
+                why: wanted.otherwise,
             });
         }
     }

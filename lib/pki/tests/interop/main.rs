@@ -14,3 +14,4 @@ mod paths;
 mod receipts;
 mod revocation;
 mod sources;
+mod stamps;
