@@ -17,9 +17,10 @@ macro_rules! targets {
     ($($name:ident)*) => { [$((stringify!($name), fuzz::$name as fn(&[u8]))),*] };
 }
 
-const TARGETS: [Target; 26] = targets![
+const TARGETS: [Target; 27] = targets![
     account answer certificate certificates cms entry ess handshake identity introduction keys list
-    local mail message names ocsp proxy record reply request sealed signed_note smrd_toml token zip
+    local mail message names ocsp proxy record reply request sealed signed_note smrd_toml stamp token
+    zip
 ];
 
 fn folder(name: &str) -> PathBuf {

@@ -65,6 +65,10 @@ fn pages() -> Vec<Page> {
         },
         Page {
             own: &[("/etc/smr/trust.d", "$PKI/trust.d")],
+            not_run: &[(
+                "smr-receipt --export dated.zip",
+                "asks an authority for time stamps: stamps.rs",
+            )],
             ..page("smr-receipt.1", "bob", TO_SELF)
         },
         Page {

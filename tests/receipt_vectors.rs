@@ -180,6 +180,8 @@ impl Vector {
             intermediates: vec![],
             crls: store.crls,
             ocsp: vec![],
+            stamps: BTreeMap::new(),
+            clocks: vec![],
         };
         let mut emit = |out: &mut dyn Write| out.write_all(&self.message);
         let out = fs::File::create(file).unwrap();

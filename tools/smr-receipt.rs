@@ -23,7 +23,9 @@ use smr_cli::time;
 use smr_client::config::By;
 use smr_client::failure::Failure;
 use smr_client::fetch::{self, Folder};
-use smr_client::receipts::{self, Progress, Standing};
+use smr_client::grounds;
+use smr_client::receipts::{self, Progress, Standing, TrustStore};
+use smr_client::stamps::{self, Clocks};
 use smr_client::user::User;
 use smr_name::{Class, MessageId};
 
@@ -48,6 +50,12 @@ struct Args {
     /// Leave the content out of the bundle
     #[arg(long, requires = "export")]
     redact: bool,
+    /// Have an authority put time stamps (RFC 3161) on receipts and postmarks
+    #[arg(long, value_name = "URL", requires = "export", value_parser = http)]
+    tsa: Option<String>,
+    /// Further trust anchors for time stamps
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["by", "status", "wait", "refuse"])]
+    tsa_anchors: Option<PathBuf>,
     /// Refuse the receipt, and say so to the sender, with a reason
     #[arg(long, value_name = "REASON", num_args = 0..=1, default_missing_value = "",
           conflicts_with_all = ["status", "wait", "export", "verify"])]
@@ -74,6 +82,14 @@ struct Args {
     pin: PinArgs,
     #[command(flatten)]
     common: Common,
+}
+
+/// Reads the address of an authority for time stamps.
+fn http(url: &str) -> Result<String, String> {
+    match stamps::speaks(url) {
+        true => Ok(url.to_owned()),
+        false => Err("time stamps are asked for over http://".to_owned()),
+    }
 }
 
 fn main() -> ExitCode {
@@ -169,7 +185,11 @@ fn one(edge: &Edge, args: &Args) -> Result<u8, Stop> {
     match (&args.export, args.wait) {
         (Some(file), _) => {
             let mut outcome = Outcome::default();
-            for failure in receipts::export(&mut user, id, file, args.redact)? {
+            let clocks = Clocks {
+                tsa: args.tsa.clone().or_else(|| edge.settings.tsa.clone()),
+                store: clocks(edge, args, user.trust())?,
+            };
+            for failure in receipts::export(&mut user, id, file, args.redact, &clocks)? {
                 outcome.note(Stop::Failure(failure.about("left out")).tell(&edge.report));
             }
             Ok(outcome.code())
@@ -180,6 +200,12 @@ fn one(edge: &Edge, args: &Args) -> Result<u8, Stop> {
             Duration::from_secs(seconds.unwrap_or(0)),
         )?),
     }
+}
+
+/// Returns whom to believe about time.
+fn clocks(edge: &Edge, args: &Args, people: &TrustStore) -> Result<TrustStore, Failure> {
+    let anchors = args.tsa_anchors.as_deref();
+    Ok(grounds::clocks(&edge.settings, anchors, people)?)
 }
 
 fn wait(user: &mut User, id: MessageId, limit: Duration) -> Result<u8, Failure> {

@@ -156,7 +156,9 @@ pub(crate) fn verify(edge: &Edge, args: &Args, path: &Path) -> Result<u8, Stop> 
     };
     let store = grounds::load(&edge.home, &edge.settings, args.anchors.as_deref())?;
     let rules = grounds::rules(&edge.settings, at);
-    let report = receipts::verify(open()?, &store, &rules).map_err(|e| about(e.into()))?;
+    let clocks = crate::clocks(edge, args, &store)?;
+    let report = receipts::verify(open()?, &store, &clocks, &rules);
+    let report = report.map_err(|e| about(e.into()))?;
     check_identity(args, &report).map_err(about)?;
     let mut out = Out::stdout();
     match edge.common.json {
@@ -209,6 +211,19 @@ fn verdict(report: &Report, at: i64) -> Vec<String> {
             time::rfc3339(mark.time)
         ));
     }
+    for stamped in &report.stamps {
+        let stamp = &stamped.stamp;
+        lines.push(format!(
+            "time stamp: {} was there {}, by {}, {}",
+            stamped.file,
+            time::rfc3339(stamp.time),
+            stamp.authority,
+            match stamp.revocation_checked {
+                true => "not revoked",
+                false => "revocation not checked",
+            }
+        ));
+    }
     if let Some(identity) = &report.identity {
         lines.push(format!("postmarks by the repository with key {identity}"));
     }
@@ -243,5 +258,6 @@ fn verdict_json(report: &Report, at: i64) -> Line {
         .with("refused_by", refused)
         .with("missing", missing)
         .with("postmarks", report.postmarks.len())
+        .with("stamps", report.stamps.len())
         .with("repository_key", report.identity.map(|key| key.to_string()))
 }

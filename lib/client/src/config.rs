@@ -164,6 +164,8 @@ settings! {
         maildir: PathBuf,
         /// Anchor files and folders; none: `trust.d`.
         anchors: Vec<PathBuf>,
+        /// The address of the authority that is asked for time stamps.
+        tsa: String,
     }
     default {
         /// Seconds to wait for a token to appear.
@@ -188,6 +190,8 @@ settings! {
         max_message: u64 = 64 << 20,
         /// Further certificates of issuers: files and folders.
         intermediates: Vec<PathBuf> = Vec::new(),
+        /// Further anchors, for time stamps alone: files and folders.
+        tsa_anchors: Vec<PathBuf> = Vec::new(),
         /// How revocation is treated.
         revocation: Revocation = Revocation::Require,
         /// Certificate policies of which one must hold, dotted OIDs; none: any.

@@ -111,7 +111,6 @@ explain!(
     crate::private::PrivateError,
     smr_evidence::account::AccountError,
     smr_evidence::authorisation::AuthorisationError,
-    smr_evidence::bundle::BundleError,
     smr_evidence::device::DeviceError,
     smr_evidence::envelope::EnvelopeError,
     smr_evidence::postmark::PostmarkError,
@@ -123,6 +122,7 @@ explain!(
     crate::token::profile::ProfileError,
 );
 explain!(hint:
+    smr_evidence::bundle::BundleError,
     crate::agent::AgentError,
     crate::grounds::GroundsError,
     crate::keyring::KeyRingError,

@@ -90,6 +90,24 @@ pub fn load(
     }
 }
 
+/// Returns whom to believe about time: the anchors of `people`, and further
+/// ones from `anchors` where given, else as the settings say.
+pub fn clocks(
+    settings: &Settings,
+    anchors: Option<&Path>,
+    people: &TrustStore,
+) -> Result<TrustStore, GroundsError> {
+    let mut clocks = people.clone();
+    match anchors {
+        Some(path) => add_place(&mut clocks, path)?,
+        None => settings
+            .tsa_anchors
+            .iter()
+            .try_for_each(|path| add_place(&mut clocks, path))?,
+    }
+    Ok(clocks)
+}
+
 /// Returns the rules for a verdict at `now`, unix seconds.
 pub fn rules(settings: &Settings, now: i64) -> Rules {
     Rules {

@@ -187,6 +187,12 @@ impl Home {
         self.all_postmarks().join(id.to_string())
     }
 
+    /// Returns the file of the time stamp on what has this SHA-256.
+    pub fn stamp(&self, sha256: &[u8; 32]) -> PathBuf {
+        let hex: String = sha256.iter().map(|byte| format!("{byte:02x}")).collect();
+        self.state.join("stamps").join(hex + ".tst")
+    }
+
     /// Returns the folder of what proves that smrd has contradicted itself.
     pub fn proofs(&self) -> PathBuf {
         self.state.join("proofs")

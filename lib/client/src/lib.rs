@@ -41,6 +41,7 @@ pub mod receipts;
 pub mod removal;
 pub mod session;
 pub mod spool;
+pub mod stamps;
 mod succession;
 pub mod token;
 mod tries;

@@ -3,6 +3,7 @@
 //!
 //! Verifies everything before it signs; counts nothing that does not verify.
 
+use std::collections::BTreeMap;
 use std::io::{Cursor, Read, Seek};
 use std::path::Path;
 use std::time::Duration;
@@ -20,7 +21,8 @@ use smr_evidence::postmark::{self, Kind};
 use smr_evidence::reading::{Grade, Grounds, Verified};
 use smr_evidence::receipt::{self, ReceiptError, Remark, SealedReceipt};
 use smr_evidence::refusal::{self, Answer};
-use smr_evidence::trust::{Certificate, Rules, TrustStore};
+pub use smr_evidence::trust::TrustStore;
+use smr_evidence::trust::{Certificate, Rules};
 use smr_name::{Class, Fingerprint, MailboxName, MessageId};
 use smr_seal::Recipient;
 
@@ -34,6 +36,7 @@ use crate::known::Known;
 use crate::listing;
 use crate::private::{self, PrivateError};
 use crate::session::Receipt;
+use crate::stamps::{Clocks, Stamps};
 use crate::user::User;
 
 // A receipt is a signature and its chain; smrd lists no more of a file.
@@ -339,20 +342,29 @@ fn received(
 }
 
 /// Fetches one receipt or refusal that is good here, and to whoever verifies a
-/// bundle: that has no postmark of it, and he judges it as of its day.
-fn evidence(user: &mut User, original: &Opened, entry: &Entry) -> Result<Received, Failure> {
-    received(user, original, entry, Some(entry.name.time))?;
-    received(user, original, entry, None)
+/// bundle: that has no postmark of it, and he judges it as of its time stamp, or
+/// else of the bundle's day.
+fn evidence(
+    user: &mut User,
+    original: &Opened,
+    entry: &Entry,
+    clocks: &Clocks,
+) -> Result<Received, Failure> {
+    let here = received(user, original, entry, Some(entry.name.time))?;
+    let kept = Stamps::new(&user.home, clocks, user.rules()).kept(&here.der)?;
+    received(user, original, entry, kept.map(|(_, stamp)| stamp.time))
 }
 
 /// Writes the evidence for a sent message into a new zip file, without its
-/// content where that is to stay secret (`redact`); returns why receipts were
-/// left out that do not count.
+/// content where that is to stay secret (`redact`), with the time stamps that
+/// are kept, and new ones where an authority is asked; returns why receipts
+/// were left out that do not count, and time stamps that were not to be had.
 pub fn export(
     user: &mut User,
     id: MessageId,
     file: &Path,
     redact: bool,
+    clocks: &Clocks,
 ) -> Result<Vec<Failure>, Failure> {
     let message = fetch::fetch(user, Folder::Sent, id)?;
     if redact && message.opened.signed.receipt_request().is_none() {
@@ -361,7 +373,8 @@ pub fn export(
         );
         return Err(Failure::new(Class::Usage, text).hint("leave --redact out"));
     }
-    let (bundle, left_out) = collect(user, &message)?;
+    let (mut bundle, mut left_out) = collect(user, &message, clocks)?;
+    left_out.extend(put_stamps(user, &mut bundle, clocks)?);
     // It holds the message in the clear: mode 0600, and nothing half written.
     let fresh = private::Fresh::beside(file).map_err(uncreated)?;
     let mut emit = |mut out: &mut dyn std::io::Write| {
@@ -392,7 +405,11 @@ fn uncreated(error: PrivateError) -> Failure {
 }
 
 /// Puts a bundle together, and says which receipts do not count.
-fn collect(user: &mut User, message: &Message) -> Result<(Bundle, Vec<Failure>), Failure> {
+fn collect(
+    user: &mut User,
+    message: &Message,
+    clocks: &Clocks,
+) -> Result<(Bundle, Vec<Failure>), Failure> {
     let id = message.id;
     let mut people = vec![user.address.mailbox.clone()];
     for address in message.opened.headers.addressees() {
@@ -414,7 +431,7 @@ fn collect(user: &mut User, message: &Message) -> Result<(Bundle, Vec<Failure>),
         // Nobody else was asked for one; what smrd puts here beside them is
         // no evidence.
         if entry.name.id == id && people.contains(&entry.name.sender) {
-            match evidence(user, &message.opened, &entry) {
+            match evidence(user, &message.opened, &entry, clocks) {
                 Ok(received) => {
                     let of_its_kind = match received.refused {
                         Some(_) => &mut refusals,
@@ -451,20 +468,43 @@ fn collect(user: &mut User, message: &Message) -> Result<(Bundle, Vec<Failure>),
         identity: Some(user.server.to_string()),
         accounts,
         anchors,
-        intermediates: trust.intermediates.clone(),
-        crls: trust.crls.clone(),
+        intermediates: [&trust.intermediates[..], &clocks.intermediates(trust)].concat(),
+        crls: [&trust.crls[..], &clocks.lists(trust)].concat(),
         ocsp: trust.ocsp.clone(),
+        stamps: BTreeMap::new(),
+        clocks: clocks.anchors(trust),
     };
     Ok((bundle, left_out))
 }
 
-/// Verifies a bundle offline, by the reader's own anchors.
+/// Puts time stamps on receipts, refusals and postmarks: what authority and
+/// network do not give is told, and takes nothing from the evidence.
+fn put_stamps(user: &User, bundle: &mut Bundle, clocks: &Clocks) -> Result<Vec<Failure>, Failure> {
+    let mut stamps = Stamps::new(&user.home, clocks, user.rules());
+    let mut failures = Vec::new();
+    for (name, bytes) in bundle::dated(bundle) {
+        match stamps.on(&bytes) {
+            Ok(Some(token)) => {
+                bundle
+                    .stamps
+                    .insert(*Fingerprint::of(&bytes).as_bytes(), token);
+            }
+            Ok(None) => {}
+            Err(failure) => failures.push(failure.about(&format!("time stamp on {name}"))),
+        }
+    }
+    Ok(failures)
+}
+
+/// Verifies a bundle offline, by the reader's own anchors, and those for time
+/// stamps.
 pub fn verify(
     zip: impl Read + Seek,
     store: &TrustStore,
+    clocks: &TrustStore,
     rules: &Rules,
 ) -> Result<Report, BundleError> {
-    bundle::verify(zip, store, rules)
+    bundle::verify(zip, store, clocks, rules)
 }
 
 /// Verifies a lone postmark by the identity document of its repository: the

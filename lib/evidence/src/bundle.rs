@@ -7,12 +7,13 @@
 mod archive;
 mod verify;
 
+use std::collections::BTreeMap;
 use std::io;
 
 use smr_name::{Address, Class, Fingerprint, MessageId};
 
-pub use archive::{Content, read, write};
-pub use verify::{Received, Refusing, Report, verify};
+pub use archive::{Content, dated, read, stamp_name, write};
+pub use verify::{Received, Refusing, Report, Stamped, verify};
 
 use crate::account::AccountError;
 use crate::envelope::{EnvelopeError, io_class};
@@ -21,7 +22,7 @@ use crate::postmark::PostmarkError;
 use crate::reading::ReadingError;
 use crate::receipt::ReceiptError;
 use crate::refusal::RefusalError;
-use crate::trust::{Certificate, CmsError, Crl, MaterialError, Ocsp};
+use crate::trust::{Certificate, CmsError, Crl, MaterialError, Ocsp, StampError};
 
 /// Holds everything of a bundle but the message itself.
 #[derive(Clone, Debug)]
@@ -45,8 +46,13 @@ pub struct Bundle {
     pub identity: Option<String>,
     /// The account records of sender and addressees, CMS DER.
     pub accounts: Vec<(Address, Vec<u8>)>,
+    /// Time stamps (RFC 3161), DER, on receipts, refusals and postmarks: by the
+    /// SHA-256 of what each is on.
+    pub stamps: BTreeMap<[u8; 32], Vec<u8>>,
     /// The anchors the maker trusts; the reader brings his own.
     pub anchors: Vec<Certificate>,
+    /// Further anchors of the maker's, for time stamps alone.
+    pub clocks: Vec<Certificate>,
     /// Certificates of other authorities.
     pub intermediates: Vec<Certificate>,
     /// Revocation lists, of about the time of signing.
@@ -141,6 +147,14 @@ pub enum BundleError {
     /// A postmark is about something else.
     #[error("a postmark is not about this message: {0}")]
     OtherPostmark(&'static str),
+    /// A time stamp proves nothing.
+    #[error("the time stamp {file:?}: {source}")]
+    Stamp {
+        /// Its file.
+        file: String,
+        /// What is wrong.
+        source: StampError,
+    },
     /// Reader and repository say different things of the reader's inbox.
     #[error("{0} was shown the message elsewhere in his inbox than its postmark says")]
     OtherPlace(String),
@@ -153,6 +167,17 @@ impl BundleError {
         match self {
             BundleError::Io { source, .. } => io_class(source),
             _ => Class::Forged,
+        }
+    }
+
+    /// Returns what may help.
+    pub fn hint(&self) -> Option<&'static str> {
+        match self {
+            BundleError::Stamp {
+                source: StampError::Authority(_),
+                ..
+            } => Some("is its root in trust.d, or named by --tsa-anchors?"),
+            _ => None,
         }
     }
 }

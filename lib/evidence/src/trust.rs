@@ -12,6 +12,7 @@ pub use smr_pki::path::{Chain, chains, has_answered, has_signed, lacks};
 pub use smr_pki::path::{PathError, Realm, Revocation, Rules, TrustStore, Verdict};
 pub use smr_pki::signer::{Algorithm, KeyError, Signer, SignerError, SoftKey, generate_p256};
 pub use smr_pki::sources;
+pub use smr_pki::stamp::{self, Stamp, StampError};
 
 /// Names a person, as the authorities of a realm do.
 #[derive(Clone, Debug)]

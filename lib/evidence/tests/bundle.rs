@@ -368,7 +368,7 @@ fn a_bundles_own_anchors_prove_nothing() {
     let scene = scene();
     let zip = scene.zip(true);
     let other = Pki::new();
-    assert!(bundle::verify(Cursor::new(&zip), &other.store(), &rules()).is_err());
+    assert!(bundle::verify(Cursor::new(&zip), &other.store(), &other.store(), &rules()).is_err());
     let dir = tempfile::TempDir::new().unwrap();
     zip::ZipArchive::new(Cursor::new(&zip))
         .unwrap()

@@ -17,6 +17,7 @@ use smr_pki::ess;
 use smr_pki::ocsp::Ocsp;
 use smr_pki::path::{self, Realm, Revocation, Rules, TrustStore};
 use smr_pki::sources;
+use smr_pki::stamp;
 use smr_seal::{Identity, Recipient};
 
 const NOW: i64 = 1_800_000_000;
@@ -126,6 +127,12 @@ pub fn ocsp(data: &[u8]) {
     let _ = Ocsp::from_der(data);
 }
 
+/// An answer of an authority for time stamps, and a token of one.
+pub fn stamp(data: &[u8]) {
+    let _ = stamp::verify(data, &[7; 32], &STORE, &rules());
+    let _ = stamp::accept(data, &[7; 32], &[0xff; stamp::NONCE], &STORE, &rules());
+}
+
 /// An account record, a card's authorisation, a device's statement.
 pub fn account(data: &[u8]) {
     let _ = account::open(data, &STORE, &rules());
@@ -148,7 +155,7 @@ pub fn signed_note(data: &[u8]) {
 
 /// An evidence bundle from anybody.
 pub fn zip(data: &[u8]) {
-    let _ = bundle::verify(Cursor::new(data), &STORE, &rules());
+    let _ = bundle::verify(Cursor::new(data), &STORE, &STORE, &rules());
     let _ = bundle::read(Cursor::new(data));
 }
 

@@ -13,6 +13,7 @@ use smr_seal::Kind;
 use super::section::Section;
 use super::{Ask, By, ConfigError, Consent, Layer, Problem};
 use crate::private;
+use crate::stamps;
 
 const LIMIT: u64 = 1 << 20;
 
@@ -173,6 +174,8 @@ pub(super) fn read_trust(top: &Section, layer: &mut Layer) -> Result<(), ConfigE
         "revocation_age",
         "clock_skew",
         "policies",
+        "tsa",
+        "tsa_anchors",
     ])?;
     layer.anchors = trust.paths("anchors")?;
     layer.intermediates = trust.paths("intermediates")?;
@@ -184,6 +187,10 @@ pub(super) fn read_trust(top: &Section, layer: &mut Layer) -> Result<(), ConfigE
     layer.revocation_age = trust.duration("revocation_age")?;
     layer.clock_skew = trust.duration("clock_skew")?;
     layer.policies = trust.texts("policies")?;
+    layer.tsa = trust.parsed("tsa", "an address, http://...", |url| {
+        stamps::speaks(url).then(|| url.to_owned())
+    })?;
+    layer.tsa_anchors = trust.paths("tsa_anchors")?;
     Ok(())
 }
 

@@ -2,11 +2,12 @@
 //!
 //! Verifies nothing; what is read may be forged, but belongs there.
 
+use std::collections::BTreeMap;
 use std::io::{self, Read, Seek, Write};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use smr_name::Address;
+use smr_name::{Address, Fingerprint};
 use zip::write::SimpleFileOptions;
 use zip::{CompressionMethod, DateTime, ZipArchive, ZipWriter};
 
@@ -14,7 +15,7 @@ use super::{Bundle, BundleError, Given};
 use crate::lines::{self, Lines, time_text};
 use crate::note;
 use crate::trust::ocsp::MAX_ANSWER;
-use crate::trust::{Material, TrustStore};
+use crate::trust::{Material, TrustStore, stamp};
 
 pub(super) const MESSAGE: &str = "message.eml";
 pub(super) const SIGNATURE: &str = "message.p7s";
@@ -23,6 +24,7 @@ const IDENTITY: &str = "identity.txt";
 const ANCHORS: &str = "chain/anchors.pem";
 const INTERMEDIATES: &str = "chain/intermediates.pem";
 const CRLS: &str = "chain/crls.pem";
+const CLOCKS: &str = "chain/tsa.pem";
 const README: &str = "README.txt";
 /// The most bytes of any file but the message and the lists.
 const MAX_FILE: u64 = 4 << 20;
@@ -109,6 +111,7 @@ fn files(bundle: &Bundle, whole: bool) -> Result<Vec<(String, Vec<u8>)>, BundleE
         (ANCHORS.into(), pem(&bundle.anchors)),
         (INTERMEDIATES.into(), pem(&bundle.intermediates)),
         (CRLS.into(), crls_pem(bundle).into_bytes()),
+        (CLOCKS.into(), pem(&bundle.clocks)),
     ];
     if let Some(identity) = &bundle.identity {
         files.push((IDENTITY.into(), identity.clone().into_bytes()));
@@ -116,13 +119,11 @@ fn files(bundle: &Bundle, whole: bool) -> Result<Vec<(String, Vec<u8>)>, BundleE
     for (address, record) in &bundle.accounts {
         files.push((format!("accounts/{address}.p7s"), record.clone()));
     }
-    for (number, receipt) in bundle.receipts.iter().enumerate() {
-        let name = format!("receipts/{}-{}.p7s", receipt.by, number + 1);
-        files.push((name, receipt.der.clone()));
-    }
-    for (number, refusal) in bundle.refusals.iter().enumerate() {
-        let name = format!("refusals/{}-{}.p7s", refusal.by, number + 1);
-        files.push((name, refusal.der.clone()));
+    for (name, bytes) in dated(bundle) {
+        let stamp = bundle.stamps.get(Fingerprint::of(&bytes).as_bytes());
+        let beside = stamp.and_then(|stamp| Some((stamp_name(&name)?, stamp.clone())));
+        files.push((name, bytes));
+        files.extend(beside);
     }
     for (number, answer) in bundle.ocsp.iter().enumerate() {
         files.push((
@@ -130,13 +131,34 @@ fn files(bundle: &Bundle, whole: bool) -> Result<Vec<(String, Vec<u8>)>, BundleE
             answer.der.to_vec(),
         ));
     }
-    for (number, postmark) in bundle.postmarks.iter().enumerate() {
-        files.push((
-            format!("postmarks/{}.txt", number + 1),
-            postmark.clone().into_bytes(),
-        ));
-    }
     Ok(files)
+}
+
+/// Returns the files that may have a time stamp beside them: receipts,
+/// refusals and postmarks.
+pub fn dated(bundle: &Bundle) -> Vec<(String, Vec<u8>)> {
+    let answers = |folder: &'static str, given: &[Given]| -> Vec<_> {
+        let given = given.iter().zip(1..);
+        let name = |(given, number): (&Given, usize)| {
+            let name = format!("{folder}/{}-{number}.p7s", given.by);
+            (name, given.der.clone())
+        };
+        given.map(name).collect()
+    };
+    let postmarks = bundle.postmarks.iter().zip(1..);
+    let postmarks = postmarks.map(|(text, number)| {
+        let name = format!("postmarks/{number}.txt");
+        (name, text.clone().into_bytes())
+    });
+    let mut files = answers("receipts", &bundle.receipts);
+    files.extend(answers("refusals", &bundle.refusals));
+    files.extend(postmarks);
+    files
+}
+
+/// Returns the name of the time stamp on a file: as its own, but `.tst`.
+pub fn stamp_name(of: &str) -> Option<String> {
+    Some(format!("{}.tst", of.rsplit_once('.')?.0))
 }
 
 /// Returns the script, to check everything as of `time`.
@@ -193,9 +215,14 @@ pub fn read<R: Read + Seek>(zip: R) -> Result<(Bundle, bool), BundleError> {
     }
     let (mut bundle, whole) = index(&mut zip)?;
     let mut store = TrustStore::default();
-    for name in &names {
+    let (stamps, files): (Vec<_>, Vec<_>) = names.iter().partition(|n| n.ends_with(".tst"));
+    for name in files {
         check_sum(&mut zip, name)?;
         take(&mut zip, name, &mut bundle, &mut store)?;
+    }
+    for name in stamps {
+        check_sum(&mut zip, name)?;
+        take_stamp(&mut zip, name, &mut bundle)?;
     }
     bundle.anchors = store.realms.into_iter().flat_map(|r| r.anchors).collect();
     bundle.intermediates = store.intermediates;
@@ -226,6 +253,8 @@ fn index<R: Read + Seek>(zip: &mut ZipArchive<R>) -> Result<(Bundle, bool), Bund
         intermediates: Vec::new(),
         crls: Vec::new(),
         ocsp: Vec::new(),
+        stamps: BTreeMap::new(),
+        clocks: Vec::new(),
     };
     let whole = lines.parsed("content", |v| match v {
         "whole" => Some(true),
@@ -254,6 +283,13 @@ fn take<R: Read + Seek>(
                 store.add_intermediates(b)
             })?;
         }
+        CLOCKS => {
+            let mut clocks = TrustStore::default();
+            material(contents(zip, name, MAX_FILE)?, |b| {
+                clocks.add_anchors("", b)
+            })?;
+            bundle.clocks = clocks.realms.into_iter().flat_map(|r| r.anchors).collect();
+        }
         CRLS => material(contents(zip, name, MAX_CRLS)?, |b| store.add_crls(b))?,
         _ => {
             if let Some(address) = plain("accounts/", ".p7s") {
@@ -281,6 +317,33 @@ fn take<R: Read + Seek>(
             }
         }
     }
+    Ok(())
+}
+
+/// Takes a time stamp, which lies beside what it is on.
+fn take_stamp<R: Read + Seek>(
+    zip: &mut ZipArchive<R>,
+    name: &str,
+    bundle: &mut Bundle,
+) -> Result<(), BundleError> {
+    let stray = || BundleError::Stray(name.to_owned());
+    let stem = name.strip_suffix(".tst").ok_or_else(stray)?;
+    let of = match stem.starts_with("postmarks/") {
+        true => format!("{stem}.txt"),
+        false => format!("{stem}.p7s"),
+    };
+    // No other names are there than those that have been taken.
+    let beside = stem.starts_with("postmarks/")
+        || stem.starts_with("receipts/")
+        || stem.starts_with("refusals/");
+    if !beside || zip.index_for_name(&of).is_none() {
+        return Err(stray());
+    }
+    let stamped = contents(zip, &of, MAX_FILE)?;
+    let token = contents(zip, name, stamp::MAX_ANSWER as u64)?;
+    bundle
+        .stamps
+        .insert(*Fingerprint::of(&stamped).as_bytes(), token);
     Ok(())
 }
 

@@ -8,7 +8,7 @@ use smr_name::{Address, Fingerprint, MailboxName, MessageId};
 use smr_pki::cms::ContentType;
 use zip::ZipArchive;
 
-use super::archive::{MESSAGE, read};
+use super::archive::{MESSAGE, dated, read, stamp_name};
 use super::{Bundle, BundleError, Given, identity_fingerprint};
 use crate::account::{self, Account};
 use crate::envelope::{ReceiptWanted, verify_plain};
@@ -16,7 +16,7 @@ use crate::postmark::{self, Kind, Postmark};
 use crate::reading::{Grounds, Verified, verify_sender};
 use crate::receipt::{self, Remark};
 use crate::refusal::{self, Refused};
-use crate::trust::{Rules, SignedData, TrustStore};
+use crate::trust::{Rules, SignedData, Stamp, TrustStore, stamp};
 
 /// Says what a bundle proves.
 #[derive(Clone, Debug)]
@@ -39,9 +39,21 @@ pub struct Report {
     pub missing: Vec<Address>,
     /// The postmarks, all good under `identity`.
     pub postmarks: Vec<Postmark>,
+    /// The time stamps, all good.
+    pub stamps: Vec<Stamped>,
     /// The fingerprint of the repository whose postmarks these are: compare it
     /// with one from elsewhere.
     pub identity: Option<Fingerprint>,
+}
+
+/// Says when a file was there already.
+#[derive(Clone, Debug)]
+pub struct Stamped {
+    /// The file: a receipt, a refusal or a postmark.
+    pub file: String,
+    /// When, and by whose word.
+    pub stamp: Stamp,
+    sha256: [u8; 32],
 }
 
 /// Says who gave a receipt.
@@ -49,7 +61,8 @@ pub struct Report {
 pub struct Received {
     /// Who.
     pub by: Verified,
-    /// When it was deposited, by its postmark, unix seconds.
+    /// When it was there at the latest, by its postmark or a time stamp, unix
+    /// seconds.
     pub deposited: Option<i64>,
 }
 
@@ -58,12 +71,14 @@ pub struct Received {
 pub struct Refusing {
     /// Who, and why.
     pub refused: Refused,
-    /// When it was deposited, by its postmark, unix seconds.
+    /// When it was there at the latest, by its postmark or a time stamp, unix
+    /// seconds.
     pub deposited: Option<i64>,
 }
 
 /// Verifies a bundle by the reader's anchors and what is known at `rules.now`:
-/// whatever has a postmark is judged as of its deposit.
+/// whatever has a postmark is judged as of its deposit, and what has a time
+/// stamp as of that. Authorities of time are believed by `clocks`.
 ///
 /// The bundle's other certificates and its lists are used: they are signed.
 /// An error is the first thing that is not good; a receipt that is not there
@@ -71,15 +86,11 @@ pub struct Refusing {
 pub fn verify<R: Read + Seek>(
     mut zip: R,
     store: &TrustStore,
+    clocks: &TrustStore,
     rules: &Rules,
 ) -> Result<Report, BundleError> {
     let (bundle, whole) = read(&mut zip)?;
-    let mut store = store.clone();
-    store
-        .intermediates
-        .extend(bundle.intermediates.iter().cloned());
-    store.crls.extend(bundle.crls.iter().cloned());
-    store.ocsp.extend(bundle.ocsp.iter().cloned());
+    let (store, clocks) = (helped(store, &bundle), helped(clocks, &bundle));
     let original = match whole {
         true => check_message(&mut zip, &bundle)?,
         false => check_redacted(&bundle)?,
@@ -87,6 +98,7 @@ pub fn verify<R: Read + Seek>(
     let judge = Judge {
         accounts: open_accounts(&bundle, &store, rules)?,
         postmarks: check_postmarks(&bundle)?,
+        stamps: check_stamps(&bundle, &clocks, rules)?,
         bundle: &bundle,
         store: &store,
         rules,
@@ -116,8 +128,20 @@ pub fn verify<R: Read + Seek>(
         receipts,
         refusals,
         postmarks: judge.postmarks,
+        stamps: judge.stamps,
         identity: bundle.identity.as_deref().map(identity_fingerprint),
     })
+}
+
+/// Returns anchors with what the bundle brings beside them.
+fn helped(store: &TrustStore, bundle: &Bundle) -> TrustStore {
+    let mut store = store.clone();
+    store
+        .intermediates
+        .extend(bundle.intermediates.iter().cloned());
+    store.crls.extend(bundle.crls.iter().cloned());
+    store.ocsp.extend(bundle.ocsp.iter().cloned());
+    store
 }
 
 /// What the message says for itself.
@@ -257,11 +281,37 @@ fn check_postmark(postmark: &Postmark, bundle: &Bundle) -> Result<(), BundleErro
     }
 }
 
+/// Verifies every time stamp.
+fn check_stamps(
+    bundle: &Bundle,
+    clocks: &TrustStore,
+    rules: &Rules,
+) -> Result<Vec<Stamped>, BundleError> {
+    let mut found = Vec::new();
+    for (file, bytes) in dated(bundle) {
+        let sha256 = *Fingerprint::of(&bytes).as_bytes();
+        let Some(token) = bundle.stamps.get(&sha256) else {
+            continue;
+        };
+        let stamp = stamp::verify(token, &sha256, clocks, rules).map_err(|source| {
+            let file = stamp_name(&file).unwrap_or_default();
+            BundleError::Stamp { file, source }
+        })?;
+        found.push(Stamped {
+            file,
+            stamp,
+            sha256,
+        });
+    }
+    Ok(found)
+}
+
 /// Holds what signers are judged by.
 struct Judge<'a> {
     bundle: &'a Bundle,
     accounts: Vec<Account>,
     postmarks: Vec<Postmark>,
+    stamps: Vec<Stamped>,
     store: &'a TrustStore,
     rules: &'a Rules,
 }
@@ -277,11 +327,14 @@ impl Judge<'_> {
         })
     }
 
-    /// Returns the time of the first postmark of a SignedData.
+    /// Returns the time of the first postmark of a SignedData, or of a time
+    /// stamp on it: it was there then.
     fn deposited(&self, der: &[u8]) -> Option<i64> {
         let cms = *Fingerprint::of(der).as_bytes();
         let marks = self.postmarks.iter().filter(|p| p.cms == cms);
-        marks.map(|p| p.time).min()
+        let stamps = self.stamps.iter().filter(|s| s.sha256 == cms);
+        let times = stamps.map(|s| s.stamp.time);
+        marks.map(|p| p.time).chain(times).min()
     }
 
     fn sender(&self, original: &SignedData) -> Result<Verified, BundleError> {

@@ -1,16 +1,21 @@
 #!/bin/sh
 # Checks the evidence in this folder with openssl 3.0 or later, nothing else.
 #
-#   sh verify.sh [ANCHORS.pem]
+#   sh verify.sh [ANCHORS.pem [TSA-ANCHORS.pem]]
 #
 # Exit status: 0 all good, 65 something is not.
 set -u
 LC_ALL=C
 export LC_ALL
 case ${1-} in
-    '') anchors=chain/anchors.pem ;;
-    /*) anchors=$1 ;;
-    *) anchors=$PWD/$1 ;;
+    '') anchors=chain/anchors.pem clocks=chain/tsa.pem ;;
+    /*) anchors=$1 clocks=/dev/null ;;
+    *) anchors=$PWD/$1 clocks=/dev/null ;;
+esac
+case ${2-} in
+    '') ;;
+    /*) clocks=$2 ;;
+    *) clocks=$PWD/$2 ;;
 esac
 cd "$(dirname "$0")" || exit 74
 at=${AT:-@TIME@}
@@ -108,7 +113,7 @@ timely() {
     why='signed later than the time of this check'
     ! later "$signed" "$at" || return 1
     why='signed later than it was deposited'
-    [ -z "$3" ] || ! later "$signed" "$(seconds "$3")" || return 1
+    [ -z "$3" ] || ! later "$signed" "$3" || return 1
     why='signed before its certificate began'
     ! later "$(seconds "$(openssl x509 -in "$2" -noout -startdate | sed 's/^notBefore=//')")" "$signed"
 }
@@ -188,7 +193,7 @@ belongs() {
     why="by a device that account $2 does not list"
     [ -n "$gone" ] || return 1
     why="by a device that was removed $gone, and no postmark says that this was before"
-    [ -n "$3" ] && expr "x$3" '<' "x$gone" >/dev/null || return 1
+    [ -n "$3" ] && [ "$3" -lt "$(seconds "$gone")" ] || return 1
     who="class D, a device of $2 that was removed later ($gone)"
 }
 
@@ -217,7 +222,7 @@ for mark in postmarks/*.txt; do
     by=$(word sender "$tmp/mark")@$name
     if openssl pkeyutl -verify -pubin -keyform DER -inkey "$tmp/key.der" -rawin -in "$tmp/mark" -sigfile "$tmp/sig" >/dev/null 2>&1 &&
         [ "$(word repository "$tmp/mark")" = "$name" ] && [ "$(word id "$tmp/mark")" = "$message" ]; then
-        printf '%s %s\n' "$cms" "$(word time "$tmp/mark")" >> "$tmp/times"
+        printf '%s %s\n' "$cms" "$(seconds "$(word time "$tmp/mark")")" >> "$tmp/times"
         good "postmark: $kind by $by in $(word mailbox "$tmp/mark") number $(word number "$tmp/mark") $(word time "$tmp/mark")"
         case $kind in
             receipt) [ -n "$(answer "$(word sender "$tmp/mark")" "$cms")" ] || fail "$mark is of a receipt that is not here"
@@ -232,6 +237,33 @@ for mark in postmarks/*.txt; do
         fail "$mark"
     fi
 done
+# The time stamps (RFC 3161), each beside what it is on. The authority is judged
+# as of the time it says; lists are looked at, where there are any on it.
+stamped() {
+    set -- ts -verify -token_in -in "$1" -data "$2" -CAfile "$tmp/tsa.pem" -attime "$3"
+    [ ! -s chain/intermediates.pem ] || set -- "$@" -untrusted chain/intermediates.pem
+    checked=
+    openssl "$@" -crl_check_all >"$tmp/why" 2>&1 && checked=1 && return
+    ! grep -q 'certificate revoked' "$tmp/why" || return 1
+    openssl "$@" >"$tmp/why" 2>&1
+}
+for stamp in receipts/*.tst refusals/*.tst postmarks/*.tst; do
+    [ -e "$stamp" ] || continue
+    case $stamp in postmarks/*) on=${stamp%.tst}.txt ;; *) on=${stamp%.tst}.p7s ;; esac
+    [ -e "$tmp/tsa.pem" ] || cat "$anchors" "$clocks" chain/crls.pem > "$tmp/tsa.pem" || exit 66
+    when=$(openssl ts -reply -token_in -in "$stamp" -token_out -text 2>/dev/null | sed -n 's/^Time stamp: //p')
+    moment=$(seconds "$when")
+    if [ "$moment" = none ] || [ ! -e "$on" ] || ! stamped "$stamp" "$on" "$moment"; then
+        fail "$stamp: no time stamp on $on by an authority that is trusted$(grep -m1 -o ':[^:]*$' "$tmp/why" 2>/dev/null)"
+    elif later "$moment" "$at"; then
+        fail "$stamp: later than the time of this check"
+    else
+        good "time stamp: $on was there $when"
+        [ -n "$checked" ] || note 'whether its authority was revoked is NOT checked: there is no list of it'
+        printf '%s %s\n' "$(sha256 "$on")" "$moment" >> "$tmp/times"
+    fi
+done
+
 # told RECEIPT: what its remark, a signed attribute of ours, says of the place.
 told() {
     openssl asn1parse -inform DER -in "$1" | sed -n '/OBJECT *:2\.25\.1518643927\.2$/,$p' > "$tmp/remark"
@@ -242,8 +274,8 @@ placed() {
     awk -v mailbox="${1%@*}" -v number="$(word number "$tmp/remark")" -v head="$(word head "$tmp/remark")" '
         $1 == mailbox && ($2 != number || $3 != head) { exit 1 }' "$tmp/places"
 }
-# taken SIGNED: when it was first deposited, as a postmark says.
-taken() { awk -v cms="$(sha256 "$1")" '$1 == cms { print $2 }' "$tmp/times" | sort | head -n 1; }
+# taken SIGNED: when it was there at the latest, as a postmark or a time stamp says.
+taken() { awk -v cms="$(sha256 "$1")" '$1 == cms { print $2 }' "$tmp/times" | sort -n | head -n 1; }
 
 # The message.
 card=

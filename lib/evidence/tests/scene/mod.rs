@@ -2,6 +2,7 @@
 //! for tests of what a bundle proves.
 #![allow(dead_code, reason = "each test uses its part")]
 
+use std::collections::BTreeMap;
 use std::io::{Cursor, Read, Write};
 use std::process::Command;
 
@@ -93,6 +94,8 @@ pub(crate) fn scene() -> Scene {
         intermediates: pki.certificates("sub"),
         crls: crls(&pki),
         ocsp: Vec::new(),
+        stamps: BTreeMap::new(),
+        clocks: Vec::new(),
     };
     let original = opened.signed;
     Scene {
@@ -227,7 +230,7 @@ impl Scene {
         store.crls.clear();
         let mut rules = rules();
         rules.now += days * 86_400;
-        bundle::verify(Cursor::new(zip), &store, &rules)
+        bundle::verify(Cursor::new(zip), &store, &store, &rules)
     }
 
     /// Unpacks the zip and runs its script; returns whether it is content, and
