@@ -17,6 +17,7 @@ use smr_client::config::{By, Settings};
 use smr_client::doctor::{self, State};
 use smr_client::login::{self, NewKey};
 use smr_client::outbox;
+use smr_client::owed;
 use smr_client::token::{self, Token, profile};
 use smr_client::user::User;
 use smr_name::Address;
@@ -139,6 +140,16 @@ fn flush(edge: &Edge, settings: &Settings) -> Result<(), Stop> {
             Ok(_) => edge
                 .report
                 .note(&format!("message \"{id}\" has left the outbox")),
+            Err(failure) => edge::warn(edge, &failure),
+        }
+    }
+    for owed in owed::waiting(&user)? {
+        let id = owed.id();
+        match owed.settle(&mut user) {
+            Ok(true) => edge
+                .report
+                .note(&format!("the receipt for message \"{id}\" was given")),
+            Ok(false) => {}
             Err(failure) => edge::warn(edge, &failure),
         }
     }

@@ -23,6 +23,7 @@ use smr_cli::report::Outcome;
 use smr_client::config::Consent;
 use smr_client::fetch::{self, Folder, Message, ReceiptWanted, State};
 use smr_client::hand::Hand;
+use smr_client::owed;
 use smr_client::receipts;
 use smr_client::user::User;
 use smr_name::MessageId;
@@ -103,6 +104,9 @@ fn run(edge: &Edge, mut args: Args) -> Result<u8, Stop> {
     let mut out = Out::stdout();
     let mut sink = Sink::open(edge, &args, &out)?;
     let mut user = edge.user()?;
+    if args.follow || args.all {
+        deliver::settle(edge, &mut user)?;
+    }
     if args.follow {
         return follow(edge, &mut args, &mut user, &mut sink, &mut out);
     }
@@ -217,8 +221,10 @@ fn show(
     }
     if consent == Consent::Always && !args.peek {
         // The receipt is on its way before the first word is shown.
+        let hand = Hand::device(user)?;
+        let owed = owed::owe(user, &message, &hand)?;
         user.session.mark_read(id)?;
-        receipts::give_for(user, &message, &Hand::device(user)?)?;
+        owed.give(user)?;
     }
     show::write(edge, args, user, &message, out)?;
     out.finish().map_err(Stop::Out)?;

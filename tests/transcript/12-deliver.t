@@ -107,7 +107,7 @@ $ smr-recv -x out [ID5]
 ! smr-recv: hint: mkdir out
 [73]
 $ mkdir out; ln -s ../escaped out/x-2.txt; smr-recv -x out [ID5]
-! smr-recv: error: cannot create "out/x-2.txt": File exists (os error 17)
+! smr-recv: error: "out/x-2.txt" exists already
 ! smr-recv: hint: which folder has no such file?
 [73]
 $ ls out; ls escaped; smr-ls -u -1

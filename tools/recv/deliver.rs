@@ -1,7 +1,8 @@
 //! Where smr-recv delivers instead of showing: a Maildir, an mbox, a program,
 //! or a folder for attachments.
 //!
-//! A message is marked read, and its receipt given, once it is safe there.
+//! A message is marked read, and its receipt given, once it is safe there; the
+//! receipt is on disk before.
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -14,7 +15,7 @@ use smr_client::delivery::{self, Maildir, Ran};
 use smr_client::failure::Failure;
 use smr_client::fetch::{self, Folder, Message, State};
 use smr_client::hand::Hand;
-use smr_client::receipts;
+use smr_client::owed::{self, Owed};
 use smr_client::user::User;
 use smr_name::{Class, MessageId};
 
@@ -73,20 +74,39 @@ pub(crate) fn deliver(
     out: &mut Out,
 ) -> Result<(), Stop> {
     let message = fetch::fetch(user, folder, id)?;
-    hand_over(edge, user, &message, sink, out)?;
     if args.peek || folder != Folder::Inbox {
-        return Ok(());
+        return hand_over(edge, user, &message, sink, out);
+    }
+    let wanted = message.opened.headers.receipt;
+    let policy = edge.settings.consent_to(&message.entry.name.sender);
+    let owed = match consent(args.receipt, wanted, policy) {
+        // On disk before the first word is handed out.
+        Consent::Always => {
+            let hand = Hand::device(user)?;
+            Some(owed::owe(user, &message, &hand)?)
+        }
+        // Nobody sits there to be asked.
+        Consent::Ask | Consent::Never => None,
+    };
+    if let Err(stop) = hand_over(edge, user, &message, sink, out) {
+        // Whoever did not take it is offered it again, and has read nothing.
+        owed.map_or(Ok(()), Owed::forget)?;
+        return Err(stop);
     }
     if message.entry.state != State::Read {
         user.session.mark_read(id)?;
     }
-    let wanted = message.opened.headers.receipt;
-    let policy = edge.settings.consent_to(&message.entry.name.sender);
-    match consent(args.receipt, wanted, policy) {
-        Consent::Always => Ok(receipts::give_for(user, &message, &Hand::device(user)?)?),
-        // Nobody sits there to be asked.
-        Consent::Ask | Consent::Never => Ok(()),
+    owed.map_or(Ok(()), |owed| Ok(owed.give(user)?))
+}
+
+/// Gives the receipts that an earlier run owed when it ended.
+pub(crate) fn settle(edge: &Edge, user: &mut User) -> Result<(), Stop> {
+    for owed in owed::waiting(user)? {
+        if let Err(failure) = owed.settle(user) {
+            edge::warn(edge, &failure);
+        }
     }
+    Ok(())
 }
 
 fn hand_over(

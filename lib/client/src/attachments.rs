@@ -2,95 +2,95 @@
 //!
 //! Follows no link in the folder, leaves it in no way, and overwrites nothing.
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{self, BufWriter, Write};
-use std::os::fd::OwnedFd;
 use std::path::Path;
 
-use rustix::fs::{AtFlags, Mode, OFlags, ResolveFlags};
-use rustix::io::Errno;
+use rustix::process::{Resource, getrlimit, setrlimit};
 use smr_name::Class;
 
 use crate::failure::Failure;
 use crate::fetch::{Emit, Message, PartInfo};
-use crate::private::is_full;
+use crate::fresh::Fresh;
+use crate::private::{self, PrivateError, is_full};
 use crate::user::User;
 
 // Most file systems take 255 bytes; some of it is for a number.
 const MAX_NAME: usize = 240;
 
-/// Writes every attachment of a message into a folder, all or none, and
-/// returns the names, in order. The text of the message is none.
+/// Writes every attachment of a message into a folder, and returns the names, in
+/// order. The text of the message is none. They get their names when all are on
+/// disk: a process that ends before leaves nothing behind.
 pub fn extract(user: &User, message: &Message, dir: &Path) -> Result<Vec<String>, Failure> {
-    let folder = open_folder(dir)?;
-    let mut written = Vec::new();
-    let wanted = named(&message.opened.parts);
-    let result = wanted.iter().try_for_each(|(part, name)| {
-        let mut file = create(&folder, dir, name)?;
-        written.push(name.clone());
-        fill(user, message, part, &mut file).map_err(|f| f.about(&format!("\"{name}\"")))
-    });
-    // Unless all are on disk, none is: the message stays unread, and the next
-    // call must not find its own leavings in the way.
-    let result = result.and_then(|()| sync(&folder, dir));
-    match result {
-        Ok(()) => Ok(written),
-        Err(failure) => {
-            for name in &written {
-                // What cannot be removed is told of by the next call.
-                let _ = rustix::fs::unlinkat(&folder, name.as_str(), AtFlags::empty());
-            }
-            Err(failure)
-        }
+    check_folder(dir)?;
+    open_many();
+    let mut whole = Vec::new();
+    for (part, name) in named(&message.opened.parts) {
+        let fresh = create(dir, &name)?;
+        fill(user, message, part, fresh.file()).map_err(|f| f.about(&format!("\"{name}\"")))?;
+        whole.push((name, fresh));
     }
+    let mut written: Vec<String> = Vec::new();
+    for (name, fresh) in whole {
+        if let Err(error) = fresh.keep() {
+            // The message stays unread, and the next call must not find its own
+            // leavings in the way; what cannot be removed is told of by it.
+            let remove = |name: &String| drop(fs::remove_file(dir.join(name)));
+            written.iter().for_each(remove);
+            return Err(refused(error));
+        }
+        written.push(name);
+    }
+    Ok(written)
 }
 
-fn open_folder(dir: &Path) -> Result<OwnedFd, Failure> {
-    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    rustix::fs::open(dir, flags, Mode::empty()).map_err(|error| {
+fn check_folder(dir: &Path) -> Result<(), Failure> {
+    let opened = fs::read_dir(dir).map(drop);
+    opened.map_err(|error| {
         let text = format!("cannot open the folder \"{}\": {error}", dir.display());
         Failure::new(Class::CannotCreate, text).hint(format!("mkdir {}", dir.display()))
     })
 }
 
-fn create(folder: &OwnedFd, dir: &Path, name: &str) -> Result<File, Failure> {
-    let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    let mode = Mode::from_raw_mode(0o666);
-    let beneath = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS;
-    let opened = match rustix::fs::openat2(folder, name, flags, mode, beneath) {
-        // Before Linux 5.6; a name of one component that must be new is as safe.
-        Err(Errno::NOSYS) => rustix::fs::openat(folder, name, flags, mode),
-        opened => opened,
-    };
-    opened.map(File::from).map_err(|error| {
-        let path = dir.join(name);
-        let class = match is_full(&error.into()) {
-            true => Class::Busy,
-            false => Class::CannotCreate,
-        };
-        let failure = Failure::new(
-            class,
-            format!("cannot create \"{}\": {error}", path.display()),
-        );
-        match error {
-            Errno::EXIST => failure.hint("which folder has no such file?"),
-            _ => failure.hint("may you write there?"),
+/// Lets this process have as many files open as it may.
+fn open_many() {
+    let mut limit = getrlimit(Resource::Nofile);
+    limit.current = limit.maximum;
+    // With less, a message of very many attachments is refused.
+    let _ = setrlimit(Resource::Nofile, limit);
+}
+
+/// Begins a file, whose name must be free and of one component: it is given by
+/// a link, which overwrites nothing and follows none.
+fn create(dir: &Path, name: &str) -> Result<Fresh, Failure> {
+    let path = dir.join(name);
+    let begun = match path.symlink_metadata() {
+        _ if name.contains('/') => {
+            let error = io::Error::from(io::ErrorKind::InvalidInput);
+            Err(private::failed("create a file in", dir)(error))
         }
-    })
+        Ok(_) => Err(PrivateError::Exists(path)),
+        Err(_) => Fresh::of_mode(dir, &path, 0o666),
+    };
+    begun.map_err(refused)
 }
 
-fn fill(user: &User, message: &Message, part: &PartInfo, file: &mut File) -> Result<(), Failure> {
-    let mut out = BufWriter::new(&mut *file);
+fn refused(error: PrivateError) -> Failure {
+    let hint = match error {
+        PrivateError::Exists(_) => "which folder has no such file?",
+        _ => "may you write there?",
+    };
+    let class = match error.class() {
+        Class::Busy => Class::Busy,
+        _ => Class::CannotCreate,
+    };
+    Failure::new(class, error.to_string()).hint(hint)
+}
+
+fn fill(user: &User, message: &Message, part: &PartInfo, file: &File) -> Result<(), Failure> {
+    let mut out = BufWriter::new(file);
     message.emit(user, Emit::Part(&part.number), &mut out)?;
-    out.flush().map_err(|e| failed(&e))?;
-    drop(out);
-    file.sync_all().map_err(|e| failed(&e))
-}
-
-// Without it the names could be lost after the message was marked read.
-fn sync(folder: &OwnedFd, dir: &Path) -> Result<(), Failure> {
-    rustix::fs::fsync(folder)
-        .map_err(|e| failed(&e.into()).about(&format!("\"{}\"", dir.display())))
+    out.flush().map_err(|e| failed(&e))
 }
 
 fn failed(error: &io::Error) -> Failure {
@@ -232,7 +232,6 @@ mod tests {
     #[test]
     fn nothing_is_overwritten_followed_or_left() {
         let dir = tempfile::tempdir().unwrap();
-        let folder = open_folder(dir.path()).unwrap();
         let outside = dir.path().join("outside");
         std::fs::create_dir(&outside).unwrap();
         std::fs::write(dir.path().join("there"), "mine").unwrap();
@@ -242,11 +241,11 @@ mod tests {
         link("outside/new", "dangling");
         link("outside", "door");
         for name in ["there", "dangling", "door/x", "../x", "/tmp/x", "door"] {
-            let failure = create(&folder, dir.path(), name).unwrap_err();
+            let failure = create(dir.path(), name).err().unwrap();
             assert_eq!(failure.class, Class::CannotCreate, "{name}");
         }
         assert_eq!(std::fs::read(dir.path().join("there")).unwrap(), b"mine");
         assert_eq!(std::fs::read_dir(&outside).unwrap().count(), 0);
-        create(&folder, dir.path(), "new").unwrap();
+        create(dir.path(), "new").unwrap().keep().unwrap();
     }
 }

@@ -13,15 +13,17 @@ use smr_name::{Class, IdPrefix, MailboxName, MessageId};
 
 use crate::deposit::{self, Hashing, Letter};
 use crate::failure::Failure;
+use crate::fresh::Fresh;
 use crate::hand::Hand;
 use crate::once;
-use crate::private::{self, Fresh, Lock, PrivateError};
+use crate::private::{self, Lock, PrivateError};
 use crate::session::Offer;
 use crate::spool::Spool;
 use crate::succession;
 use crate::user::User;
 
-fn folder(user: &User) -> PathBuf {
+/// Returns the folder of what waits.
+pub(crate) fn folder(user: &User) -> PathBuf {
     user.home.outbox().join(user.address.to_string())
 }
 

@@ -11,6 +11,8 @@ use smr_name::Class;
 use tempfile::NamedTempFile;
 use zeroize::Zeroizing;
 
+use crate::fresh::Fresh;
+
 /// Says which operation on which file failed.
 #[derive(Debug, thiserror::Error)]
 pub enum PrivateError {
@@ -61,7 +63,7 @@ pub(crate) fn is_full(error: &io::Error) -> bool {
     )
 }
 
-fn failed<'a>(
+pub(crate) fn failed<'a>(
     operation: &'static str,
     path: &'a Path,
 ) -> impl FnOnce(io::Error) -> PrivateError + 'a {
@@ -150,53 +152,6 @@ pub fn create(path: &Path, bytes: &[u8]) -> Result<(), PrivateError> {
     fresh.keep()
 }
 
-/// A file of mode 0600 that has no name yet where it will be; it is gone when
-/// dropped before it is kept.
-pub struct Fresh {
-    file: NamedTempFile,
-    path: PathBuf,
-}
-
-impl Fresh {
-    /// Begins a file for `path`, in a folder that is there; refuses where
-    /// there is a file of that name.
-    pub fn beside(path: &Path) -> Result<Fresh, PrivateError> {
-        if path.symlink_metadata().is_ok() {
-            return Err(PrivateError::Exists(path.to_owned()));
-        }
-        Fresh::between(parent(path), path)
-    }
-
-    /// Begins a file for `path` in another folder of the same file system.
-    pub fn between(dir: &Path, path: &Path) -> Result<Fresh, PrivateError> {
-        Ok(Fresh {
-            file: NamedTempFile::new_in(dir).map_err(failed("create a file in", dir))?,
-            path: path.to_owned(),
-        })
-    }
-
-    /// Returns the file, to write into.
-    pub fn file(&self) -> &File {
-        self.file.as_file()
-    }
-
-    /// Gives the file its name, durably; refuses where somebody was faster.
-    pub fn keep(self) -> Result<(), PrivateError> {
-        let path = self.path;
-        self.file
-            .as_file()
-            .sync_all()
-            .map_err(failed("write", &path))?;
-        match self.file.persist_noclobber(&path) {
-            Ok(_) => sync_parent(&path),
-            Err(e) if e.error.kind() == io::ErrorKind::AlreadyExists => {
-                Err(PrivateError::Exists(path))
-            }
-            Err(e) => Err(failed("rename into place", &path)(e.error)),
-        }
-    }
-}
-
 /// Removes a file, durably.
 pub fn remove(path: &Path) -> Result<(), PrivateError> {
     fs::remove_file(path).map_err(failed("remove", path))?;
@@ -218,7 +173,7 @@ pub fn names(dir: &Path) -> Result<Vec<String>, PrivateError> {
     Ok(names)
 }
 
-fn parent(path: &Path) -> &Path {
+pub(crate) fn parent(path: &Path) -> &Path {
     match path.parent() {
         Some(dir) if !dir.as_os_str().is_empty() => dir,
         _ => Path::new("."),
@@ -237,7 +192,7 @@ fn write_beside(path: &Path, bytes: &[u8]) -> Result<NamedTempFile, PrivateError
 }
 
 // Without it the name itself could be lost in a power cut.
-fn sync_parent(path: &Path) -> Result<(), PrivateError> {
+pub(crate) fn sync_parent(path: &Path) -> Result<(), PrivateError> {
     let dir = parent(path);
     File::open(dir)
         .and_then(|d| d.sync_all())

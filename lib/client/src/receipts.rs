@@ -29,12 +29,13 @@ use smr_seal::Recipient;
 use crate::deposit::unkept;
 use crate::failure::Failure;
 use crate::fetch::{self, Message};
+use crate::fresh::Fresh;
 use crate::hand::Hand;
 use crate::heads;
 use crate::home::Home;
 use crate::known::Known;
 use crate::listing;
-use crate::private::{self, PrivateError};
+use crate::private::PrivateError;
 use crate::session::Receipt;
 use crate::stamps::{Clocks, Stamps};
 use crate::user::User;
@@ -103,7 +104,9 @@ pub fn refuse(user: &mut User, id: MessageId, reason: &str, hand: &Hand) -> Resu
     let (signer, me) = (hand.signer(), &user.address);
     let der = refusal::write(&message.opened, me, reason, signer, user.now)
         .map_err(|e| about(e.into()))?;
-    deposit(user, &message, |recipients| refusal::seal(&der, recipients))
+    let sealed = seal(user, &message, |recipients| refusal::seal(&der, recipients))?;
+    let sender = &message.entry.name.sender;
+    hand_in(user, sender, &offer(id, &sealed), &sealed.bytes)
 }
 
 /// Fetches and verifies again what was read.
@@ -121,6 +124,17 @@ fn read(user: &mut User, id: MessageId) -> Result<Message, Failure> {
 /// Gives a receipt for a message that was just fetched and verified. smrd
 /// refuses it as long as the message is not marked read.
 pub fn give_for(user: &mut User, message: &Message, hand: &Hand) -> Result<(), Failure> {
+    let sealed = write(user, message, hand)?;
+    let sender = &message.entry.name.sender;
+    hand_in(user, sender, &offer(message.id, &sealed), &sealed.bytes)
+}
+
+/// Signs and seals a receipt for a message that was just fetched and verified.
+pub(crate) fn write(
+    user: &mut User,
+    message: &Message,
+    hand: &Hand,
+) -> Result<SealedReceipt, Failure> {
     let id = message.id;
     let about = |f: Failure| f.about(&format!("message \"{id}\""));
     if message.opened.headers.receipt == ReceiptWanted::Card && !hand.is_card() {
@@ -140,32 +154,43 @@ pub fn give_for(user: &mut User, message: &Message, hand: &Hand) -> Result<(), F
     let (signer, me) = (hand.signer(), &user.address);
     let der = receipt::write(&message.opened, me, Some(&remark), signer, user.now)
         .map_err(|e| about(e.into()))?;
-    deposit(user, message, |recipients| receipt::seal(&der, recipients))
+    seal(user, message, |recipients| receipt::seal(&der, recipients))
 }
 
-/// Seals an answer to the sender's devices and deposits it.
-fn deposit(
+/// Seals an answer to the sender's devices.
+fn seal(
     user: &mut User,
     message: &Message,
     seal: impl FnOnce(&[Recipient]) -> Result<SealedReceipt, ReceiptError>,
-) -> Result<(), Failure> {
-    let sender = message.entry.name.sender.clone();
-    let account = user.account(&sender)?;
+) -> Result<SealedReceipt, Failure> {
+    let account = user.account(&message.entry.name.sender)?;
     let recipients = account.recipients();
     let recipients = recipients.map_err(|e| Failure::new(Class::Forged, e.to_string()))?;
-    let sealed = seal(&recipients)
-        .map_err(|e| Failure::from(e).about(&format!("message \"{}\"", message.id)))?;
-    let offer = Receipt {
-        id: message.id,
+    seal(&recipients).map_err(|e| Failure::from(e).about(&format!("message \"{}\"", message.id)))
+}
+
+/// Returns how smrd is told of a sealed receipt.
+pub(crate) fn offer(id: MessageId, sealed: &SealedReceipt) -> Receipt {
+    Receipt {
+        id,
         size: sealed.bytes.len() as u64,
         sha256: sealed.sha256,
         cms: sealed.cms_sha256,
-    };
+    }
+}
+
+/// Deposits a sealed receipt for a message of this sender.
+pub(crate) fn hand_in(
+    user: &mut User,
+    sender: &MailboxName,
+    receipt: &Receipt,
+    sealed: &[u8],
+) -> Result<(), Failure> {
     user.session.begin();
     let notes = user
         .session
-        .give_receipt(&offer, &mut Cursor::new(&sealed.bytes))?;
-    let checked = check_postmark(user, &sender, &notes, &offer);
+        .give_receipt(receipt, &mut Cursor::new(sealed))?;
+    let checked = check_postmark(user, sender, &notes, receipt);
     checked.map_err(|failure| user.session.prove(failure, &[]))
 }
 
@@ -376,7 +401,7 @@ pub fn export(
     let (mut bundle, mut left_out) = collect(user, &message, clocks)?;
     left_out.extend(put_stamps(user, &mut bundle, clocks)?);
     // It holds the message in the clear: mode 0600, and nothing half written.
-    let fresh = private::Fresh::beside(file).map_err(uncreated)?;
+    let fresh = Fresh::beside(file).map_err(uncreated)?;
     let mut emit = |mut out: &mut dyn std::io::Write| {
         message
             .emit(user, Emit::Raw, &mut out)

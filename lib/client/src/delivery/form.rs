@@ -3,9 +3,11 @@
 //!
 //! Changes nothing else; holds one line.
 
-use std::io::{self, Write};
+use std::io::{self, BufWriter, Write};
 
 const OURS: &[u8] = b"x-smr-";
+/// What is written at a time.
+const BUFFER: usize = 64 * 1024;
 
 /// Where in a message a line stands.
 enum Place {
@@ -17,7 +19,7 @@ enum Place {
 
 /// Writes a message through, in that form.
 pub(super) struct Form<'a> {
-    out: &'a mut dyn Write,
+    out: BufWriter<&'a mut dyn Write>,
     line: Vec<u8>,
     place: Place,
     mbox: bool,
@@ -27,7 +29,7 @@ impl<'a> Form<'a> {
     /// Begins; `mbox` quotes lines that would begin another message (mboxrd).
     pub(super) fn new(out: &'a mut dyn Write, mbox: bool) -> Self {
         Form {
-            out,
+            out: BufWriter::with_capacity(BUFFER, out),
             line: Vec::new(),
             place: Place::Header,
             mbox,

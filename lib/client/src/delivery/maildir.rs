@@ -1,5 +1,5 @@
-//! A Maildir (maildir(5)): each message a file, written in `tmp`, then linked
-//! into `new`; signed, as S/MIME, so that mail programs verify it.
+//! A Maildir (maildir(5)): each message a file, written without a name, then
+//! linked into `new`; signed, as S/MIME, so that mail programs verify it.
 //!
 //! Delivers a message once: its file is named by its id, and one that is there
 //! already, read or not, is not written again.
@@ -12,7 +12,8 @@ use smr_name::Class;
 use super::write_signed;
 use crate::failure::Failure;
 use crate::fetch::Message;
-use crate::private::{self, Fresh, PrivateError};
+use crate::fresh::Fresh;
+use crate::private::{self, PrivateError};
 use crate::user::User;
 
 const FOLDERS: [&str; 3] = ["tmp", "new", "cur"];
