@@ -58,6 +58,7 @@ fn pages() -> Vec<Page> {
             ],
             ..page("smr-agent.1", "carol", "true")
         },
+        page("age-plugin-smr.1", "bob", TO_SELF),
         page("smr-login.1", "carol", "true"),
         Page {
             own: &[("notify-send", "echo")],
@@ -85,6 +86,10 @@ fn pages() -> Vec<Page> {
             ],
             not_run: &[
                 ("smr-recv --follow", "does not end by itself: follow.rs"),
+                (
+                    "set crypt_use_gpgme",
+                    "configures a program: mail_programs.rs runs it so",
+                ),
                 (
                     "if (/^X-SMR-From",
                     "is a filter: transcript 12-deliver has it",
