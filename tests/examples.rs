@@ -161,7 +161,7 @@ fn a_filter_sorts_without_a_daemon_and_keeps_what_it_cannot() {
     assert_eq!(unread(&mut house, "bob"), kept);
     house.sh("bob", "rm Mail/alice@repo.example").expect(0);
     example(&mut house, "bob", setting, "filter.sh").expect(0);
-    let delivered = house.sh("bob", "grep -h ^Subject Mail/alice@repo.example/new/*");
+    let delivered = house.sh("bob", "grep -h -m1 ^Subject Mail/alice@repo.example/new/*");
     assert_eq!(delivered.expect(0).text(), "Subject: Hello");
     assert_eq!(unread(&mut house, "bob"), "");
     example(&mut house, "bob", setting, "filter.sh").expect(0);
