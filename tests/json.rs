@@ -55,7 +55,7 @@ const ELSEWHERE: [&str; 2] = ["source", "lacking"];
 const REGISTER: &str = "smr-register --json --server $SERVER --server-key $KEY --token $TOKEN --backup backup.txt carol";
 
 /// How to make a line of each type come, and by whom.
-const CALLS: [(&str, &str, &str, &str); 15] = [
+const CALLS: [(&str, &str, &str, &str); 16] = [
     (
         "sent",
         "smr-send",
@@ -91,6 +91,12 @@ const CALLS: [(&str, &str, &str, &str); 15] = [
         "smr-rm --json $(smr-ls -1 -n 1)",
     ),
     ("session", "smr-login", "alice", "smr-login --json --status"),
+    (
+        "identity",
+        "age-plugin-smr",
+        "alice",
+        "age-plugin-smr --json",
+    ),
     ("finding", "smr-login", "alice", "smr-login --json --check"),
     ("account", "smr-register", "carol", REGISTER),
     (

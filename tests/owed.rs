@@ -51,14 +51,14 @@ fn a_program_that_kills_its_reader_does_not_get_around_the_receipt() {
     house.sh("bob", kill).expect(137);
     assert!(house.sh("bob", "cat got").text().ends_with("text"));
     assert!(house.sh("bob", "cat before").text().contains(&id));
-    assert_eq!(waiting(&house), [id.clone()]);
+    assert_eq!(waiting(&house), [id.as_str()]);
     assert_eq!(
         (unread(&mut house), status(&mut house, &id)),
         (1, "fetched\t-".into())
     );
     // A login gives nothing for what is unread; the next delivery does.
     house.sh("bob", "smr-login").expect(0);
-    assert_eq!(waiting(&house), [id.clone()]);
+    assert_eq!(waiting(&house), [id.as_str()]);
     house.sh("bob", "smr-recv --all --exec cat").expect(0);
     assert_eq!((waiting(&house), unread(&mut house)), (vec![], 0));
     assert_eq!(status(&mut house, &id), "read\tgood");
