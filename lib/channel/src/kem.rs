@@ -129,6 +129,9 @@ pub(crate) fn x25519(secret: &StaticSecret, peer: &[u8; 32]) -> Result<Key, KemE
 }
 
 #[cfg(test)]
+mod wycheproof;
+
+#[cfg(test)]
 mod tests {
     use rand_core::OsRng;
     use x25519_dalek::StaticSecret;
