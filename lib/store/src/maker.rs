@@ -96,7 +96,8 @@ pub(crate) struct Maker {
 
 struct Queue {
     disk: Arc<Disk>,
-    // Protects what waits, in the order in which it came to the disk.
+    // Protects what waits. In which order is all the same: the journal has it
+    // all, and the next start gives its names to what has none.
     state: Mutex<State>,
     // There is work, or no more of it, or the first is to be tried again.
     work: Condvar,
