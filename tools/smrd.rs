@@ -17,6 +17,7 @@ use smr_cli::time::{self, TimeError};
 use smr_name::Class;
 use smr_server::config::{Config, ConfigError, DEFAULT_PATH};
 use smr_server::{CardReport, Fetched, Limits, Outcome, RunError, SetupError, Source, Summary};
+use smr_server::{Task, confine_to, prepare};
 use smr_server::{check, check_card, examine, fetch, fingerprint, init, run};
 
 const TOOL: &str = "smrd";
@@ -124,7 +125,10 @@ fn tell(report: &Report, stop: Stop) -> u8 {
 fn act(args: Args) -> Result<u8, Stop> {
     let path = args.config.as_path();
     if args.init {
-        say(&[init(&Config::load(path)?)?.to_string()])
+        let config = Config::load(path)?;
+        prepare(&config)?;
+        confine_to(Task::Init, &config)?;
+        say(&[init(&config)?.to_string()])
     } else if args.fingerprint {
         say(&[fingerprint(&Config::load(path)?)?.to_string()])
     } else if args.show_config {
@@ -160,6 +164,7 @@ fn check_all(path: &Path) -> Result<u8, Stop> {
 
 fn examine_store(path: &Path, json: bool) -> Result<u8, Stop> {
     let config = Config::load(path)?;
+    confine_to(Task::Fsck, &config)?;
     let (mut out, mut told, mut code) = (Out::stdout(), Ok(()), 0);
     let summary = examine(&config, &mut |finding| {
         // What cannot be read leaves open whether it is right.
@@ -260,6 +265,7 @@ fn verdict_text(report: &CardReport) -> Vec<String> {
 
 fn fetch_all(path: &Path, json: bool, verbose: bool) -> Result<u8, Stop> {
     let config = Config::load(path)?;
+    confine_to(Task::Fetch, &config)?;
     let fetched = fetch(&config, Limits::default())
         .map_err(|e| Stop::Failed(e.class(), e.to_string(), None))?;
     say(&fetched_lines(&fetched, json, verbose))?;

@@ -28,6 +28,10 @@ pub struct Bounds {
     pub read: Vec<PathBuf>,
     /// Folders in which it reads, makes, changes and removes files.
     pub write: Vec<PathBuf>,
+    /// Folders of which it sees the names alone.
+    pub list: Vec<PathBuf>,
+    /// It calls others over TCP, and asks a server of names for them.
+    pub calls_others: bool,
 }
 
 /// One thing that was to be taken away.
@@ -74,6 +78,7 @@ impl Bounds {
         Bounds {
             read,
             write: [store].into_iter().chain(metrics).collect(),
+            ..Bounds::default()
         }
     }
 }
@@ -88,7 +93,7 @@ pub fn confine(bounds: &Bounds) -> Vec<Measure> {
         measure("dumps", no_dumps()),
         measure("files", files(bounds)),
         // Last: what the others ask of the system is not on its list.
-        measure("calls", calls::refuse_others()),
+        measure("calls", calls::refuse_others(bounds.calls_others)),
     ]
 }
 
@@ -120,7 +125,8 @@ fn no_dumps() -> Result<String, String> {
     yes(set_dumpable_behavior(DumpableBehavior::NotDumpable), "none")
 }
 
-/// Leaves `bounds` of all files, and no TCP port to bind or connect to.
+/// Leaves `bounds` of all files, and no TCP port to bind, or to connect to
+/// unless others are called.
 fn files(bounds: &Bounds) -> Result<String, String> {
     let restricted = landlocked(bounds).map_err(|e| e.to_string())?;
     let LandlockStatus::Available { effective_abi, .. } = restricted.1 else {
@@ -147,14 +153,19 @@ fn landlocked(bounds: &Bounds) -> Result<(RulesetStatus, LandlockStatus), Rulese
         | AccessFs::RemoveDir
         | AccessFs::Refer
         | AccessFs::Truncate;
+    let ports = match bounds.calls_others {
+        true => AccessNet::BindTcp.into(),
+        false => AccessNet::from_all(ABI::V10),
+    };
     let rules = Ruleset::default()
         .set_compatibility(CompatLevel::SoftRequirement)
         .handle_access(AccessFs::from_all(OLDEST))?
         .set_compatibility(CompatLevel::BestEffort)
         .handle_access(all)?
-        .handle_access(AccessNet::from_all(ABI::V10))?
+        .handle_access(ports)?
         .scope(Scope::from_all(ABI::V10))?
         .create()?
+        .add_rules(path_beneath_rules(&bounds.list, AccessFs::ReadDir))?
         .add_rules(path_beneath_rules(&bounds.read, read))?
         .add_rules(path_beneath_rules(&bounds.write, write))?;
     let status = rules.restrict_self()?;

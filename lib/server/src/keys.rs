@@ -208,6 +208,14 @@ pub(crate) fn make_parents(store: &Path) -> Result<(), KeysError> {
         .map_err(io("create", parent))
 }
 
+/// Makes the folder of a store, mode 0700, unless it is there.
+pub(crate) fn make_folder(store: &Path) -> Result<(), KeysError> {
+    match fs::DirBuilder::new().mode(0o700).create(store) {
+        Err(e) if e.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        made => made.map_err(io("create", store)),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::{CREDENTIAL, KeysError, UNFINISHED, create, credential, load, path, read};

@@ -37,6 +37,7 @@ mod seats;
 mod server;
 mod setup;
 mod talk;
+mod task;
 mod underway;
 mod user;
 mod wire;
@@ -53,7 +54,8 @@ pub use listen::ListenError;
 pub use revocation::{CacheError, FetchError, Fetched, Kind, Limits, Outcome, Source, fetch};
 pub use run::{RunError, run};
 pub use server::{Server, ServerError};
-pub use setup::{SetupError, fingerprint, init};
+pub use setup::{SetupError, fingerprint, init, prepare};
 #[cfg(feature = "lies")]
 pub use talk::lie::{Liar, Saying};
+pub use task::{Task, confine_to};
 pub use user::UserError;

@@ -49,15 +49,21 @@ impl SetupError {
     }
 }
 
-/// Makes the store and the keys of a repository; returns what clients pin. A
-/// store that was made before but has no keys yet gets them. Root makes them as
-/// the user who will serve.
-pub fn init(config: &Config) -> Result<Fingerprint, SetupError> {
+/// Makes the folder of the store, where there is none, and those above it; root
+/// makes it for the user who will serve, and becomes him.
+pub fn prepare(config: &Config) -> Result<(), SetupError> {
     let path = &config.store.path;
     keys::make_parents(path)?;
     if let Some(user) = &config.user {
         hand_over(path, user)?;
     }
+    Ok(keys::make_folder(path)?)
+}
+
+/// Makes the store, in its folder, and the keys of a repository; returns what
+/// clients pin. A store that was made before but has no keys yet gets them.
+pub fn init(config: &Config) -> Result<Fingerprint, SetupError> {
+    let path = &config.store.path;
     // Held until the keys are there: no smrd starts in between.
     let _store = match Store::open(path) {
         // A first attempt may have been cut off between store and keys.

@@ -13,7 +13,8 @@ use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::process::Command;
 
-use smr_server::{Bounds, confine};
+use smr_server::config::Config;
+use smr_server::{Bounds, Task, confine};
 use tempfile::TempDir;
 
 /// A store, a folder to read, and one that is nobody's business.
@@ -38,20 +39,40 @@ impl Place {
         Bounds {
             read: vec![self.at("trust")],
             write: vec![self.at("store")],
+            ..Bounds::default()
         }
     }
 
     /// Runs `inside` in a thread that is shut in here; a system that cannot do
     /// all of it fails the test.
     fn shut_in<T: Send>(&self, inside: impl FnOnce() -> T + Send) -> T {
-        let confined = || {
-            for measure in confine(&self.bounds()) {
-                assert!(measure.state.is_ok(), "{measure:?}");
-            }
-            inside()
-        };
-        std::thread::scope(|scope| scope.spawn(confined).join()).unwrap()
+        shut_in(&self.bounds(), inside)
     }
+
+    /// The same in a smrd that has this to do.
+    fn at_work<T: Send>(&self, task: Task, inside: impl FnOnce() -> T + Send) -> T {
+        let folder = self.at("config");
+        fs::create_dir_all(&folder).unwrap();
+        let text = format!(
+            "name = 'repo.example'\n[store]\npath = '{}'\n[trust]\nanchors = ['{}']\n",
+            self.at("store").display(),
+            self.at("trust").display(),
+        );
+        fs::write(folder.join("smrd.toml"), text).unwrap();
+        fs::create_dir_all(self.at("store/cache")).unwrap();
+        let config = Config::load(&folder.join("smrd.toml")).unwrap();
+        shut_in(&task.bounds(&config), inside)
+    }
+}
+
+fn shut_in<T: Send>(bounds: &Bounds, inside: impl FnOnce() -> T + Send) -> T {
+    let confined = || {
+        for measure in confine(bounds) {
+            assert!(measure.state.is_ok(), "{measure:?}");
+        }
+        inside()
+    };
+    std::thread::scope(|scope| scope.spawn(confined).join()).unwrap()
 }
 
 fn refused<T>(what: &str, done: io::Result<T>) {
@@ -185,4 +206,72 @@ fn smrd_does_its_own_work() {
         let panicked = std::panic::catch_unwind(|| panic!("on purpose"));
         assert!(panicked.is_err());
     });
+}
+
+#[test]
+fn an_fsck_changes_nothing_and_reads_the_store_alone() {
+    let place = Place::new();
+    place.at_work(Task::Fsck, || {
+        assert_eq!(fs::read(place.at("store/deep/file")).unwrap(), b"text");
+        refused("writing", fs::write(place.at("store/file"), "x"));
+        refused("making", File::create_new(place.at("store/new")));
+        refused("removing", fs::remove_file(place.at("store/file")));
+        refused("reading elsewhere", fs::read(place.at("trust/file")));
+        refused("the configuration", fs::read(place.at("config/smrd.toml")));
+        refused("reading /etc/passwd", File::open("/etc/passwd"));
+        refused("a program", Command::new("/bin/true").status());
+        refused("a datagram", UdpSocket::bind("127.0.0.1:0"));
+    });
+}
+
+#[test]
+fn an_init_writes_the_store_alone() {
+    let place = Place::new();
+    place.at_work(Task::Init, || {
+        fs::write(place.at("store/new"), "x").unwrap();
+        fs::hard_link(place.at("store/new"), place.at("store/deep/new")).unwrap();
+        // The folder above is synced, and nothing in it is read.
+        File::open(place.at("store/.."))
+            .unwrap()
+            .sync_all()
+            .unwrap();
+        refused("a neighbour", fs::read(place.at("other/file")));
+        refused("writing outside", fs::write(place.at("new"), "x"));
+        refused("reading /etc/passwd", File::open("/etc/passwd"));
+        refused("a program", Command::new("/bin/true").status());
+        refused("a datagram", UdpSocket::bind("127.0.0.1:0"));
+    });
+}
+
+#[test]
+fn the_fetcher_calls_others_and_can_do_little_else() {
+    let place = Place::new();
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let unsafe_calls = [
+        ("io_uring", libc::SYS_io_uring_setup, [1, 0, 0, 0]),
+        ("a program", libc::SYS_execve, [0, 0, 0, 0]),
+        ("a process", libc::SYS_clone, [17, 0, 0, 0]),
+        ("packets", libc::SYS_socket, [17, 3, 0, 0]),
+        ("a Unix socket", libc::SYS_socket, [1, 1, 0, 0]),
+        ("limits", libc::SYS_prlimit64, [0, 0, 0, 0]),
+    ];
+    let answers = place.at_work(Task::Fetch, || {
+        TcpStream::connect(address).unwrap();
+        // By a name, as sources are named.
+        TcpStream::connect(("localhost", address.port())).unwrap();
+        fs::read(place.at("trust/file")).unwrap();
+        fs::read(place.at("store/file")).unwrap();
+        fs::write(place.at("store/cache/new"), "x").unwrap();
+        refused("writing mail", fs::write(place.at("store/file"), "x"));
+        refused("writing trust", fs::write(place.at("trust/file"), "x"));
+        refused("a neighbour", fs::read(place.at("other/file")));
+        refused("reading /etc/passwd", File::open("/etc/passwd"));
+        refused("a program", Command::new("/bin/true").status());
+        refused("listening", TcpListener::bind("127.0.0.1:0"));
+        unsafe_calls.map(|(what, number, with)| (what, call(number, with)))
+    });
+    for (what, errno) in answers {
+        assert_eq!(errno, Some(libc::ENOSYS), "{what}");
+    }
 }

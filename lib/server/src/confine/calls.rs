@@ -1,4 +1,4 @@
-//! The system calls of a smrd that serves; every other is refused as if this
+//! The system calls of a smrd that serves, and of one that fetches; every other is refused as if this
 //! kernel did not have it.
 //!
 //! ENOSYS and not EPERM: a C library that tries a newer call first falls back
@@ -96,6 +96,15 @@ const PLAIN: &[c_long] = &[
     libc::SYS_getuid,
 ];
 
+/// What the fetcher of revocation data needs besides, for whom sockets are made
+/// in `rules`.
+const CALLING: &[c_long] = &[
+    libc::SYS_connect,
+    libc::SYS_bind, // to ask the kernel for its addresses (netlink)
+    libc::SYS_sendmmsg,
+    libc::SYS_uname,
+];
+
 /// The older names of some of these, which only this architecture has.
 #[cfg(target_arch = "x86_64")]
 const OLDER: &[c_long] = &[
@@ -125,7 +134,7 @@ fn only(argument: u8, mask: u64, value: u64) -> Result<Vec<SeccompRule>, Fault> 
     Ok(vec![SeccompRule::new(vec![condition])?])
 }
 
-fn rules() -> Result<BTreeMap<i64, Vec<SeccompRule>>, Fault> {
+fn rules(calls_others: bool) -> Result<BTreeMap<i64, Vec<SeccompRule>>, Fault> {
     let every = u64::from(u32::MAX);
     let flag = |flag: libc::c_int| u64::from(flag.unsigned_abs());
     let exec = flag(libc::PROT_EXEC);
@@ -148,11 +157,23 @@ fn rules() -> Result<BTreeMap<i64, Vec<SeccompRule>>, Fault> {
             only(0, every, u64::from(std::process::id()))?,
         ),
     ]);
+    if calls_others {
+        rules.extend(CALLING.iter().map(|call| (*call, Vec::new())));
+        let mut kinds = Vec::new();
+        for kind in [libc::AF_INET, libc::AF_INET6, libc::AF_NETLINK] {
+            kinds.extend(only(0, every, flag(kind))?);
+        }
+        rules.insert(libc::SYS_socket, kinds);
+        let mut asked = only(1, every, libc::FIONBIO)?;
+        // How long an answer of a server of names is.
+        asked.extend(only(1, every, libc::FIONREAD)?);
+        rules.insert(libc::SYS_ioctl, asked);
+    }
     Ok(rules)
 }
 
-fn program() -> Result<(usize, BpfProgram), Fault> {
-    let rules = rules()?;
+fn program(calls_others: bool) -> Result<(usize, BpfProgram), Fault> {
+    let rules = rules(calls_others)?;
     let count = rules.len();
     let other = SeccompAction::Errno(libc::ENOSYS.unsigned_abs());
     let architecture = std::env::consts::ARCH.try_into()?;
@@ -162,8 +183,8 @@ fn program() -> Result<(usize, BpfProgram), Fault> {
 
 /// Leaves the calling thread, and those it makes, these calls alone; says how
 /// many.
-pub(super) fn refuse_others() -> Result<String, String> {
-    let (count, program) = program().map_err(|e| e.to_string())?;
+pub(super) fn refuse_others(calls_others: bool) -> Result<String, String> {
+    let (count, program) = program(calls_others).map_err(|e| e.to_string())?;
     apply_filter(&program).map_err(|e| e.to_string())?;
     Ok(format!("seccomp-{count}"))
 }
