@@ -31,7 +31,8 @@ fn unread(house: &mut House, who: &str) -> String {
     house.sh(who, "smr-ls -1 -u").expect(0).text()
 }
 
-// But prometheus: lib/server/tests/metrics.rs has promtool run that.
+// But prometheus: lib/server/tests/metrics.rs has promtool run that; and backup.sh:
+// tests/backup.rs, lib/store/tests/backup.rs.
 #[test]
 fn every_example_is_run_here() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples");
