@@ -69,6 +69,12 @@ $ SMR_HOME=$PWD/nobody smr-receipt --verify bare.zip --anchors $PKI/trust.d | he
 the digest of message [ID] is good as of [TIME]
 $ mkdir bare; unzip -q bare.zip -d bare && sh bare/verify.sh root.pem | tail -1
 all good
+
+# when every certificate in it has ended, too: the postmark says when it was
+$ SMR_HOME=$PWD/nobody smr-receipt --verify bare.zip --anchors $PKI/trust.d --at 2060-01-01 | head -1
+the digest of message [ID] is good as of 2060-01-01T00:00:00Z
+$ SMR_HOME=$PWD/nobody smr-receipt --verify bare.zip --anchors $PKI/trust.d --at 2001-01-01 2>&1 | tail -1; echo
+...
 $ echo x | smr-send --receipt none bob
 [ID3]
 $ smr-receipt --export none.zip --redact [ID3]
@@ -121,3 +127,18 @@ $ sed -i 's/from.carol/from.Carol/' $SMR_HOME/client.toml; smr-recv
 ! ...
 [78]
 $ sed -i 's/from.Carol/from.carol/' $SMR_HOME/client.toml
+
+# never to alice, though to everybody else
+$ sed -i 's/^receipt = "always"/receipt = "never"/' $SMR_HOME/client.toml; printf '[recv]\nreceipt = "always"\n' >> $SMR_HOME/client.toml
+
+as alice
+$ echo 'no receipt for this' | smr-send bob
+[ID5]
+
+as bob
+$ smr-recv -O 1 [ID5]
+no receipt for this
+
+as alice
+$ smr-receipt --status [ID5] | cut -f3
+fetched
