@@ -30,6 +30,8 @@ pub struct Bounds {
     pub write: Vec<PathBuf>,
     /// Folders of which it sees the names alone.
     pub list: Vec<PathBuf>,
+    /// Root reads in there whosever it is: `CAP_DAC_READ_SEARCH` stays.
+    pub reads_of_all: bool,
     /// It calls others over TCP, and asks a server of names for them.
     pub calls_others: bool,
 }
@@ -89,7 +91,7 @@ pub fn confine(bounds: &Bounds) -> Vec<Measure> {
     let measure = |name, state| Measure { name, state };
     vec![
         measure("no_new_privs", no_new_privs()),
-        measure("capabilities", no_capabilities()),
+        measure("capabilities", few_capabilities(bounds.reads_of_all)),
         measure("dumps", no_dumps()),
         measure("files", files(bounds)),
         // Last: what the others ask of the system is not on its list.
@@ -105,18 +107,28 @@ fn no_new_privs() -> Result<String, String> {
     yes(set_no_new_privs(true), "yes")
 }
 
-fn no_capabilities() -> Result<String, String> {
-    let none = CapabilitySets {
-        effective: CapabilitySet::empty(),
-        permitted: CapabilitySet::empty(),
+fn few_capabilities(reads_of_all: bool) -> Result<String, String> {
+    let held = capabilities(None);
+    let read = CapabilitySet::DAC_READ_SEARCH;
+    let kept = match &held {
+        Ok(held) if reads_of_all => held.permitted.intersection(read),
+        _ => CapabilitySet::empty(),
+    };
+    let few = CapabilitySets {
+        effective: kept,
+        permitted: kept,
         inheritable: CapabilitySet::empty(),
     };
-    // Where there are none, nothing need be asked that a supervisor may forbid.
-    if capabilities(None).is_ok_and(|held| held == none) {
-        return Ok("none".to_owned());
+    let word = match kept.is_empty() {
+        true => "none",
+        false => "dac_read_search",
+    };
+    // Where there are no others, nothing need be asked that a supervisor may forbid.
+    if held.is_ok_and(|held| held == few) {
+        return Ok(word.to_owned());
     }
-    let cleared = clear_ambient_capability_set().and_then(|()| set_capabilities(None, none));
-    yes(cleared, "none")
+    let cleared = clear_ambient_capability_set().and_then(|()| set_capabilities(None, few));
+    yes(cleared, word)
 }
 
 /// Keeps the keys from debuggers of the same user, and from those who collect

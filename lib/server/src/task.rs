@@ -46,8 +46,10 @@ impl Task {
                 write: vec![store],
                 ..Bounds::default()
             },
+            // The store is its user's, and a copy of it anybody's.
             Task::Fsck => Bounds {
                 read: vec![store],
+                reads_of_all: true,
                 ..Bounds::default()
             },
             Task::Fetch => {

@@ -8,7 +8,7 @@
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::net::{TcpListener, TcpStream, UdpSocket};
-use std::os::unix::fs::symlink;
+use std::os::unix::fs::{PermissionsExt, chown, symlink};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::process::Command;
@@ -274,4 +274,30 @@ fn the_fetcher_calls_others_and_can_do_little_else() {
     for (what, errno) in answers {
         assert_eq!(errno, Some(libc::ENOSYS), "{what}");
     }
+}
+
+#[test]
+#[allow(clippy::print_stdout)] // a skipped test says so
+fn roots_fsck_reads_a_store_of_another_user() {
+    if !rustix::process::geteuid().is_root() {
+        println!("skipped: only root has what is another user's");
+        return;
+    }
+    let place = Place::new();
+    for path in ["store", "store/deep", "store/deep/file"] {
+        chown(place.at(path), Some(65534), Some(65534)).unwrap();
+        let mode = if path.ends_with("file") { 0o600 } else { 0o700 };
+        fs::set_permissions(place.at(path), fs::Permissions::from_mode(mode)).unwrap();
+    }
+    place.at_work(Task::Fsck, || {
+        assert_eq!(fs::read(place.at("store/deep/file")).unwrap(), b"text");
+        assert_eq!(fs::read_dir(place.at("store")).unwrap().count(), 3);
+        let shadow = File::open("/etc/shadow");
+        refused("reading /etc/shadow", shadow);
+        refused("writing", fs::write(place.at("store/deep/file"), "x"));
+    });
+    // Whoever serves has no such right.
+    place.shut_in(|| {
+        refused("reading another's", fs::read(place.at("store/deep/file")));
+    });
 }
