@@ -98,7 +98,7 @@ fn the_age_program_opens_a_classic_message_with_the_key_of_the_backup() {
     );
     house.sh("bob", &open).expect(0);
     // A new machine has nothing but the card, and the backup, which is classic too.
-    let keys = "grep -c ^AGE-SECRET-KEY-1 bob.key; grep -c PQ bob.key";
+    let keys = "grep -c ^AGE-SECRET-KEY-1 bob.key; grep -c ^AGE-SECRET-KEY-PQ- bob.key";
     assert_eq!(house.sh("bob", keys).text(), "2\n0");
     let restore = "printf '\\n[keys]\\nkind = \"classic\"\\n' > keys && cp ../bob/bob.key . && \
                    smr-register --server $SERVER --server-key $KEY --token \"$TOKEN\" \
