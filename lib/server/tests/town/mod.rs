@@ -67,6 +67,7 @@ impl Town {
             server: None,
             lines: Arc::default(),
         };
+        smr_server::prepare(&town.config()).unwrap();
         when_free(|| smr_server::init(&town.config()), |e| e.class());
         town.start();
         town
