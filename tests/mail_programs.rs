@@ -47,7 +47,7 @@ fn neomutt_verifies_both_classes_by_openssl() {
     fs::write(house.path("work/bob/muttrc"), NEOMUTT).unwrap();
     // One at a time: after a bad signature it forgets what it was to do next.
     let read = "cp $PKI/ca/root.pem ca.pem && mkdir shown && for n in 1 2 3; do \
-                yes q | TERM=xterm script -qec \"neomutt -n -F muttrc -f Mail \
+                while echo q; do sleep 0.2; done | TERM=xterm script -qec \"neomutt -n -F muttrc -f Mail \
                 -e 'push $n<enter><display-message><quit>'\" /dev/null || exit; done";
     house.sh("bob", read).expect(0);
     let mut seen = Vec::new();
