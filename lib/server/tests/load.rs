@@ -76,15 +76,20 @@ impl Depositor for Client {
     fn deposit(&mut self, mailbox: usize, body: &[u8]) {
         let id = MessageId::from_bytes(random());
         let to = format!("m{mailbox}");
-        if self.session.renewal_due(now()) {
-            self.renew();
-        }
+        renew(self);
         let accepted = self.ask(&offer(id, body, &[&to]));
         assert_eq!(accepted, Reply::Accepted { id });
+        renew(self);
         match self.ask_with(&Request::Deposit { id }, body).0 {
             Reply::Postmarks { .. } => {}
             other => panic!("{other:?}"),
         }
+    }
+}
+
+fn renew(client: &mut Client) {
+    if client.session.renewal_due(now()) {
+        client.renew();
     }
 }
 
