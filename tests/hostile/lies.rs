@@ -58,7 +58,7 @@ fn checks(proof: &Path) -> bool {
 
 /// A proof was kept, whole, and a stranger finds it good.
 #[track_caller]
-fn proved(said: &str) -> PathBuf {
+pub(crate) fn proved(said: &str) -> PathBuf {
     let dir = proof(said);
     assert!(dir.join("README.txt").exists(), "{}", dir.display());
     assert!(checks(&dir), "{} does not check", dir.display());
@@ -317,6 +317,11 @@ fn a_false_postmark() {
     };
     let said = lied_to(&mut house, "alice", "echo x | smr-send bob", 76, fork);
     assert!(said.contains("two faces"), "{said}");
+    proved(&said);
+    // and one that an older copy has
+    let back = |saying: &mut Saying<'_>| remark(saying, 1, |p| p.number -= 3);
+    let said = lied_to(&mut house, "alice", "echo x | smr-send bob", 76, back);
+    assert!(said.contains("the sent folder of \"alice\" went back"), "{said}");
     proved(&said);
 }
 

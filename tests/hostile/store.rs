@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use std::thread;
 
 use crate::house::House;
+use crate::lies::proved;
 
 pub(crate) const PEOPLE: &[&str] = &["alice", "bob"];
 
@@ -83,6 +84,59 @@ fn an_inbox_rolled_back_is_an_alarm() {
     assert!(said.contains("was sent, but the mailbox"), "{said}");
     assert!(said.contains("two faces under number 2"), "{said}");
     refused(&mut house, "bob", "smr-ls", 76);
+}
+
+/// Takes the last two of three messages, or receipts, out of a folder.
+fn roll_back(house: &mut House, who: &str, folder: &str, ids: &[String]) {
+    house.lie(|h| {
+        for id in &ids[1..] {
+            fs::remove_file(file(h, who, folder, id)).unwrap();
+        }
+    });
+}
+
+#[test]
+fn a_folder_rolled_back_by_two_is_an_alarm_with_the_first_deposit() {
+    let three = |house: &mut House, to| ["1", "2", "3"].map(|text| send(house, "alice", to, text));
+    // her own inbox, by a new message and by one that may have been sent before
+    for command in [
+        "echo x | smr-send alice",
+        "echo x | smr-send --once k alice",
+    ] {
+        let mut house = House::with(PEOPLE);
+        let ids = three(&mut house, "alice");
+        house.sh("alice", "smr-ls -1").expect(0);
+        roll_back(&mut house, "alice", "inbox", &ids);
+        let said = refused(&mut house, "alice", command, 76);
+        let note = fs::read_to_string(proved(&said).join("before-postmark")).unwrap();
+        assert!(note.contains(&ids[2]), "{note}");
+    }
+    // what she sent, and what another has
+    for (who, folder, says) in [
+        ("alice", "sent", "the sent folder of \"alice\" went back"),
+        ("bob", "inbox", "the inbox of \"bob\" went back"),
+    ] {
+        let mut house = House::with(PEOPLE);
+        let ids = three(&mut house, "bob");
+        roll_back(&mut house, who, folder, &ids);
+        let said = refused(&mut house, "alice", "echo x | smr-send bob", 76);
+        assert!(said.contains("was sent, but "), "{said}");
+        assert!(said.contains(says), "{said}");
+        assert!(said.contains("from number 3 to 2"), "{said}");
+        let note = fs::read_to_string(proved(&said).join("before-postmark")).unwrap();
+        assert!(note.contains(&ids[2]), "{note}");
+    }
+    // the receipts that he gave her
+    let mut house = House::with(PEOPLE);
+    let ids = three(&mut house, "bob");
+    house
+        .sh("bob", "smr-recv --all --receipt always --mbox >/dev/null")
+        .expect(0);
+    roll_back(&mut house, "alice", "receipts", &ids);
+    let again = format!("smr-receipt {}", ids[0]);
+    let said = refused(&mut house, "bob", &again, 76);
+    assert!(said.contains("the receipts of \"alice\" went back"), "{said}");
+    proved(&said);
 }
 
 #[test]

@@ -10,7 +10,6 @@ use std::time::Duration;
 
 use rand_core::{OsRng, RngCore};
 use sha2::{Digest, Sha256};
-use smr_channel::request::Folder;
 use smr_evidence::account::Account;
 use smr_evidence::envelope::{self, Author, Sealed};
 pub use smr_evidence::envelope::{Part, ReceiptWanted};
@@ -22,10 +21,12 @@ use crate::agent::AgentError;
 use crate::failure::Failure;
 use crate::hand::Hand;
 use crate::heads;
-use crate::known::Mark;
+use crate::listing;
 use crate::meter::Stage;
 use crate::once::{again, postmarked};
 use crate::outbox;
+use crate::proof::Against;
+use crate::reached::Reached;
 use crate::session::{Offer, SessionError};
 use crate::spool::Spool;
 use crate::user::User;
@@ -102,22 +103,25 @@ pub fn send(
         return Ok(Sent::Deposited(there));
     }
     let (spool, offer) = compose(user, letter, id, mailboxes, hand)?;
-    let kept = match hand_over(user, &spool, &offer) {
+    let kept = match hand_over(user, &spool, &offer, !how.once) {
         Err(failure) if how.queue && failure.class == Class::Busy => {
             return queue(user, &spool, &id, failure);
         }
         handed => handed?,
     };
     match kept {
-        Ok(()) => Ok(Sent::Deposited(offer.mailboxes)),
+        Ok(behind) => {
+            hold(user, &behind)?;
+            Ok(Sent::Deposited(offer.mailboxes))
+        }
         // smrd had begun with it before: the postmarks are of that sealing.
-        Err(failure) if how.once && failure.class == Class::Untrusted => {
+        Err(unkept) if how.once && unkept.failure.class == Class::Untrusted => {
             match again(user, &offer.mailboxes, id) {
                 Ok(Some(there)) => Ok(Sent::Deposited(there)),
-                _ => Err(failure),
+                _ => Err(unkept.failure),
             }
         }
-        Err(failure) => Err(user.session.prove(failure, &[])),
+        Err(unkept) => Err(unkept.proved(user)),
     }
 }
 
@@ -207,23 +211,51 @@ pub(crate) fn seal(
     Ok(sealed)
 }
 
-/// Deposits a sealed file and keeps its postmarks.
+/// Deposits a sealed file that may have been deposited before, and keeps its
+/// postmarks.
 pub(crate) fn deposit(
     user: &mut User,
     spool: &Spool,
     offer: Offer,
 ) -> Result<Vec<MailboxName>, Failure> {
-    let kept = hand_over(user, spool, &offer)?;
-    kept.map_err(|failure| user.session.prove(failure, &[]))?;
+    let kept = hand_over(user, spool, &offer, false)?;
+    let behind = kept.map_err(|unkept| unkept.proved(user))?;
+    hold(user, &behind)?;
     Ok(offer.mailboxes)
 }
 
-/// Deposits a sealed file; returns whether its postmarks are right and kept.
+/// Postmarks that are not what they should be.
+struct Unkept {
+    failure: Failure,
+    /// What they contradict.
+    against: Vec<Against>,
+}
+
+impl From<Failure> for Unkept {
+    fn from(failure: Failure) -> Self {
+        Unkept {
+            failure,
+            against: Vec::new(),
+        }
+    }
+}
+
+impl Unkept {
+    fn proved(self, user: &User) -> Failure {
+        user.session.prove(self.failure, &self.against)
+    }
+}
+
+/// Deposits a sealed file; returns whether its postmarks are right and kept,
+/// and those of one's own folders that lie behind what was known of them, which
+/// only those of a message that is not `new` may.
 fn hand_over(
     user: &mut User,
     spool: &Spool,
     offer: &Offer,
-) -> Result<Result<(), Failure>, Failure> {
+    new: bool,
+) -> Result<Result<Vec<Postmark>, Unkept>, Failure> {
+    let reached = Reached::look(user, copies(user, offer))?;
     user.session.begin();
     let notes = insist(spool, || {
         spool
@@ -234,38 +266,64 @@ fn hand_over(
         let mut sealed = meter.over(Stage::Depositing, Some(offer.size), spool.file());
         user.session.deposit(offer, &mut sealed)
     })?;
-    Ok(keep_postmarks(user, offer, &notes))
+    Ok(keep_postmarks(user, offer, &notes, &reached, new))
 }
 
-/// Verifies that each copy has its postmark, and keeps them.
-fn keep_postmarks(user: &User, offer: &Offer, notes: &[String]) -> Result<(), Failure> {
-    let own = user.address.mailbox.clone();
-    let copies = offer.mailboxes.iter().map(|name| (Kind::Message, name));
-    let expected: Vec<_> = copies.chain([(Kind::Copy, &own)]).collect();
+/// Lists what must hold these postmarks.
+fn hold(user: &mut User, behind: &[Postmark]) -> Result<(), Failure> {
+    behind
+        .iter()
+        .try_for_each(|postmark| listing::hold(user, postmark))
+}
+
+/// Returns where the copies of a message go, in the order of their postmarks.
+fn copies<'a>(user: &'a User, offer: &'a Offer) -> Vec<(Kind, &'a MailboxName)> {
+    let inboxes = offer.mailboxes.iter().map(|name| (Kind::Message, name));
+    inboxes
+        .chain([(Kind::Copy, &user.address.mailbox)])
+        .collect()
+}
+
+/// Verifies that each copy has its postmark, and keeps them; else as
+/// [`hand_over`].
+fn keep_postmarks(
+    user: &User,
+    offer: &Offer,
+    notes: &[String],
+    reached: &Reached,
+    new: bool,
+) -> Result<Vec<Postmark>, Unkept> {
+    let own = &user.address.mailbox;
+    let expected = copies(user, offer);
     if notes.len() != expected.len() {
-        return Err(unkept(&format!(
-            "{} postmarks for {} copies",
-            notes.len(),
-            expected.len()
-        )));
+        let text = format!("{} postmarks for {} copies", notes.len(), expected.len());
+        return Err(unkept(&text).into());
     }
+    let mut behind = Vec::new();
     for ((kind, mailbox), note) in expected.into_iter().zip(notes) {
         let mark = check_postmark(user, kind, mailbox, note, offer)?;
-        promised(user, &mark)?;
+        let contradicts = |failure| Unkept {
+            failure: sent_all_the_same(&offer.id, failure),
+            against: reached.against(user, &mark),
+        };
         // Of a message to oneself, the postmark of its arrival says it all.
-        if kind == Kind::Message || !offer.mailboxes.contains(&own) {
+        if kind == Kind::Message || !offer.mailboxes.contains(own) {
             let kept = user.known.keep_postmark(&offer.id, mailbox, note);
             kept.map_err(|error| {
                 let failure = Failure::from(error).about("its postmark was not kept");
                 sent_all_the_same(&offer.id, failure)
             })?;
         }
-        if kind == Kind::Message {
-            let kept = heads::keep(user, note, &mark);
-            kept.map_err(|failure| sent_all_the_same(&offer.id, failure))?;
+        heads::keep(user, note, &mark).map_err(contradicts)?;
+        match reached.passed_by(&mark) {
+            Ok(()) => {}
+            Err(back) if new => return Err(contradicts(back.into())),
+            // Its first postmark, as it may be: one's own folder shows it.
+            Err(_) if mailbox == own => behind.push(mark),
+            Err(_) => {}
         }
     }
-    Ok(())
+    Ok(behind)
 }
 
 /// Tells of a failure after the deposit: to run the command again would send
@@ -339,24 +397,6 @@ fn check_postmark(
             "the postmark for \"{mailbox}\" is another message's"
         ))),
     }
-}
-
-/// Remembers how far a postmark says that a folder of one's own is: the next
-/// listing must hold it.
-fn promised(user: &User, postmark: &Postmark) -> Result<(), Failure> {
-    let own = &user.address.mailbox;
-    let folder = match postmark.kind {
-        Kind::Copy => Folder::Sent,
-        Kind::Message if postmark.mailbox == *own => Folder::Inbox,
-        _ => return Ok(()),
-    };
-    let mark = Mark {
-        number: postmark.number,
-        head: postmark.head,
-    };
-    user.known
-        .see_promise(own, &user.repository, folder, &mark)?;
-    Ok(())
 }
 
 /// Says that what smrd signed is not what it was to sign.

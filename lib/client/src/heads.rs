@@ -14,18 +14,26 @@ use smr_name::{Address, Class, EntryName, Head, MailboxName, MessageId};
 
 use crate::deposit::unkept;
 use crate::failure::Failure;
-use crate::known::{Heard, Mark};
+use crate::known::Heard;
 use crate::listing;
 use crate::user::User;
 
 // With more than these untold to any listing, one is asked for.
 const MAX_HEARD: usize = 256;
 
-fn folder_of(kind: Kind) -> Folder {
+pub(crate) fn folder_of(kind: Kind) -> Folder {
     match kind {
         Kind::Message => Folder::Inbox,
         Kind::Copy => Folder::Sent,
         Kind::Receipt => Folder::Receipts,
+    }
+}
+
+pub(crate) fn kind_of(folder: Folder) -> Kind {
+    match folder {
+        Folder::Inbox => Kind::Message,
+        Folder::Sent => Kind::Copy,
+        Folder::Receipts => Kind::Receipt,
     }
 }
 
@@ -70,19 +78,20 @@ fn of_own(user: &User, kind: Kind) -> Result<Option<Told>, Failure> {
     }))
 }
 
-/// Keeps from a postmark that was verified what may be told later.
+/// Keeps from a postmark that was verified how far a folder is: the next listing
+/// of one's own must hold it, and the owner of another may be told later.
 pub(crate) fn keep(user: &User, note: &str, postmark: &Postmark) -> Result<(), Failure> {
-    if postmark.mailbox == user.address.mailbox {
-        return Ok(());
+    let mark = postmark.into();
+    let own = &user.address.mailbox;
+    if postmark.mailbox == *own {
+        let folder = folder_of(postmark.kind);
+        return Ok(user
+            .known
+            .see_promise(own, &user.repository, folder, &mark)?);
     }
     let told = postmark::told(note, postmark, &user.server.postmark)
         .map_err(|error| unkept(&error.to_string()))?
         .ok_or_else(|| unkept("the postmark lets nobody compare heads"))?;
-    let mark = Mark {
-        number: postmark.number,
-        head: postmark.head,
-    };
-    let own = &user.address.mailbox;
     user.known.see_theirs(own, &user.repository, &mark, &told)?;
     Ok(())
 }

@@ -40,6 +40,7 @@ pub mod owed;
 pub mod plugin;
 pub mod private;
 mod proof;
+mod reached;
 pub mod receipts;
 pub mod removal;
 pub mod session;

@@ -10,13 +10,13 @@ use std::collections::HashSet;
 pub use smr_channel::reply::{Entry, Progress, State, UserLine};
 pub use smr_channel::request::Folder;
 use smr_evidence::envelope::{self, EnvelopeError, Headers};
-use smr_evidence::postmark::{self, Kind};
+use smr_evidence::postmark::{self, Kind, Postmark};
 use smr_name::{Class, EntryName, Head, MailboxName, MessageId};
 
 use crate::failure::Failure;
 use crate::heads;
 use crate::known::{Heard, Mark};
-use crate::proof::Word;
+use crate::proof::{Against, Word};
 use crate::user::User;
 
 const PAGE: u16 = 200;
@@ -96,13 +96,13 @@ fn pages(
     peek: u32,
 ) -> Result<Peeked, Failure> {
     let Some(most) = most else {
-        return pages_after(user, folder, 0, page, peek);
+        return pages_after(user, folder, &[], 0, page, peek);
     };
     let count = user.session.list(folder, u64::MAX, 1, 0)?.count;
     let mut window = most as u64;
     loop {
         let begin = count.saturating_sub(window);
-        let mut found = pages_after(user, folder, begin, page, peek)?;
+        let mut found = pages_after(user, folder, &[], begin, page, peek)?;
         if found.len() >= most || begin == 0 {
             found.drain(..found.len().saturating_sub(most));
             return Ok(found);
@@ -113,19 +113,21 @@ fn pages(
 }
 
 /// Walks a folder from after `begin`, or from an earlier number up to which it
-/// was seen.
+/// was seen; it must hold these marks besides.
 fn pages_after(
     user: &mut User,
     folder: Folder,
+    promised: &[Mark],
     begin: u64,
     page: u16,
     peek: u32,
 ) -> Result<Peeked, Failure> {
     // Before the first request: what other tools see meanwhile may be further
     // than what this one is about to hear.
-    let due = user
+    let mut due = user
         .known
         .due(&user.address.mailbox, &user.repository, folder)?;
+    due.extend(promised);
     let heard = user
         .known
         .heard(&user.address.mailbox, &user.repository, folder)?;
@@ -138,7 +140,8 @@ fn pages_after(
     let chain = Chain::new(due.clone(), folder, begin);
     let found = walk(user, folder, chain, &heard, page, peek);
     found.map_err(|failure| {
-        let before = before(user, folder, &due, &heard);
+        let own = &user.address.mailbox;
+        let before = before(user, own, heads::kind_of(folder), &due, &heard);
         user.session.prove(failure, &before)
     })
 }
@@ -146,7 +149,13 @@ fn pages_after(
 /// Returns what must have been met on the way, for whoever is shown a proof:
 /// the marks, what others told, and the postmark that one of the marks comes
 /// from.
-fn before(user: &User, folder: Folder, due: &[Mark], heard: &[Heard]) -> Vec<(String, Vec<u8>)> {
+pub(crate) fn before(
+    user: &User,
+    mailbox: &MailboxName,
+    kind: Kind,
+    due: &[Mark],
+    heard: &[Heard],
+) -> Vec<Against> {
     let line = |mark: &Mark| format!("entry {} has head {}\n", mark.number, hex(&mark.head));
     let heads: String = due.iter().map(line).collect();
     let line = |heard: &Heard| format!("{} by {} in {}\n", heard.told, heard.by, heard.id);
@@ -158,30 +167,29 @@ fn before(user: &User, folder: Folder, due: &[Mark], heard: &[Heard]) -> Vec<(St
     before.retain(|(_, bytes)| !bytes.is_empty());
     let promises = |note: &String| {
         postmark::open(note, &user.server.postmark, &user.repository).is_ok_and(|mark| {
-            let here = Mark {
-                number: mark.number,
-                head: mark.head,
-            };
-            let own = match folder {
-                Folder::Sent => mark.kind == Kind::Copy,
-                Folder::Inbox => mark.kind == Kind::Message,
-                Folder::Receipts => false,
-            };
-            own && mark.mailbox == user.address.mailbox && due.contains(&here)
+            mark.kind == kind && mark.mailbox == *mailbox && due.contains(&Mark::from(&mark))
         })
     };
     // Where they cannot be read the marks must do.
     let notes = user.known.all_postmarks().unwrap_or_default();
     let promised = notes.into_iter().find(promises);
-    let word = user
-        .known
-        .word(&user.address.mailbox, &user.repository, folder);
+    let folder = heads::folder_of(kind);
+    let word = user.known.word(mailbox, &user.repository, folder);
+    // Of another's folder there is none.
     if let Ok(Some(word)) = word {
         let mut seen = due.iter().filter_map(|mark| Word::kept(&word, &mark.head));
         before.extend(seen.next().unwrap_or_default());
     }
     before.extend(promised.map(|note| ("postmark".to_owned(), note.into_bytes())));
     before
+}
+
+/// Lists a folder of one's own from the entry on that a postmark is of, which
+/// must be there with that head.
+pub(crate) fn hold(user: &mut User, postmark: &Postmark) -> Result<(), Failure> {
+    let folder = heads::folder_of(postmark.kind);
+    let begin = postmark.number.saturating_sub(1);
+    pages_after(user, folder, &[postmark.into()], begin, PAGE, 0).map(drop)
 }
 
 fn hex(head: &Head) -> String {

@@ -28,6 +28,8 @@ pub struct Owed {
     sender: MailboxName,
     receipt: Receipt,
     sealed: Vec<u8>,
+    /// Another process may have given it already.
+    waited: bool,
 }
 
 /// Writes down the receipt for a message that was fetched and verified, durably;
@@ -39,6 +41,7 @@ pub fn owe(user: &mut User, message: &Message, hand: &Hand) -> Result<Owed, Fail
         sender: message.entry.name.sender.clone(),
         receipt: receipts::offer(message.id, &sealed),
         sealed: sealed.bytes,
+        waited: false,
     };
     let cms = Fingerprint::from_bytes(owed.receipt.cms);
     let mut file = format!("{} {cms}\n", owed.sender).into_bytes();
@@ -81,6 +84,7 @@ fn read(path: PathBuf, id: MessageId) -> Result<Option<Owed>, Failure> {
             sender,
             receipt,
             sealed,
+            waited: true,
         })
     };
     Ok(owed())
@@ -95,7 +99,8 @@ impl Owed {
     /// Gives it to the repository, which takes it once the message is marked
     /// read; then it waits no more.
     pub fn give(self, user: &mut User) -> Result<(), Failure> {
-        receipts::hand_in(user, &self.sender, &self.receipt, &self.sealed)?;
+        let (sender, receipt) = (&self.sender, &self.receipt);
+        receipts::hand_in(user, sender, receipt, &self.sealed, !self.waited)?;
         self.forget()
     }
 

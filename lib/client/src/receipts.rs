@@ -36,6 +36,7 @@ use crate::home::Home;
 use crate::known::Known;
 use crate::listing;
 use crate::private::PrivateError;
+use crate::reached::Reached;
 use crate::session::Receipt;
 use crate::stamps::{Clocks, Stamps};
 use crate::user::User;
@@ -106,7 +107,7 @@ pub fn refuse(user: &mut User, id: MessageId, reason: &str, hand: &Hand) -> Resu
         .map_err(|e| about(e.into()))?;
     let sealed = seal(user, &message, |recipients| refusal::seal(&der, recipients))?;
     let sender = &message.entry.name.sender;
-    hand_in(user, sender, &offer(id, &sealed), &sealed.bytes)
+    hand_in(user, sender, &offer(id, &sealed), &sealed.bytes, true)
 }
 
 /// Fetches and verifies again what was read.
@@ -126,7 +127,8 @@ fn read(user: &mut User, id: MessageId) -> Result<Message, Failure> {
 pub fn give_for(user: &mut User, message: &Message, hand: &Hand) -> Result<(), Failure> {
     let sealed = write(user, message, hand)?;
     let sender = &message.entry.name.sender;
-    hand_in(user, sender, &offer(message.id, &sealed), &sealed.bytes)
+    let receipt = offer(message.id, &sealed);
+    hand_in(user, sender, &receipt, &sealed.bytes, true)
 }
 
 /// Signs and seals a receipt for a message that was just fetched and verified.
@@ -179,27 +181,36 @@ pub(crate) fn offer(id: MessageId, sealed: &SealedReceipt) -> Receipt {
     }
 }
 
-/// Deposits a sealed receipt for a message of this sender.
+/// Deposits a sealed receipt for a message of this sender; a `new` one was never
+/// deposited before.
 pub(crate) fn hand_in(
     user: &mut User,
     sender: &MailboxName,
     receipt: &Receipt,
     sealed: &[u8],
+    new: bool,
 ) -> Result<(), Failure> {
+    let reached = Reached::look(user, [(Kind::Receipt, sender)])?;
     user.session.begin();
     let notes = user
         .session
         .give_receipt(receipt, &mut Cursor::new(sealed))?;
-    let checked = check_postmark(user, sender, &notes, receipt);
-    checked.map_err(|failure| user.session.prove(failure, &[]))
+    let (note, mark) = check_postmark(user, sender, &notes, receipt)
+        .map_err(|failure| user.session.prove(failure, &[]))?;
+    let kept = heads::keep(user, note, &mark).and_then(|()| match new {
+        true => Ok(reached.passed_by(&mark)?),
+        // It may be its first postmark.
+        false => Ok(()),
+    });
+    kept.map_err(|failure| user.session.prove(failure, &reached.against(user, &mark)))
 }
 
-fn check_postmark(
+fn check_postmark<'a>(
     user: &User,
     sender: &MailboxName,
-    notes: &[String],
+    notes: &'a [String],
     receipt: &Receipt,
-) -> Result<(), Failure> {
+) -> Result<(&'a str, Postmark), Failure> {
     let [note] = notes else {
         return Err(unkept("a receipt has one postmark"));
     };
@@ -213,7 +224,7 @@ fn check_postmark(
         && mark.sha256 == receipt.sha256
         && mark.cms == receipt.cms;
     match holds {
-        true => heads::keep(user, note, &mark),
+        true => Ok((note, mark)),
         false => Err(unkept("the postmark is another receipt's")),
     }
 }

@@ -6,6 +6,7 @@
 use std::path::PathBuf;
 
 use smr_channel::request::Folder;
+use smr_evidence::postmark::Postmark;
 use smr_name::{Head, MailboxName, RepositoryName};
 
 use super::form::{MarkFile, load, save};
@@ -19,6 +20,15 @@ pub struct Mark {
     pub number: u64,
     /// Its head after that entry.
     pub head: Head,
+}
+
+impl From<&Postmark> for Mark {
+    fn from(postmark: &Postmark) -> Self {
+        Mark {
+            number: postmark.number,
+            head: postmark.head,
+        }
+    }
 }
 
 pub(super) fn folder_name(folder: Folder) -> &'static str {

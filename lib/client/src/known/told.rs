@@ -124,6 +124,21 @@ impl Known {
         save(&path, &TheirsFile::new(owner, mark, told))
     }
 
+    /// Returns how far a folder of another's mailbox is by the postmarks that
+    /// `own` got; nothing where it got none.
+    pub(crate) fn theirs_mark(
+        &self,
+        own: &MailboxName,
+        repository: &RepositoryName,
+        mailbox: &MailboxName,
+        kind: Kind,
+    ) -> Result<Vec<Mark>, KnownError> {
+        let owner = self.owner(mailbox, repository)?;
+        let path = self.theirs_file(own, repository, mailbox, kind);
+        let known = load_theirs(path, &owner)?;
+        Ok(known.into_iter().map(|(mark, _)| mark).collect())
+    }
+
     /// Returns what `own` may tell the owner of a folder of how far it was.
     pub fn theirs(
         &self,
