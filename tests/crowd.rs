@@ -52,7 +52,7 @@ fn a_crowd_that_stays_costs_little_and_keeps_nobody_out() {
     smrd::enough_descriptors(count as u64 / 2 + 400);
     let mut town = Town::with(
         "listen = { address = ['127.0.0.1:0'], connections = 20000, per_peer = 20000 }\n\
-         rates = { logins = 1000000 }\n",
+         rates = { logins = 1000000, handshakes = 1000000 }\n",
     );
     let ana = person(&town.ca.card("ana"), "ana");
     ana.enrol(&town);

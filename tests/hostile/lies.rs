@@ -321,7 +321,10 @@ fn a_false_postmark() {
     // and one that an older copy has
     let back = |saying: &mut Saying<'_>| remark(saying, 1, |p| p.number -= 3);
     let said = lied_to(&mut house, "alice", "echo x | smr-send bob", 76, back);
-    assert!(said.contains("the sent folder of \"alice\" went back"), "{said}");
+    assert!(
+        said.contains("the sent folder of \"alice\" went back"),
+        "{said}"
+    );
     proved(&said);
 }
 

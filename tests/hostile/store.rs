@@ -135,7 +135,10 @@ fn a_folder_rolled_back_by_two_is_an_alarm_with_the_first_deposit() {
     roll_back(&mut house, "alice", "receipts", &ids);
     let again = format!("smr-receipt {}", ids[0]);
     let said = refused(&mut house, "bob", &again, 76);
-    assert!(said.contains("the receipts of \"alice\" went back"), "{said}");
+    assert!(
+        said.contains("the receipts of \"alice\" went back"),
+        "{said}"
+    );
     proved(&said);
 }
 

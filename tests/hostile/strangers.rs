@@ -19,14 +19,13 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use rand_core::{OsRng, RngCore};
-use rustix::net::{AddressFamily, SocketType, bind, connect, socket};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use smr_channel::handshake::{Initiator, Introduction, Suite};
 use smr_channel::identity::Identity;
 use smr_channel::reply::Reply;
 use smr_channel::request::Request;
 use town::Town;
-use town::client::{Client, id, read_frame};
+use town::client::{Client, connect_from, id, read_frame};
 use town::people::{Person, person};
 
 const STRANGERS: usize = 10_000;
@@ -172,11 +171,7 @@ impl Drop for Smrd {
 /// Connects from an address of 127.0.0.0/8 that is this stranger's own.
 fn knock(number: usize, to: SocketAddr) -> std::io::Result<TcpStream> {
     let [_, b, c, d] = u32::try_from(number + 256).unwrap().to_be_bytes();
-    let own = SocketAddr::from((Ipv4Addr::new(127, b, c, d), 0));
-    let stream = socket(AddressFamily::INET, SocketType::STREAM, None)?;
-    bind(&stream, &own)?;
-    connect(&stream, &to)?;
-    let stream = TcpStream::from(stream);
+    let stream = connect_from(Ipv4Addr::new(127, b, c, d), to)?;
     stream.set_read_timeout(Some(Duration::from_secs(30)))?;
     stream.set_write_timeout(Some(Duration::from_secs(30)))?;
     Ok(stream)

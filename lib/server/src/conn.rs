@@ -22,7 +22,7 @@ use crate::handle::{self, Broken, Visit};
 use crate::house::{House, now};
 use crate::pool::Lane;
 use crate::proxy::{self, Origin, ProxyError};
-use crate::seats::Seat;
+use crate::seats::{Seat, peer_of};
 use crate::talk::{Talk, Turn, Watch};
 use crate::wire::{Patience, Wire, WireError};
 
@@ -57,6 +57,10 @@ pub(crate) enum ConnError {
     Session(#[from] SessionError),
     #[error("a request that is none: {0}")]
     Request(#[from] smr_channel::codec::CodecError),
+    #[error("too many handshakes of this peer in a minute")]
+    Hasty,
+    #[error("too many requests of \"{0}\" at a time")]
+    Greedy(MailboxName),
     #[error("a body longer than announced")]
     Flood,
     #[error(transparent)]
@@ -303,6 +307,10 @@ impl Conn {
                 .map(|()| None)
                 .map_err(Into::into),
             (Stage::First, Due::Frame(frame)) => {
+                // Before any of it costs: whoever has a frame can send it again.
+                let peer = peer_of(self.peer.ip());
+                let leave = house.rates.handshakes.take(peer);
+                leave.map_err(|_| ConnError::Hasty)?;
                 let accepted = Responder::accept(&house.keys, &Suite::ALL, &frame, &mut OsRng);
                 let (responder, second) = accepted?;
                 house.metrics.handshake();

@@ -28,6 +28,7 @@ use crate::queue::Queue;
 use crate::rates::Rates;
 use crate::revocation;
 use crate::seats::Seats;
+use crate::shares::Shares;
 use crate::underway::Underway;
 use crate::wire::Pace;
 
@@ -84,6 +85,7 @@ pub(crate) struct House {
     pub(crate) seats: Arc<Seats>,
     pub(crate) underway: Underway,
     pub(crate) rates: Rates,
+    pub(crate) shares: Shares,
     pub(crate) news: Arc<News>,
     pub(crate) log: Log,
     pub(crate) herald: Herald,
@@ -140,6 +142,7 @@ impl House {
             seats: Seats::new(config.listen.connections, config.listen.per_peer),
             underway: Underway::default(),
             rates: Rates::new(&config.rates),
+            shares: Shares::new(config.rates.at_once),
             news: Arc::default(),
             #[cfg(feature = "lies")]
             liar: std::sync::OnceLock::new(),

@@ -36,6 +36,7 @@ mod run;
 mod seats;
 mod server;
 mod setup;
+mod shares;
 mod talk;
 mod task;
 mod underway;

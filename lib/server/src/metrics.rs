@@ -141,9 +141,10 @@ fn refusals(house: &House, text: &mut Text) {
 }
 
 fn rates(house: &House, text: &mut Text) {
-    let help = "Requests refused as there were too many in a time.";
+    let help = "What was refused as there was too much in a time, or at a time.";
     text.family("smr_over_rate", Kind::Counter, help);
-    for (rate, count) in house.rates.refused() {
+    let at_once = ("at-once", house.shares.refused());
+    for (rate, count) in house.rates.refused().into_iter().chain([at_once]) {
         text.sample("_total", &[("rate", rate)], count);
     }
 }

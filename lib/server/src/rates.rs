@@ -1,10 +1,11 @@
-//! How often one account, one person, or all of them may do what costs.
+//! How often one peer, account or person, or all of them, may do what costs.
 //!
 //! Never waits, and keeps nobody in memory who has asked for little: a table
 //! has those alone whose leave is not whole again.
 
 use std::collections::HashMap;
 use std::hash::Hash;
+use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -90,6 +91,8 @@ impl<K: Hash + Eq> Rate<K> {
 
 /// The rates of a smrd.
 pub(crate) struct Rates {
+    /// By what counts as one peer.
+    pub(crate) handshakes: Rate<IpAddr>,
     pub(crate) requests: Rate<MailboxName>,
     pub(crate) deposits: Rate<MailboxName>,
     pub(crate) logins: Rate<MailboxName>,
@@ -101,6 +104,7 @@ pub(crate) struct Rates {
 impl Rates {
     pub(crate) fn new(rates: &config::Rates) -> Rates {
         Rates {
+            handshakes: Rate::new("handshakes", rates.handshakes, MINUTE),
             requests: Rate::new("requests", rates.requests, MINUTE),
             deposits: Rate::new("deposits", rates.deposits, MINUTE),
             logins: Rate::new("logins", rates.logins, MINUTE),
@@ -111,9 +115,10 @@ impl Rates {
     }
 
     /// Returns how often each was refused.
-    pub(crate) fn refused(&self) -> [(&'static str, u64); 6] {
+    pub(crate) fn refused(&self) -> [(&'static str, u64); 7] {
         let of = |rate: &Rate<MailboxName>| (rate.name, rate.refused());
         [
+            (self.handshakes.name, self.handshakes.refused()),
             of(&self.requests),
             of(&self.deposits),
             of(&self.logins),

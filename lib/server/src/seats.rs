@@ -52,7 +52,7 @@ pub(crate) enum Full {
 
 /// Returns what counts as one peer: an IPv4 address, or an IPv6 /64, of which
 /// one subscriber usually has all.
-fn peer_of(address: IpAddr) -> IpAddr {
+pub(crate) fn peer_of(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(v6) => {
             let [a, b, c, d, ..] = v6.segments();

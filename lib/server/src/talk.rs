@@ -98,6 +98,10 @@ impl<'a> Talk<'a> {
             return Err(SessionError::OutOfTurn.into());
         };
         let request = Request::decode(&head)?;
+        // Before its body: to refuse it in so many words would be to read that.
+        let house = self.house;
+        let share = house.shares.take(&visit.who);
+        let _share = share.ok_or_else(|| ConnError::Greedy(visit.who.clone()))?;
         #[cfg(feature = "lies")]
         self.hear(visit, &request);
         let kind = permit::kind(&request);

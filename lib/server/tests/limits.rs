@@ -1,19 +1,26 @@
 //! The limits that hold where somebody who was let in goes past them: he is
-//! told `busy`, or his connection ends, and nobody else notices.
+//! told `busy`, or his connection ends, and nobody else notices; and the rate of
+//! handshakes, which holds before anybody is let in.
+
+#![allow(clippy::print_stdout)] // how many of the flood were answered
 
 mod town;
 
 use std::fs;
 use std::io::Write;
 use std::net::TcpStream;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use rand_core::OsRng;
+use smr_channel::frame::ASK_SESSION;
+use smr_channel::handshake::{Initiator, Suite};
 use smr_channel::reply::Reply;
 use smr_channel::request::{Folder, Request};
 use smr_name::{Class, MessageId};
 use town::Town;
-use town::client::{Client, id, offer, read_frame, refused};
+use town::client::{Client, connect, connect_from, id, offer, read_frame, refused, write_frame};
 use town::people::{person, print_of};
 
 const LONG: Duration = Duration::from_secs(20);
@@ -75,6 +82,113 @@ fn an_account_that_asks_too_often_is_told_so_and_others_are_not() {
     ana.login(&town);
     let refusals = town.log().matches("event=refused").count();
     assert!(refusals >= 60, "{refusals}");
+}
+
+#[test]
+fn a_flood_of_handshakes_from_one_peer_keeps_no_other_out() {
+    let town = Town::with("[rates]\nhandshakes = 60\n");
+    let ana = person(&town.ca.card("ana"), "ana");
+    ana.enrol(&town);
+    let identity = town.identity();
+    // One frame, again and again: it costs whoever sends it nothing.
+    let (_, frame) = Initiator::start(&identity, &Suite::ALL, &mut OsRng).unwrap();
+    let (answered, closed) = (AtomicUsize::new(0), AtomicUsize::new(0));
+    let over = AtomicBool::new(false);
+    let (flooding, begin) = (20, Instant::now());
+    let flood = || {
+        while !over.load(Ordering::Relaxed) {
+            let mut stream = connect(town.address(), ASK_SESSION);
+            write_frame(&mut stream, &frame);
+            let count = match read_frame(&mut stream) {
+                Some(_) => &answered,
+                None => &closed,
+            };
+            count.fetch_add(1, Ordering::Relaxed);
+        }
+    };
+    let visits = thread::scope(|scope| {
+        let crowd: Vec<_> = (0..flooding).map(|_| scope.spawn(flood)).collect();
+        eventually("the flood is over its rate", || {
+            closed.load(Ordering::Relaxed) > 200
+        });
+        let visits = (1..=5).map(|number| {
+            let begin = Instant::now();
+            let honest = connect_from([127, 0, 0, 2].into(), town.address()).unwrap();
+            let (mut client, reply) =
+                Client::over(honest, &identity, |hash| ana.login_as(&ana.name, hash));
+            assert!(matches!(reply, Reply::Welcome { .. }), "{reply:?}");
+            works(&mut client, number, "ana");
+            begin.elapsed()
+        });
+        let visits: Vec<Duration> = visits.collect();
+        assert!(crowd.iter().all(|one| !one.is_finished()));
+        over.store(true, Ordering::Relaxed);
+        visits
+    });
+    let (answered, closed) = (answered.into_inner(), closed.into_inner());
+    println!("{answered} answered, {closed} closed; honest visits {visits:.0?}");
+    // One of them enrolled ana.
+    let most = 60 + begin.elapsed().as_secs() as usize + 1;
+    assert!((59..=most).contains(&answered), "{answered}");
+    let longest = visits.iter().max().copied().unwrap();
+    assert!(longest < Duration::from_secs(2), "{visits:?}");
+    assert!(town.log().contains("too many handshakes of this peer"));
+}
+
+/// Tells whether smrd has closed the connection.
+fn is_closed(stream: &TcpStream) -> bool {
+    stream.set_nonblocking(true).unwrap();
+    let seen = stream.peek(&mut [0]);
+    stream.set_nonblocking(false).unwrap();
+    !matches!(seen, Err(error) if error.kind() == std::io::ErrorKind::WouldBlock)
+}
+
+#[test]
+fn slow_requests_of_one_account_are_few_at_a_time() {
+    let town = Town::with("[rates]\nat_once = 4\n");
+    let (eve, ana) = (
+        person(&town.ca.card("eve"), "eve"),
+        person(&town.ca.card("ana"), "ana"),
+    );
+    let mut honest = ana.enrol(&town);
+    drop(eve.enrol(&town));
+    let mut slow: Vec<_> = (0..7)
+        .map(|number| {
+            let mut client = eve.login(&town);
+            let accepted = client.ask(&offer(id(number), b"sealed", &["eve"]));
+            assert!(matches!(accepted, Reply::Accepted { .. }));
+            client
+        })
+        .collect();
+    for (client, number) in slow.iter_mut().zip(0..) {
+        client.begin(&Request::Deposit { id: id(number) }, b"sea");
+    }
+    let open = |slow: &[Client]| slow.iter().filter(|c| !is_closed(&c.stream)).count();
+    eventually("those beyond are sent away", || open(&slow) == 4);
+    let mut more = eve.login(&town);
+    more.begin(&Request::Ping, b"");
+    assert_eq!(read_frame(&mut more.stream), None);
+    assert_eq!(open(&slow), 4, "the others stay");
+    works(&mut honest, 100, "ana");
+    assert!(
+        town.log().contains("too many requests of \\\"eve\\\""),
+        "{}",
+        town.log()
+    );
+
+    // What is done makes room.
+    let at = slow.iter().position(|c| !is_closed(&c.stream)).unwrap();
+    let (reply, _) = slow.swap_remove(at).end(b"led");
+    assert!(matches!(reply, Reply::Postmarks { .. }), "{reply:?}");
+    eventually("there is room again", || {
+        let mut again = eve.login(&town);
+        again.begin(&Request::Ping, b"");
+        // Sent away before its end, it is none.
+        again.session.close_request().is_ok_and(|close| {
+            write_frame(&mut again.stream, &close);
+            read_frame(&mut again.stream).is_some()
+        })
+    });
 }
 
 #[test]

@@ -579,6 +579,7 @@ mod tests {
         assert_eq!(config.trust.max_age, 86_400);
         assert_eq!(config.session.lifetime, 43_200);
         assert_eq!(config.session.idle, 3_600);
+        assert_eq!((config.rates.handshakes, config.rates.at_once), (6_000, 64));
         assert_eq!(config.log, Level::Info);
     }
 

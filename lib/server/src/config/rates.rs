@@ -1,12 +1,16 @@
-//! `[rates]`: how often what costs may be done.
+//! `[rates]`: how often, and how much at a time, what costs may be done.
 //!
-//! Counts nothing; see `crate::rates`.
+//! Counts nothing; see `crate::rates` and `crate::shares`.
 
 use super::section::{Fault, Section};
 
 /// `[rates]`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rates {
+    /// Handshakes that one peer begins in a minute.
+    pub handshakes: u32,
+    /// Requests of one account that are served at a time.
+    pub at_once: u32,
     /// Requests of one account in a minute.
     pub requests: u32,
     /// Messages that one account offers in a minute.
@@ -28,6 +32,8 @@ impl Rates {
             Ok(number.map_or(default, |number| number as u32))
         };
         let rates = Rates {
+            handshakes: number("handshakes", 6_000)?,
+            at_once: number("at_once", 64)?,
             requests: number("requests", 60_000)?,
             deposits: number("deposits", 6_000)?,
             logins: number("logins", 1_000)?,

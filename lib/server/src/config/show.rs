@@ -81,7 +81,12 @@ impl fmt::Display for Config {
             self.session.login.as_str()
         )?;
         let rates = &self.rates;
-        writeln!(f, "\n[rates]\nrequests = {}", rates.requests)?;
+        writeln!(f, "\n[rates]\nhandshakes = {}", rates.handshakes)?;
+        writeln!(
+            f,
+            "at_once = {}\nrequests = {}",
+            rates.at_once, rates.requests
+        )?;
         writeln!(
             f,
             "deposits = {}\nlogins = {}",

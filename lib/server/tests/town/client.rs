@@ -1,10 +1,11 @@
 //! A client with nothing but the channel.
 
 use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::time::Duration;
 
 use rand_core::OsRng;
+use rustix::net::{AddressFamily, SocketType, bind, socket};
 use sha2::{Digest, Sha256};
 use smr_channel::frame::{ASK_IDENTITY, ASK_SESSION, MAGIC};
 use smr_channel::handshake::{Initiator, Introduction, Suite};
@@ -27,6 +28,14 @@ pub fn connect(address: SocketAddr, ask: u8) -> TcpStream {
     let mut stream = TcpStream::connect(address).unwrap();
     greet(&mut stream, ask);
     stream
+}
+
+/// Connects from an address of 127.0.0.0/8, as a peer of its own.
+pub fn connect_from(own: Ipv4Addr, to: SocketAddr) -> std::io::Result<TcpStream> {
+    let stream = socket(AddressFamily::INET, SocketType::STREAM, None)?;
+    bind(&stream, &SocketAddr::from((own, 0)))?;
+    rustix::net::connect(&stream, &to)?;
+    Ok(TcpStream::from(stream))
 }
 
 fn greet(stream: &mut TcpStream, ask: u8) {
