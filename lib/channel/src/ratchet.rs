@@ -126,6 +126,8 @@ fn limit(chain: &Key) -> u64 {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::{Direction, FEWEST, Fresh, MOST, Ratchet};
     use crate::label::Key;
 
@@ -207,5 +209,56 @@ mod tests {
     fn a_clock_gone_back_makes_nothing_due() {
         assert!(!ratchet(1).is_due(i64::MIN));
         assert!(ratchet(1).is_due(i64::MAX));
+    }
+
+    /// What becomes of a chain: messages, and renewals whose fresh secrets a
+    /// hostile peer draws from few, or says again.
+    #[derive(Clone, Debug)]
+    enum Step {
+        Messages(u64),
+        Renewal(u8, u8, u8),
+    }
+
+    fn step() -> impl Strategy<Value = Step> {
+        prop_oneof![
+            (1..40u64).prop_map(Step::Messages),
+            (0..2u8, 0..2u8, 0..2u8).prop_map(|(a, b, c)| Step::Renewal(a, b, c)),
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn no_key_comes_twice_whatever_is_renewed(
+            (seed, other) in (any::<[u8; 32]>(), any::<[u8; 32]>()),
+            steps in proptest::collection::vec(step(), 1..24),
+        ) {
+            prop_assume!(seed != other);
+            let start = |seed| Ratchet::new(Key::new(seed), 0);
+            // The two ends of one session, and one of another.
+            let (mut ours, mut theirs, mut strange) = (start(seed), start(seed), start(other));
+            let mut seen = std::collections::HashSet::new();
+            let mut number = 0;
+            for step in steps {
+                match step {
+                    Step::Messages(count) => for _ in 0..count {
+                        let key = *ours.message_key(number);
+                        prop_assert_eq!(key, *theirs.message_key(number));
+                        for secret in [key, *strange.message_key(number), *ours.chain, *strange.chain] {
+                            prop_assert!(seen.insert(secret), "again at message {}", number);
+                        }
+                        number += 1;
+                    },
+                    Step::Renewal(x25519, mlkem, transcript) => {
+                        for ratchet in [&mut ours, &mut theirs, &mut strange] {
+                            ratchet.renew(&fresh(x25519, mlkem), &[transcript; 32], 0);
+                            prop_assert!(!ratchet.is_spent());
+                        }
+                        prop_assert_eq!(ours.limit(), theirs.limit());
+                        prop_assert!((FEWEST..=MOST).contains(&ours.limit()));
+                        prop_assert!(seen.insert(*ours.chain) && seen.insert(*strange.chain));
+                    }
+                }
+            }
+        }
     }
 }

@@ -18,7 +18,7 @@ use smr_name::{Address, Class, Fingerprint, MailboxName};
 use smr_seal::Kind;
 
 pub use self::first::{FirstAccount, write_first};
-use self::read::read_file;
+use self::read::{read_file, read_text};
 use crate::home::{Home, SYSTEM_CONFIG, SYSTEM_TRUST};
 use crate::private::PrivateError;
 
@@ -295,6 +295,13 @@ impl Config {
         Config::assemble(base, accounts, &Overrides::from_env())
     }
 
+    /// Reads `text`, which came from `file`, and nothing beside it: relative
+    /// paths in it start in that file's folder.
+    pub fn parse(text: &str, file: &Path) -> Result<Config, ConfigError> {
+        let (base, accounts) = read_text(file, text)?;
+        Config::assemble(base, accounts, &Overrides::default())
+    }
+
     fn assemble(
         base: Layer,
         accounts: BTreeMap<String, Layer>,
@@ -395,13 +402,11 @@ impl Settings {
 
 #[cfg(test)]
 mod tests {
-    use super::read::read_text;
     use super::*;
     use crate::private;
 
     fn config(text: &str) -> Result<Config, ConfigError> {
-        let (base, accounts) = read_text(Path::new("/c/client.toml"), text)?;
-        Config::assemble(base, accounts, &Overrides::default())
+        Config::parse(text, Path::new("/c/client.toml"))
     }
 
     fn settings(text: &str, chosen: Option<&str>) -> Settings {
