@@ -202,18 +202,33 @@ pub(super) fn unseal<R: BufRead>(
     }
 }
 
+/// Takes all it is given, or fails: age calls a header of which a writer took a
+/// part an error of its own, where the next write would say what is wrong.
+pub(super) struct Wholly<W>(W);
+
+impl<W: Write> Write for Wholly<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.write_all(bytes)?;
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.flush()
+    }
+}
+
 /// Begins a sealed file on `out` for `recipients`, all of one kind.
 pub(super) fn sealer<W: Write>(
     recipients: &[Recipient],
     out: W,
-) -> Result<age::stream::StreamWriter<W>, EnvelopeError> {
+) -> Result<age::stream::StreamWriter<Wholly<W>>, EnvelopeError> {
     check_unmixed(recipients).map_err(EnvelopeError::Recipients)?;
     let recipients = recipients.iter().map(|r| r as &dyn age::Recipient);
     let encryptor = age::Encryptor::with_recipients(recipients)
         // Every recipient was usable when it was parsed, and all are of one kind.
         .map_err(|_| EnvelopeError::Recipients(SealError::Recipient))?;
     encryptor
-        .wrap_output(out)
+        .wrap_output(Wholly(out))
         .map_err(|source| EnvelopeError::Write {
             what: "the sealed file",
             source,
