@@ -14,9 +14,32 @@ const RSA_SHA256: u64 = 0x40;
 const ECDSA: u64 = 0x1041;
 const ECDSA_SHA256: u64 = 0x1044;
 
-/// CKR_DEVICE_ERROR, CKR_PIN_INCORRECT.
+/// CKR_DEVICE_ERROR, CKR_DEVICE_REMOVED, CKR_FUNCTION_CANCELED,
+/// CKR_PIN_INCORRECT, CKR_PIN_LOCKED.
 const DEVICE_ERROR: u64 = 0x30;
+const DEVICE_REMOVED: u64 = 0x32;
+const CANCELED: u64 = 0x50;
 const PIN_INCORRECT: u64 = 0xa0;
+const PIN_LOCKED: u64 = 0xa4;
+
+/// What a signature that was asked for may meet: what the token answers, the
+/// exit code, a word of the error, and one of the hint.
+const NO_SIGNATURE: [(u64, i32, &str, &str); 4] = [
+    (CANCELED, 77, "was cancelled", "hint: "),
+    (
+        PIN_INCORRECT,
+        77,
+        "the PIN of token \"Rui\" is wrong",
+        "hint: ",
+    ),
+    (PIN_LOCKED, 77, "the PIN of token \"Rui\" is locked", "PUK"),
+    (
+        DEVICE_REMOVED,
+        69,
+        "was taken out",
+        "is the card in the reader",
+    ),
+];
 
 fn user(pin: &str) -> String {
     format!("user pin={}", mark(pin.as_bytes()))
@@ -116,14 +139,65 @@ fn a_list_of_tokens_says_how_their_pins_stand() {
 }
 
 #[test]
+fn the_doctor_says_how_token_and_pin_stand() {
+    let mut cards = Cards::new();
+    cards.issue("rsa", "rsa", "digitalSignature");
+    let uri = format!("pkcs11:token=Rui?module-path={}", cards::module().display());
+    let setting = format!(
+        "mkdir -p $SMR_HOME && printf '[token]\\nuri = \"{uri}\"\\n' > $SMR_HOME/client.toml && "
+    );
+    let check = setting + "smr-login --check";
+    for (tries, code, line, hint) in [
+        ("3", 0, "ok\tpin\tin order", ""),
+        ("2", 0, "warn\tpin\ta wrong one was given", ""),
+        (
+            "1",
+            0,
+            "warn\tpin\tone try is left",
+            "no script will take this try",
+        ),
+        ("0", 77, "fail\tpin\tlocked", "PUK"),
+    ] {
+        cards.card("rui", "rsa", "");
+        fs::write(cards.folder("rui").join("card.tries"), tries).unwrap();
+        let said = cards.sh("rui", &check).expect(code);
+        for part in [
+            "ok\treader\tReader",
+            "ok\ttoken\t\"Rui\", CN=RUI REIS",
+            line,
+        ] {
+            assert!(said.text().contains(part), "{part}: {said:?}");
+        }
+        assert!(said.stderr.contains(hint), "{said:?}");
+    }
+    // Held by another program, taken out, and no module: each in its own words.
+    let busy = format!("fails = {{ C_OpenSession = {DEVICE_ERROR} }}");
+    for (manners, line) in [
+        (busy.as_str(), "warn\treader\ttoken \"Rui\" does not answer"),
+        (
+            "removed_after = 0",
+            "warn\ttoken\tnone with a key that can enrol",
+        ),
+    ] {
+        cards.card("rui", "rsa", manners);
+        let said = cards.sh("rui", &check).expect(0);
+        assert!(said.text().contains(line), "{line}: {said:?}");
+        assert!(said.stderr.contains("hint: "), "{said:?}");
+    }
+    let none = check.replace(&cards::module().display().to_string(), "/no/such.so");
+    let said = cards.sh("rui", &none).expect(0);
+    assert!(said.text().contains("/no/such.so"), "{said:?}");
+    assert_eq!(cards.logins("rui"), []);
+}
+
+#[test]
 fn a_token_with_a_pin_pad_asks_itself() {
     let mut cards = Cards::new();
     cards.issue("rsa", "rsa", "digitalSignature");
-    // CKR_FUNCTION_CANCELED, CKR_PIN_INCORRECT, CKR_PIN_LOCKED
     for (who, answer, text) in [
-        ("ana", 0x50, "cancelled"),
+        ("ana", CANCELED, "cancelled"),
         ("eva", PIN_INCORRECT, "wrong"),
-        ("ines", 0xa4, "locked"),
+        ("ines", PIN_LOCKED, "locked"),
     ] {
         cards.card(who, "rsa", &format!("pad = true\npad_answers = {answer}"));
         let (said, asked) = cards.register_asked(who, PIN);
@@ -169,6 +243,107 @@ fn a_key_that_wants_its_pin_for_each_signature_gets_it() {
         assert_eq!(cards.logins(who), [(0, user(PIN)), (0, context)]);
         assert_eq!(asked, 1, "the PIN is asked for once");
     }
+}
+
+/// Has `who` ask for a signature that does not come, and sees that it was asked
+/// for once, and why.
+#[track_caller]
+fn assert_asked_once(cards: &mut Cards, who: &str, (_, code, text, hint): (u64, i32, &str, &str)) {
+    let (said, asked) = cards.register_asked(who, PIN);
+    let said = said.expect(code);
+    for wanted in [text, hint] {
+        assert!(said.stderr.contains(wanted), "{wanted}: {}", said.stderr);
+    }
+    assert!(asked <= 1, "{asked}");
+    assert_eq!(cards.count(who, "C_SignInit"), 1, "{:?}", cards.calls(who));
+    cards.assert_nothing_of(who);
+}
+
+/// The PIN of a key may be another than that of its token: it is given once.
+#[test]
+fn a_pin_that_is_wrong_for_the_signature_is_not_tried_again() {
+    let mut cards = Cards::new();
+    cards.issue("rsa", "rsa", "digitalSignature");
+    cards.issue("ec", "P-256", "digitalSignature");
+    let always = |key: &str, manners: &str| {
+        one_card(key, manners).replace("kind = \"key\"\n", "kind = \"key\"\nalways = true\n")
+    };
+    for key in ["rsa", "ec"] {
+        for (at, met) in NO_SIGNATURE.into_iter().enumerate() {
+            let who = format!("{key}{at}");
+            let context = format!("context_answers = {}", met.0);
+            cards.play(&who, &always(key, &context));
+            assert_asked_once(&mut cards, &who, met);
+            let given = format!("context pin={}", mark(PIN.as_bytes()));
+            assert_eq!(cards.logins(&who), [(0, user(PIN)), (met.0, given)]);
+            // The same at the signature itself.
+            let who = format!("{key}{at}sign");
+            cards.play(
+                &who,
+                &always(key, &format!("fails = {{ C_Sign = {} }}", met.0)),
+            );
+            assert_asked_once(&mut cards, &who, met);
+        }
+    }
+    // A PIN pad asks for both: no PIN passes through smr.
+    cards.play("rui", &always("ec", "pad = true"));
+    let (said, asked) = cards.register_asked("rui", PIN);
+    said.expect(0);
+    let none = |who: &str| (0, format!("{who} pin=none"));
+    assert_eq!(cards.logins("rui"), [none("user"), none("context")]);
+    assert_eq!(asked, 0);
+}
+
+/// The module of the Citizen Card asks in a window for every signature, and
+/// says so nowhere: the table of tokens has to.
+#[test]
+fn a_site_says_that_its_module_asks_in_a_window_of_its_own() {
+    let mut cards = Cards::new();
+    cards.issue("rsa", "rsa", "digitalSignature");
+    let table = |cards: &mut Cards, who: &str, more: &str| {
+        let text = format!(
+            "[house]\nabout = \"the card of the house\"\nmodules = [\"{}\"]\n{more}",
+            cards::module().display()
+        );
+        let folder = cards.house.path("home").join(who).join("tokens.d");
+        fs::create_dir_all(&folder).unwrap();
+        fs::write(folder.join("house.toml"), text).unwrap();
+    };
+    let dialog = "authentication = [\"certificate\"]\ndialog = true\nexact = true\n";
+    let by_name = REGISTER.replace("pkcs11:?module-path=$MODULE", "house");
+    for (at, met) in NO_SIGNATURE.into_iter().enumerate() {
+        let who = format!("ana{at}");
+        let fails = format!("window = true\nfails = {{ C_Sign = {} }}", met.0);
+        cards.card(&who, "rsa", &fails);
+        table(&mut cards, &who, dialog);
+        assert_asked_once(&mut cards, &who, met);
+    }
+    // By its URI it is the same module; by its name too.
+    for (who, command) in [("rui", REGISTER), ("eva", &by_name)] {
+        cards.card(who, "rsa", "window = true");
+        table(&mut cards, who, dialog);
+        cards.sh(who, &format!("{command} --no-input --passphrase-file $CREDENTIALS_DIRECTORY/smr.passphrase $WHO")).expect(0);
+        assert_eq!(cards.logins(who), [(0, "user pin=none".to_owned())]);
+    }
+    // Where only other labels are meant, its key is not the one.
+    cards.card("ines", "rsa", "");
+    table(
+        &mut cards,
+        "ines",
+        &dialog.replace("\"certificate\"", "\"other\""),
+    );
+    let said = cards.sh("ines", &format!("{by_name} $WHO")).expect(69);
+    assert!(said.stderr.contains("no certificate"), "{}", said.stderr);
+    assert_eq!(cards.logins("ines"), []);
+    // A name that nobody knows: those that are known are listed.
+    let command = by_name.replace("house", "hous");
+    let said = cards.sh("ines", &format!("{command} $WHO")).expect(64);
+    assert!(said.stderr.contains("auto, house, cc,"), "{}", said.stderr);
+    // A table that cannot be read is named, and nothing goes on without it.
+    table(&mut cards, "ines", "dialogue = true\n");
+    let said = cards.sh("ines", &format!("{by_name} $WHO")).expect(78);
+    assert!(said.stderr.contains("house.toml"), "{}", said.stderr);
+    assert_eq!(cards.logins("ines"), []);
 }
 
 #[test]

@@ -8,7 +8,7 @@ use std::path::Path;
 
 use rand_core::CryptoRngCore;
 use smr_evidence::account::keys_statement;
-use smr_evidence::device;
+use smr_evidence::device::{self, DeviceError};
 use smr_evidence::trust::{
     Algorithm, Certificate, Person, Revocation, Signer, SignerError, SoftKey, Vouched,
     generate_p256, verify_card,
@@ -61,10 +61,8 @@ impl Certified {
             now + DEVICE_YEARS,
             serial,
         )?;
-        let certificate = device::issue(&request, card).map_err(|e| {
-            Failure::new(Class::Unavailable, format!("the card did not sign: {e}"))
-                .hint("is the card in the reader?")
-        })?;
+        let certificate = device::issue(&request, card)
+            .map_err(|e| Failure::from(DeviceError::from(e)).about("the card did not sign"))?;
         let mut chain = vec![certificate, card.certificate().clone()];
         chain.extend(card.chain().iter().cloned());
         Certified::of(key, chain)

@@ -5,6 +5,8 @@
 
 use smr_name::Class;
 
+use crate::token::{TokenError, behind};
+
 /// Tells of a failure, for people and for scripts.
 #[derive(Debug, thiserror::Error)]
 #[error("{text}")]
@@ -103,23 +105,36 @@ macro_rules! explain {
             }
         })*
     };
+    // What a card was asked to sign: it knows best why it did not.
+    (signed: $($error:ty),* $(,)?) => {
+        $(impl Explain for $error {
+            fn class_of(&self) -> Class {
+                behind(self).map_or_else(|| self.class(), TokenError::class)
+            }
+            fn hint_of(&self) -> Option<String> {
+                behind(self).and_then(TokenError::hint)
+            }
+        })*
+    };
 }
 
 explain!(
     crate::config::ConfigError,
     crate::home::HomeError,
     crate::private::PrivateError,
+    smr_evidence::postmark::PostmarkError,
+    smr_evidence::reading::ReadingError,
+    smr_evidence::trust::TrustError,
+    crate::spool::SpoolError,
+    crate::token::profile::ProfileError,
+);
+explain!(signed:
     smr_evidence::account::AccountError,
     smr_evidence::authorisation::AuthorisationError,
     smr_evidence::device::DeviceError,
     smr_evidence::envelope::EnvelopeError,
-    smr_evidence::postmark::PostmarkError,
-    smr_evidence::reading::ReadingError,
     smr_evidence::receipt::ReceiptError,
     smr_evidence::refusal::RefusalError,
-    smr_evidence::trust::TrustError,
-    crate::spool::SpoolError,
-    crate::token::profile::ProfileError,
 );
 explain!(hint:
     smr_evidence::bundle::BundleError,
@@ -131,3 +146,36 @@ explain!(hint:
     crate::session::SessionError,
     crate::token::TokenError,
 );
+
+#[cfg(test)]
+mod tests {
+    use smr_evidence::account::AccountError;
+    use smr_evidence::envelope::EnvelopeError;
+    use smr_evidence::receipt::ReceiptError;
+    use smr_evidence::trust::{CmsError, SignerError};
+
+    use super::*;
+
+    /// What three things that were to be signed say, of one signer's error.
+    fn told(error: impl Fn() -> SignerError) -> [Failure; 3] {
+        let cms = || CmsError::Signer(error());
+        [
+            AccountError::Cms(cms()).into(),
+            EnvelopeError::Cms(cms()).into(),
+            ReceiptError::Cms(cms()).into(),
+        ]
+    }
+
+    #[test]
+    fn what_the_card_said_is_told_through_all_that_it_was_to_sign() {
+        let locked = || SignerError(Box::new(TokenError::PinLocked("token \"T\"".into())));
+        for failure in told(locked) {
+            assert_eq!(failure.class, Class::Denied, "{failure}");
+            assert!(failure.text.contains("is locked"), "{failure}");
+            assert!(failure.hint.is_some_and(|hint| hint.contains("PUK")));
+        }
+        for failure in told(|| SignerError("no".into())) {
+            assert_eq!((failure.class, failure.hint), (Class::Unavailable, None));
+        }
+    }
+}

@@ -50,6 +50,11 @@ pub struct Token {
     pub pad: bool,
     /// What C_Login of a token with a pad answers instead of CKR_OK.
     pub pad_answers: u64,
+    /// It takes any C_Login, and asks for the PIN in a window of its own at
+    /// each signature.
+    pub window: bool,
+    /// What a context-specific login answers instead of looking at the PIN.
+    pub context_answers: Option<u64>,
     /// It was never initialised.
     pub blank: bool,
     /// It is pulled out after so many calls of the process.
@@ -78,6 +83,8 @@ impl Default for Token {
             tries: 3,
             pad: false,
             pad_answers: 0,
+            window: false,
+            context_answers: None,
             blank: false,
             removed_after: None,
             fails: BTreeMap::new(),

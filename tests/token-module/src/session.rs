@@ -83,7 +83,10 @@ impl Session {
     pub(crate) fn allow(&mut self, token: &Token, pin: Option<&[u8]>) -> Rv {
         let signing = self.signing.as_mut();
         let signing = signing.ok_or(CKR_OPERATION_NOT_INITIALIZED)?;
-        token.present(pin)?;
+        match token.says.context_answers {
+            Some(answer) if answer != CKR_OK => return Err(answer),
+            _ => token.present(pin)?,
+        }
         signing.allowed = true;
         Ok(())
     }

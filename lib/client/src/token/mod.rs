@@ -242,7 +242,10 @@ impl TokenError {
     fn is_final(&self) -> bool {
         matches!(
             self,
-            TokenError::Removed(_) | TokenError::NoPin(_) | TokenError::PinLocked(_)
+            TokenError::Removed(_)
+                | TokenError::NoPin(_)
+                | TokenError::PinWrong { .. }
+                | TokenError::PinLocked(_)
         )
     }
 
@@ -362,6 +365,13 @@ impl Token {
     pub fn is_file(&self) -> bool {
         matches!(self.place, Place::File(_))
     }
+}
+
+/// Returns what a token or key file said, where that is why a signature could
+/// not be made.
+pub fn behind<'a>(error: &'a (dyn std::error::Error + 'static)) -> Option<&'a TokenError> {
+    std::iter::successors(Some(error), |error| error.source())
+        .find_map(<dyn std::error::Error>::downcast_ref)
 }
 
 /// Returns the token that the settings name, or whatever there is.

@@ -183,7 +183,6 @@ fn present_pin(
     };
     match code {
         RvError::UserAlreadyLoggedIn => Ok(pin),
-        RvError::PinLocked => Err(TokenError::PinLocked(name)),
         // Only here: asked about a card that was pulled out, OpenSC 0.23 locks
         // itself up (its issue 2707).
         RvError::PinIncorrect | RvError::PinInvalid | RvError::PinLenRange => {
@@ -196,7 +195,6 @@ fn present_pin(
                 }),
             }
         }
-        RvError::FunctionCanceled | RvError::Cancel => Err(cancelled(&name).into()),
         _ => Err(failed(&name, "log in", &error)),
     }
 }
@@ -296,7 +294,19 @@ fn failed(of: &str, operation: &'static str, error: &Error) -> TokenError {
             of,
             why: format!("it failed to {operation}"),
         },
-        Error::Pkcs11(RvError::FunctionCanceled | RvError::Cancel, _) => cancelled(&of).into(),
+        Error::Pkcs11(
+            RvError::FunctionCanceled | RvError::FunctionRejected | RvError::Cancel,
+            _,
+        ) => cancelled(&of).into(),
+        // Of a key with a PIN for each signature, or in the module's window.
+        Error::Pkcs11(RvError::PinIncorrect | RvError::PinInvalid | RvError::PinLenRange, _) => {
+            TokenError::PinWrong {
+                of,
+                is_file: false,
+                last_try: false,
+            }
+        }
+        Error::Pkcs11(RvError::PinLocked, _) => TokenError::PinLocked(of),
         _ => TokenError::Failed {
             of,
             operation,

@@ -96,16 +96,12 @@ impl CardKey {
         way: &Way,
         pin: Option<&AuthPin>,
     ) -> Result<Vec<u8>, TokenError> {
-        self.session
+        let made = self
+            .session
             .sign_init(&way.mechanism, self.key)
             .and_then(|()| self.session.login(UserType::ContextSpecific, pin))
+            .and_then(|()| raw::sign(&self.module, &self.session, &way.input))
             .map_err(|e| failed(&self.name, "sign", &e))?;
-        let made = raw::sign(&self.module, &self.session, &way.input);
-        let made = made.map_err(|why| TokenError::Failed {
-            of: self.name.clone(),
-            operation: "sign",
-            why,
-        })?;
         self.finish(message, made)
     }
 
@@ -162,7 +158,8 @@ impl Signer for CardKey {
     fn sign(&self, message: &[u8]) -> Result<Vec<u8>, SignerError> {
         let [raw, hashing] = self.ways(message);
         let signed = self.make(message, &raw).or_else(|first| {
-            // A card that is gone, or a person who said no, is not asked twice.
+            // A card that is gone, a person who said no, or a PIN that was
+            // wrong is not asked for twice.
             match first.is_final() {
                 true => Err(first),
                 false => self.make(message, &hashing).map_err(|_| first),

@@ -8,6 +8,8 @@
 
 use std::path::Path;
 
+use cryptoki::context::Function;
+use cryptoki::error::{Error, Rv};
 use cryptoki::session::Session;
 use cryptoki_sys::{CK_FUNCTION_LIST_PTR, CK_ULONG, CKR_OK, Pkcs11};
 
@@ -20,9 +22,9 @@ const LONGEST: usize = 512;
 /// # Errors
 ///
 /// What the module answered (PKCS#11 2.40, 6.3), or that it cannot be called.
-pub(super) fn sign(path: &Path, session: &Session, input: &[u8]) -> Result<Vec<u8>, String> {
+pub(super) fn sign(path: &Path, session: &Session, input: &[u8]) -> Result<Vec<u8>, Error> {
     let mut copy = input.to_vec();
-    let length = |n: usize| CK_ULONG::try_from(n).map_err(|e| e.to_string());
+    let length = |n: usize| CK_ULONG::try_from(n).map_err(Error::TryFromInt);
     let mut out = vec![0; LONGEST];
     let mut written = length(out.len())?;
     // SAFETY: the module at this path is loaded in this process already and
@@ -32,12 +34,12 @@ pub(super) fn sign(path: &Path, session: &Session, input: &[u8]) -> Result<Vec<u
     // both of which live until it returns, on a session that `session` holds
     // open and that nobody else uses meanwhile (CardKey is not shared).
     let answer = unsafe {
-        let module = Pkcs11::new(path).map_err(|e| e.to_string())?;
+        let module = Pkcs11::new(path).map_err(Error::LibraryLoading)?;
         let mut list: CK_FUNCTION_LIST_PTR = std::ptr::null_mut();
         if module.C_GetFunctionList(&raw mut list) != CKR_OK || list.is_null() {
-            return Err("the module gives no list of functions".to_owned());
+            return Err(Error::MissingSymbol("C_GetFunctionList"));
         }
-        let sign = (*list).C_Sign.ok_or("the module has no C_Sign")?;
+        let sign = (*list).C_Sign.ok_or(Error::NullFunctionPointer)?;
         sign(
             session.handle(),
             copy.as_mut_ptr(),
@@ -46,13 +48,12 @@ pub(super) fn sign(path: &Path, session: &Session, input: &[u8]) -> Result<Vec<u
             &raw mut written,
         )
     };
-    let written = usize::try_from(written).unwrap_or(usize::MAX);
-    match answer {
-        CKR_OK if written <= out.len() => {
-            out.truncate(written);
-            Ok(out)
-        }
-        CKR_OK => Err("the signature is longer than was allowed".to_owned()),
-        code => Err(format!("error {code:#x}")),
+    Rv::from(answer).into_result(Function::Sign)?;
+    let written = usize::try_from(written).map_err(Error::TryFromInt)?;
+    if written > out.len() {
+        // Longer than it was allowed to be.
+        return Err(Error::InvalidValue);
     }
+    out.truncate(written);
+    Ok(out)
 }
