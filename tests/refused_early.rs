@@ -4,54 +4,15 @@
 mod house;
 
 use std::fs;
-use std::io::{BufRead, BufReader};
-use std::path::Path;
-use std::process::{Child, Command, Stdio};
 
+use house::counter::Counter;
 use house::{House, Said};
 
-/// A relay to smrd that counts.
-struct Counter {
-    child: Child,
-    address: String,
-}
-
-impl Counter {
-    fn start(house: &House) -> Counter {
-        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts/count-wire");
-        let mut child = Command::new(script)
-            .arg(house.server())
-            .arg(house.path("counted"))
-            .stdout(Stdio::piped())
-            .spawn()
-            .expect("count-wire runs");
-        let mut address = String::new();
-        let out = child.stdout.take().expect("stdout is a pipe");
-        BufReader::new(out).read_line(&mut address).unwrap();
-        let address = address.trim().to_owned();
-        Counter { child, address }
-    }
-}
-
-impl Drop for Counter {
-    fn drop(&mut self) {
-        // It may have ended already.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-/// Returns how many bytes went to smrd so far.
-fn sent(house: &House) -> u64 {
-    let counted = fs::read_to_string(house.path("counted")).unwrap();
-    counted.split(' ').next().unwrap().parse().unwrap()
-}
-
 /// Runs a command of alice's; returns also how many bytes it sent to smrd.
-fn counted(house: &mut House, command: &str) -> (Said, u64) {
-    let before = sent(house);
+fn counted(house: &mut House, counter: &Counter, command: &str) -> (Said, u64) {
+    let (before, _) = counter.passed();
     let said = house.sh("alice", command);
-    (said, sent(house) - before)
+    (said, counter.passed().0 - before)
 }
 
 /// A house with little room, alice's agent behind the counter.
@@ -64,12 +25,9 @@ fn narrow() -> (House, Counter) {
     fs::write(&file, text.replace("[store]\n", limits)).unwrap();
     house.start();
     let counter = Counter::start(&house);
-    let move_over = format!(
-        "smr-login --logout && sed -i 's/^server = .*/server = \"{}\"/' $SMR_HOME/client.toml && smr-login && \
-         head -c 2000000 /dev/urandom > large && head -c 600000 /dev/urandom > middle",
-        counter.address
-    );
-    house.sh("alice", &move_over).expect(0);
+    counter.before(&mut house, "alice");
+    let fill = "head -c 2000000 /dev/urandom > large && head -c 600000 /dev/urandom > middle";
+    house.sh("alice", fill).expect(0);
     (house, counter)
 }
 
@@ -79,8 +37,8 @@ const WORDS: u64 = 60_000;
 
 #[test]
 fn what_is_refused_is_not_sent() {
-    let (mut house, _counter) = narrow();
-    let (whole, bytes) = counted(&mut house, "smr-send -a middle bob < /dev/null");
+    let (mut house, counter) = narrow();
+    let (whole, bytes) = counted(&mut house, &counter, "smr-send -a middle bob < /dev/null");
     whole.expect(0);
     assert!(bytes > 600_000, "the counter counts: {bytes}");
     let refusals = [
@@ -96,7 +54,7 @@ fn what_is_refused_is_not_sent() {
             true => format!("smr-send {call}"),
             false => format!("smr-send {call} < /dev/null"),
         };
-        let (said, bytes) = counted(&mut house, &call);
+        let (said, bytes) = counted(&mut house, &counter, &call);
         let said = said.expect(code);
         assert_eq!(said.text(), "", "{call}");
         assert!(said.stderr.contains(why), "{call}: {}", said.stderr);
@@ -105,6 +63,6 @@ fn what_is_refused_is_not_sent() {
     }
     // Nobody got anything of it, and what fits is taken.
     assert_eq!(house.sh("carol", "smr-ls -q").code, 1);
-    let (small, _) = counted(&mut house, "echo small | smr-send carol");
+    let (small, _) = counted(&mut house, &counter, "echo small | smr-send carol");
     small.expect(0);
 }

@@ -5,6 +5,8 @@
 
 #![allow(dead_code)] // each suite uses its own part of the house
 
+pub(crate) mod counter;
+
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
@@ -22,6 +24,32 @@ pub(crate) struct House {
     server: String,
     fingerprint: String,
     people: Vec<String>,
+    clock: Clock,
+}
+
+/// What time it is for those who live there.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Clock {
+    /// So many days ago.
+    pub(crate) days_ago: u32,
+}
+
+impl Clock {
+    /// Has a program, and those it starts, go by this clock.
+    pub(crate) fn set(self, command: &mut Command) {
+        if self.days_ago == 0 {
+            return;
+        }
+        let library = ["x86_64", "aarch64"]
+            .map(|cpu| format!("/usr/lib/{cpu}-linux-gnu/faketime/libfaketime.so.1"));
+        let library = library.iter().find(|file| Path::new(file).exists());
+        command
+            .env("LD_PRELOAD", library.expect("faketime is installed"))
+            .env("FAKETIME", format!("-{}d", self.days_ago))
+            // How long things take, and when files were written, stays true.
+            .env("FAKETIME_DONT_FAKE_MONOTONIC", "1")
+            .env("NO_FAKE_STAT", "1");
+    }
 }
 
 /// What a program said and how it ended.
@@ -85,11 +113,15 @@ fn pki_source() -> &'static Path {
 
 /// Makes a PKI of its own in `dir`, for tests that revoke.
 pub(crate) fn make_pki(dir: &Path) {
+    make_pki_at(dir, Clock::default());
+}
+
+/// Makes it at another time.
+pub(crate) fn make_pki_at(dir: &Path, clock: Clock) {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts/playground-pki");
-    let status = Command::new(script)
-        .arg(dir)
-        .status()
-        .expect("playground-pki runs");
+    let mut script = Command::new(script);
+    clock.set(&mut script);
+    let status = script.arg(dir).status().expect("playground-pki runs");
     assert!(status.success(), "playground-pki failed");
 }
 
@@ -133,6 +165,11 @@ impl House {
 
     /// Builds a house over a PKI of its own, with more lines for smrd.toml.
     pub(crate) fn with_pki(pki: &Path, config: &str) -> House {
+        Self::at(Clock::default(), pki, config)
+    }
+
+    /// Builds it at another time.
+    pub(crate) fn at(clock: Clock, pki: &Path, config: &str) -> House {
         let dir = tempfile::Builder::new()
             .prefix("smr-house-")
             .tempdir()
@@ -155,6 +192,7 @@ impl House {
             server: String::new(),
             fingerprint: String::new(),
             people: Vec::new(),
+            clock,
         };
         house.smrd_says(&["--init"]).expect(0);
         house.fingerprint = house.smrd_says(&["--fingerprint"]).expect(0).text();
@@ -197,6 +235,7 @@ impl House {
     /// Runs smrd with more arguments, to its end.
     pub(crate) fn smrd_says(&self, args: &[&str]) -> Said {
         let mut smrd = Command::new(env!("CARGO_BIN_EXE_smrd"));
+        self.clock.set(&mut smrd);
         smrd.arg("--config")
             .arg(self.path("smrd.toml"))
             .args(args)
@@ -231,7 +270,9 @@ impl House {
             .append(true)
             .open(self.path("smrd.log"))
             .unwrap();
-        let mut child = Command::new("sh")
+        let mut smrd = Command::new("sh");
+        self.clock.set(&mut smrd);
+        let mut child = smrd
             .arg("-c")
             .arg("exec 3>&1; exec \"$0\" --config \"$1\" --ready-fd 3 >/dev/null")
             .arg(env!("CARGO_BIN_EXE_smrd"))
@@ -286,6 +327,14 @@ impl House {
             .status();
         assert!(sent.expect("kill runs").success());
         child.wait().expect("smrd ends").code()
+    }
+
+    /// Ends every session, and starts smrd anew at another time.
+    pub(crate) fn travel(&mut self, clock: Clock) {
+        self.all_leave();
+        self.stop();
+        self.clock = clock;
+        self.start();
     }
 
     /// Returns what smrd has logged.
@@ -348,6 +397,7 @@ impl House {
             .env("SMRD_CONFIG", self.path("smrd.toml"))
             .env("STORE", self.path("store"))
             .env("ROOT", env!("CARGO_MANIFEST_DIR"));
+        self.clock.set(&mut sh);
         let trust = self.path("home").join(who).join("trust.d");
         if !trust.exists() {
             std::os::unix::fs::symlink(pki.join("trust.d"), trust).unwrap();
@@ -385,13 +435,20 @@ impl House {
     }
 }
 
-impl Drop for House {
-    fn drop(&mut self) {
+impl House {
+    /// Logs everybody out, which ends their agents.
+    fn all_leave(&mut self) {
         for who in self.people.clone() {
             let all = "for account in $(smr-login --status | cut -d' ' -f1); do \
                        smr-login --logout --as $account; done";
             self.sh(&who, all);
         }
+    }
+}
+
+impl Drop for House {
+    fn drop(&mut self) {
+        self.all_leave();
         if let Some(mut child) = self.smrd.take() {
             // The house is going: smrd may have ended already.
             let _ = child.kill();
