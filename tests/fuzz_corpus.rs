@@ -1,6 +1,9 @@
-//! Every kept input of the fuzzers, through what they fuzz: none may panic.
+//! Every kept input of the fuzzers, and some that are a little different,
+//! through what they fuzz: none may panic.
 //!
-//! Finds nothing new; `scripts/fuzz` does.
+//! Knows nothing of coverage; `scripts/fuzz` does.
+
+#![allow(clippy::print_stdout)] // how many inputs
 
 // Public to the fuzzers' programs.
 #[allow(unreachable_pub, unused_imports)]
@@ -9,7 +12,14 @@ mod fuzz;
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::io::Write;
 use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+use std::time::{Duration, Instant};
+
+use rand_chacha::ChaCha20Rng;
+use rand_chacha::rand_core::{RngCore, SeedableRng};
+use sha2::{Digest, Sha256};
 
 type Target = (&'static str, fn(&[u8]));
 
@@ -17,10 +27,10 @@ macro_rules! targets {
     ($($name:ident)*) => { [$((stringify!($name), fuzz::$name as fn(&[u8]))),*] };
 }
 
-const TARGETS: [Target; 27] = targets![
-    account answer certificate certificates cms entry ess handshake identity introduction keys list
+const TARGETS: [Target; 29] = targets![
+    account answer certificate certificates client_toml cms entry ess handshake identity introduction keys list
     local mail message names ocsp proxy record reply request sealed signed_note smrd_toml stamp token
-    zip
+    tokens_toml zip
 ];
 
 fn folder(name: &str) -> PathBuf {
@@ -49,6 +59,97 @@ fn no_kept_input_makes_a_reader_panic() {
     }
 }
 
+/// Changes an input here and there, as the dice say.
+fn mutated(kept: &[Vec<u8>], dice: &mut ChaCha20Rng) -> Vec<u8> {
+    let mut roll = |sides: usize| dice.next_u32() as usize % sides.max(1);
+    let mut bytes = kept[roll(kept.len())].clone();
+    for _ in 0..=roll(4) {
+        let at = roll(bytes.len() + 1);
+        let end = at + roll(bytes.len() - at + 1).min(roll(64));
+        match roll(6) {
+            0 if at < bytes.len() => bytes[at] ^= 1 << roll(8),
+            1 if at < bytes.len() => bytes[at] = [0, 1, 0x7f, 0x80, 0xff, b'\n'][roll(6)],
+            2 => drop(bytes.drain(at..end)),
+            3 => bytes.truncate(at),
+            4 => {
+                let again = bytes[at..end].to_vec();
+                drop(bytes.splice(at..at, again));
+            }
+            _ => {
+                let other = &kept[roll(kept.len())];
+                let from = roll(other.len() + 1);
+                let to = from + roll(other.len() - from + 1).min(200);
+                drop(bytes.splice(at..end, other[from..to].iter().copied()));
+            }
+        }
+    }
+    bytes
+}
+
+/// Runs one target on changed inputs for a while; returns how many.
+fn attack(name: &str, target: fn(&[u8]), seed: u64, time: Duration) -> u64 {
+    let dir = folder("corpus").join(name);
+    let kept = names(&dir);
+    let kept: Vec<_> = kept
+        .iter()
+        .map(|n| fs::read(dir.join(n)).unwrap())
+        .collect();
+    let mut dice = ChaCha20Rng::seed_from_u64(seed);
+    let (start, mut count) = (Instant::now(), 0);
+    while start.elapsed() < time {
+        let bytes = mutated(&kept, &mut dice);
+        if std::panic::catch_unwind(|| target(&bytes)).is_err() {
+            let file = std::env::temp_dir().join(format!("smr-fuzz-{name}"));
+            fs::write(&file, &bytes).unwrap();
+            panic!(
+                "{name} panics at {}, input {count} of seed {seed}",
+                file.display()
+            );
+        }
+        count += 1;
+    }
+    count
+}
+
+/// `SMR_TEST_FUZZ` says for how many milliseconds each target is run, two at a
+/// time, and `SMR_TEST_SEED` from which seed.
+#[test]
+fn changed_inputs_make_no_reader_panic() {
+    let number = |name: &str| {
+        std::env::var(name)
+            .ok()
+            .map(|text| text.parse::<u64>().unwrap())
+    };
+    let time = Duration::from_millis(number("SMR_TEST_FUZZ").unwrap_or(200));
+    let seed = number("SMR_TEST_SEED").unwrap_or_else(|| rand_core::OsRng.next_u64());
+    let targets = Mutex::new(TARGETS.iter());
+    std::thread::scope(|scope| {
+        for _ in 0..2 {
+            scope.spawn(|| {
+                while let Some((name, target)) = { targets.lock().unwrap().next() } {
+                    let count = attack(name, *target, seed, time);
+                    println!("{name}: {count} inputs of seed {seed}");
+                    assert!(count > 0);
+                }
+            });
+        }
+    });
+}
+
+/// What the kept inputs must hold, so that those that are like them get past
+/// keys and signatures too.
+#[test]
+fn kept_inputs_reach_what_is_behind_the_crypto() {
+    for (name, reaches) in fuzz::DEEP {
+        let dir = folder("corpus").join(name);
+        let inputs = names(&dir);
+        let deep = inputs
+            .iter()
+            .any(|input| reaches(&fs::read(dir.join(input)).unwrap()));
+        assert!(deep, "no input of {name} gets past what is checked first");
+    }
+}
+
 #[test]
 fn every_target_is_here_and_has_a_program() {
     let ours: BTreeSet<String> = TARGETS.iter().map(|(name, _)| (*name).to_owned()).collect();
@@ -58,4 +159,54 @@ fn every_target_is_here_and_has_a_program() {
         .map(|p| p.trim_end_matches(".rs").to_owned());
     assert_eq!(programs.collect::<BTreeSet<_>>(), ours);
     assert_eq!(names(&folder("corpus")), ours);
+}
+
+/// The message of a vector: what follows its first empty line.
+fn vector(path: &str) -> Vec<u8> {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("tests/vectors")
+        .join(path);
+    let bytes = fs::read(file).unwrap();
+    let end = bytes.windows(2).position(|w| w == b"\n\n").unwrap();
+    bytes[end + 2..].to_vec()
+}
+
+fn sealed(plain: &[u8]) -> Vec<u8> {
+    let recipient = fuzz::recipient();
+    let recipient: &dyn age::Recipient = &recipient;
+    let encryptor = age::Encryptor::with_recipients(std::iter::once(recipient)).unwrap();
+    let mut out = Vec::new();
+    let mut writer = encryptor.wrap_output(&mut out).unwrap();
+    writer.write_all(plain).unwrap();
+    writer.finish().unwrap();
+    out
+}
+
+/// Writes inputs that get far into the corpus: after a format has changed.
+#[test]
+#[ignore = "writes tests/fuzz/corpus"]
+fn seeds_are_written() {
+    let text = |file: &str| fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join(file)).unwrap();
+    let client = "mailbox = 'rui@repo.example'\n[session]\nlifetime = '8h'\n[recv.from.ana]\n\
+                  receipt = 'always'\n[account.work.send]\nby = 'card'\n";
+    let mut seeds = fuzz::seeds();
+    let smrd = String::from_utf8(text("examples/smrd.toml")).unwrap();
+    let smrd = smrd.replace("#name = ", "name = ");
+    seeds.push(("smrd_toml", smrd.into_bytes()));
+    seeds.push(("client_toml", client.into()));
+    seeds.push(("tokens_toml", text("lib/client/src/token/tokens.toml")));
+    for file in ["bidi-in-subject", "escapes-in-file-name", "escapes-in-text"] {
+        let message = vector(&format!("envelope/{file}.vec"));
+        seeds.push(("sealed", sealed(&message)));
+        seeds.push(("message", message));
+    }
+    for (target, bytes) in seeds {
+        let dir = folder("corpus").join(target);
+        fs::create_dir_all(&dir).unwrap();
+        let name: String = Sha256::digest(&bytes)
+            .iter()
+            .map(|b| format!("{b:02x}"))
+            .collect();
+        fs::write(dir.join(&name[..40]), bytes).unwrap();
+    }
 }

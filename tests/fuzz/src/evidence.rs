@@ -40,7 +40,7 @@ fn authorities(pem: &[u8]) -> Vec<Certificate> {
     Certificate::pem_or_der_bundle(pem).expect("the vectors' authorities")
 }
 
-static KEYS: LazyLock<[Identity; 1]> =
+pub(super) static KEYS: LazyLock<[Identity; 1]> =
     LazyLock::new(|| [Identity::generate_pq(&mut ChaCha20Rng::from_seed([3; 32]))]);
 
 fn rules() -> Rules {

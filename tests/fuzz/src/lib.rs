@@ -3,10 +3,12 @@
 //! A target may refuse them in any way but by a panic. Whatever is read is
 //! written again and must be the same where the format has one form only.
 
+mod deep;
 mod evidence;
 mod hop;
 mod settings;
 
+pub use deep::{DEEP, recipient, seeds};
 pub use evidence::*;
 pub use hop::*;
 pub use settings::*;

@@ -31,7 +31,24 @@ pub fn entry(data: &[u8]) {
 
 /// smrd.toml.
 pub fn smrd_toml(data: &[u8]) {
-    let _ = smr_server::config::Config::parse(super::text(data), Path::new("smrd.toml"), None);
+    let state = Some("/var/lib/smrd".into());
+    let _ = smr_server::config::Config::parse(super::text(data), Path::new("smrd.toml"), state);
+}
+
+/// client.toml.
+pub fn client_toml(data: &[u8]) {
+    let read = smr_client::config::Config::parse(super::text(data), Path::new("client.toml"));
+    if let Ok(config) = read {
+        let _ = config.settings(None);
+        for account in config.accounts() {
+            assert!(config.settings(Some(account)).is_ok());
+        }
+    }
+}
+
+/// A table of tokens, as a site adds one.
+pub fn tokens_toml(data: &[u8]) {
+    let _ = smr_client::token::profile::read(super::text(data));
 }
 
 /// Tokens as people name them, PKCS#11 URIs among them (RFC 7512).

@@ -107,7 +107,8 @@ fn folder_of(folder: &Path) -> Result<Vec<Profile>, ProfileError> {
 }
 
 /// Reads a table of tokens: one TOML table for each, in the order they stand.
-fn read(text: &str) -> Result<Vec<Profile>, String> {
+/// An error says what is wrong, with the line.
+pub fn read(text: &str) -> Result<Vec<Profile>, String> {
     let table: toml::Table = text.parse().map_err(|e: toml::de::Error| e.to_string())?;
     let place = |name: &str| text.find(&format!("[{name}]"));
     let mut profiles = Vec::new();
