@@ -363,6 +363,13 @@ fn policies_say_who_may_enrol() {
     let closed = Town::with("[enrol]\npolicy = 'closed'");
     let reply = person(&closed.ca.card("ana"), "ana").try_enrol(&closed).1;
     assert_eq!(refused(&reply), Class::Denied);
+    // Eve, who may not enrol, is told the same of a name that is taken.
+    let said = |name: &str| match person(&eve, name).try_enrol(&town).1 {
+        Reply::Refused { class, text, hint } => (class, text.replace(name, "NAME"), hint),
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(said("ana"), said("leo"));
+    assert_eq!(said("rui2"), said("leo"));
 }
 
 #[test]

@@ -231,20 +231,7 @@ fn register(
         return replace(house, name, account, record);
     }
     devices_in_bounds(house, account)?;
-    if !house
-        .grounds()
-        .admission
-        .admits(name, &account.person.subject)
-    {
-        return Err(Refusal::new(
-            Class::Denied,
-            format!(
-                "enrolment as \"{name}\" is not open to {}",
-                account.person.subject
-            ),
-        )
-        .hint("ask the repository's operator"));
-    }
+    is_admitted(house, name, &account.person)?;
     if account.number != 1 {
         return Err(Refusal::new(
             Class::Denied,
@@ -267,6 +254,16 @@ fn register(
         Err(error) => {
             house.people.release(name);
             Err(house.disk(error))
+        }
+    }
+}
+
+fn is_admitted(house: &House, name: &MailboxName, person: &Person) -> Result<(), Refusal> {
+    match house.grounds().admission.admits(name, &person.subject) {
+        true => Ok(()),
+        false => {
+            let text = format!("enrolment as \"{name}\" is not open to {}", person.subject);
+            Err(Refusal::new(Class::Denied, text).hint("ask the repository's operator"))
         }
     }
 }
@@ -295,6 +292,8 @@ pub(super) fn replace(
     let filed = judge::open_stored(house, &old)?;
     // Before anything else about the account is said.
     if filed.person != account.person {
+        // Whom no name here is open to does not learn which there are.
+        is_admitted(house, name, &account.person)?;
         return Err(
             Refusal::new(Class::Denied, format!("the name \"{name}\" is taken"))
                 .hint("choose another name"),
