@@ -210,8 +210,12 @@ fn a_new_card_of_the_same_person_takes_over_and_no_other() {
     assert!(said.stderr.contains("\"phone\" left"), "{said:?}");
     assert_eq!(read(&mut house, "carol", &old, 0).text(), "to the old card");
 
-    // Bob, who had pinned the old card, writes and reads without an alarm.
-    let new = send(&mut house, "bob", "carol", "to the new card");
+    // Bob, who had pinned the old card, writes and reads without an alarm, or
+    // a word.
+    let command = "echo 'to the new card' | smr-send -s identity carol";
+    let said = house.sh("bob", command).expect(0);
+    assert_eq!(said.stderr, "");
+    let new = said.text();
     assert_eq!(read(&mut house, "carol", &new, 0).text(), "to the new card");
     let said = read(&mut house, "bob", &signed, 0);
     assert_eq!(said.text(), "by the old card");
@@ -274,6 +278,43 @@ fn one_number_in_two_realms_is_two_persons() {
         read(&mut house, "carol", &id, 0).text(),
         "for carol of the playground"
     );
+}
+
+/// An authority that leaves the number empty does not make one person of all
+/// its people.
+#[test]
+fn an_empty_number_is_nobodys() {
+    let own = pki_of_its_own();
+    for name in ["ana", "eva"] {
+        let subject = format!("/C=PT/O=Playground/serialNumber= /CN={name}");
+        pki("issue", own.path(), &[name, &subject, "30"]);
+    }
+    let mut house = House::with_pki(own.path(), "");
+    move_in_with_backup(&mut house, "ana");
+    let eva = "--token file:$PKI/eva.pem";
+    let server = "--server $SERVER --server-key $KEY";
+    for attempt in [
+        format!("--renew {eva}"),
+        format!("{server} {eva} --add-device phone ana"),
+        format!("{server} {eva} --revoke laptop ana"),
+    ] {
+        let machine = match attempt.contains("--renew") {
+            true => "ana",
+            false => "ana+thief",
+        };
+        house
+            .sh(machine, &format!("smr-register {attempt}"))
+            .expect(77);
+    }
+    // Who she is, the whole name says: a new card of it is hers.
+    pki(
+        "issue",
+        own.path(),
+        &["ana2", "/C=PT/O=Playground/serialNumber= /CN=ana", "30"],
+    );
+    house
+        .sh("ana", "smr-register --renew --token file:$PKI/ana2.pem")
+        .expect(0);
 }
 
 #[test]

@@ -2,6 +2,7 @@
 //!
 //! Knows only DER; an indefinite length or a stray byte is an error.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use der::asn1::{Any, BmpString, GeneralizedTime, UtcTime};
@@ -35,6 +36,13 @@ pub(crate) fn walk(content: &[u8]) -> impl Iterator<Item = der::Result<&[u8]>> {
         }
         Some(element)
     })
+}
+
+/// Says whether a value comes twice; quickly, for who sends a list of them may
+/// want to keep us busy.
+pub(crate) fn has_twice<T: Ord>(values: impl IntoIterator<Item = T>) -> bool {
+    let mut seen = BTreeSet::new();
+    !values.into_iter().all(|value| seen.insert(value))
 }
 
 /// Returns what is inside one element.

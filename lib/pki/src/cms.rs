@@ -316,19 +316,13 @@ fn read_syntax(der: &[u8], form: Form) -> Result<SignedDataSyntax, CmsError> {
 }
 
 fn check_once(attributes: &SetOfVec<Attribute>) -> Result<(), CmsError> {
-    for (n, attribute) in attributes.iter().enumerate() {
-        if attribute.values.is_empty() {
-            return Err(CmsError::Damaged("an empty attribute"));
-        }
-        if attributes
-            .iter()
-            .skip(n + 1)
-            .any(|a| a.oid == attribute.oid)
-        {
-            return Err(CmsError::Damaged("the same attribute twice"));
-        }
+    if attributes.iter().any(|a| a.values.is_empty()) {
+        return Err(CmsError::Damaged("an empty attribute"));
     }
-    Ok(())
+    match asn1::has_twice(attributes.iter().map(|a| a.oid)) {
+        true => Err(CmsError::Damaged("the same attribute twice")),
+        false => Ok(()),
+    }
 }
 
 fn optional<T: for<'a> Decode<'a, Error = der::Error>>(

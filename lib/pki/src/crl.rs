@@ -136,10 +136,7 @@ impl Crl {
             return Err(damaged("two different signature algorithms"));
         }
         let extensions = &fields.extensions;
-        let repeated = |(n, e): (usize, &Extension)| {
-            extensions[n + 1..].iter().any(|o| o.extn_id == e.extn_id)
-        };
-        if extensions.iter().enumerate().any(repeated) {
+        if asn1::has_twice(extensions.iter().map(|e| e.extn_id)) {
             return Err(damaged("the same extension twice"));
         }
         let entries = fields.revoked.map(asn1::content).transpose()?;
@@ -271,4 +268,57 @@ fn number(extensions: &[Extension], oid: ObjectIdentifier) -> Result<Option<Vec<
         return Ok(None);
     };
     Ok(Some(CrlNumber::from_der(der)?.0.as_bytes().to_vec()))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Duration, Instant};
+
+    use super::Crl;
+
+    /// One element of DER, of any length below 16 MiB.
+    fn tlv(tag: u8, parts: &[&[u8]]) -> Vec<u8> {
+        let content = parts.concat();
+        let length = u32::try_from(content.len()).unwrap().to_be_bytes();
+        [&[tag, 0x83], &length[1..], &content].concat()
+    }
+
+    /// A list with these extensions, by number, that nobody signed. Lengths of
+    /// three bytes are no DER for what is short: those are written out.
+    fn list(extensions: impl Iterator<Item = u32>) -> Vec<u8> {
+        let extension = |number: u32| {
+            let n = [
+                number >> 14 & 0x7f | 0x80,
+                number >> 7 & 0x7f | 0x80,
+                number & 0x7f,
+            ];
+            let oid = [6, 4, 0x2a, n[0] as u8, n[1] as u8, n[2] as u8];
+            [&[0x30, 10][..], &oid, &[4, 2, 5, 0]].concat()
+        };
+        let all: Vec<u8> = extensions.flat_map(extension).collect();
+        let algorithm: &[u8] = &[0x30, 10, 6, 8, 0x2a, 0x86, 0x48, 0xce, 0x3d, 4, 3, 2];
+        let time = [&[0x17, 13][..], b"260101000000Z"].concat();
+        let sequence = tlv(0x30, &[&all]);
+        let head: &[u8] = &[2, 1, 1];
+        let tbs = tlv(
+            0x30,
+            &[head, algorithm, &[0x30, 0], &time, &tlv(0xa0, &[&sequence])],
+        );
+        tlv(0x30, &[&tbs, algorithm, &[3, 2, 0, 0]])
+    }
+
+    /// 1.2.N with N of three bytes of seven bits, the first not zero.
+    const FIRST: u32 = 1 << 14;
+
+    #[test]
+    fn a_list_of_many_extensions_is_read_at_once_and_none_may_stand_twice() {
+        let many = || FIRST..FIRST + 200_000;
+        let start = Instant::now();
+        let read = Crl::from_der(&list(many()));
+        assert!(read.is_ok(), "{read:?}");
+        let twice = Crl::from_der(&list(many().chain([FIRST]))).unwrap_err();
+        assert!(twice.to_string().contains("twice"), "{twice}");
+        // Each compared with each other would take minutes.
+        assert!(start.elapsed() < Duration::from_secs(20));
+    }
 }

@@ -118,13 +118,14 @@ timely() {
     ! later "$(seconds "$(openssl x509 -in "$2" -noout -startdate | sed 's/^notBefore=//')")" "$signed"
 }
 
-# Who a card or a device (by its card) is: country and serialNumber, or the
-# whole name.
+# Who a card or a device (by its card) is: country and serialNumber, or, where
+# there is not exactly one that says something, the whole name.
 person() {
     side=-subject
     is_proxy "$1" && side=-issuer
     openssl x509 -in "$1" -noout $side -nameopt sep_multiline,sname,utf8,esc_ctrl | sed 1d > "$tmp/name"
-    if grep -q '^ *serialNumber=' "$tmp/name"; then
+    if [ "$(grep -c '^ *serialNumber=' "$tmp/name")" = 1 ] &&
+        grep -q '^ *serialNumber=.*[^ ]' "$tmp/name"; then
         grep -E '^ *(C|serialNumber)=' "$tmp/name" | sort
     else
         cat "$tmp/name"

@@ -21,19 +21,11 @@ struct RsaPublic<'a> {
 pub(super) fn check_extensions_once(
     parsed: &x509_cert::Certificate,
 ) -> Result<(), CertificateError> {
-    let Some(extensions) = parsed.tbs_certificate().extensions() else {
-        return Ok(());
-    };
-    for (n, extension) in extensions.iter().enumerate() {
-        if extensions
-            .iter()
-            .skip(n + 1)
-            .any(|e| e.extn_id == extension.extn_id)
-        {
-            return Err(CertificateError::Contradictory("the same extension twice"));
-        }
+    let extensions = parsed.tbs_certificate().extensions().into_iter().flatten();
+    match asn1::has_twice(extensions.map(|e| e.extn_id)) {
+        true => Err(CertificateError::Contradictory("the same extension twice")),
+        false => Ok(()),
     }
-    Ok(())
 }
 
 pub(super) fn read<T: for<'a> Decode<'a, Error = der::Error>>(
@@ -78,14 +70,14 @@ pub(super) fn texts(name: &Name, oid: ObjectIdentifier) -> Vec<String> {
         .collect()
 }
 
-/// Two values of what names a person name nobody.
+/// Two values of what names a person name nobody, nor does an empty one: it
+/// would make one person of all who have it.
 pub(super) fn only(name: &Name, oid: ObjectIdentifier) -> Option<String> {
     let count = name.iter().filter(|a| a.oid == oid).count();
-    if count == 1 {
-        texts(name, oid).pop()
-    } else {
-        None
-    }
+    let text = texts(name, oid)
+        .pop()
+        .filter(|text| !text.trim().is_empty());
+    text.filter(|_| count == 1)
 }
 
 pub(super) fn key_kind(spki: &[u8]) -> KeyKind {
@@ -136,6 +128,12 @@ mod tests {
         let two = Name::from_str("CN=Rui,CN=Eva").unwrap();
         assert_eq!(only(&two, oid), None);
         assert_eq!(texts(&two, oid).len(), 2);
+        // An empty PrintableString, and one of a space.
+        for empty in ["CN=#1300,C=PT", "CN=#130120,C=PT"] {
+            let empty = Name::from_str(empty).unwrap();
+            assert_eq!(texts(&empty, oid).len(), 1);
+            assert_eq!(only(&empty, oid), None);
+        }
     }
 
     #[test]
