@@ -2,12 +2,15 @@
 //! at a terminal as ssh gives one, by pinentry or without. Scripts, which give
 //! them by files and descriptors, are in the transcripts.
 
+mod cards;
 mod house;
 mod screen;
 
+use std::fs;
 use std::io::{Read, Write};
 use std::process::{Child, Command};
 
+use cards::{Cards, PIN, WRONG};
 use house::{House, Said};
 use screen::Screen;
 
@@ -115,6 +118,40 @@ fn a_new_passphrase_is_typed_twice_and_a_pin_once() {
         "{shown}"
     );
     assert!(shown.contains("alice@repo.example SHA256:"), "{shown}");
+}
+
+/// What no file and no program may do (tokens.rs): take the last try.
+#[test]
+fn the_last_try_is_taken_by_a_person_who_was_warned() {
+    let mut cards = Cards::new();
+    cards.issue("rsa", "rsa", "digitalSignature");
+    for (who, typed, code, left) in [("rui", WRONG, 77, "0"), ("ana", PIN, 0, "3")] {
+        cards.card(who, "rsa", "");
+        let tries = cards.folder(who).join("card.tries");
+        fs::write(&tries, "1").unwrap();
+        let script = cards.folder(who).join("script.toml");
+        let setting = format!("{ALONE} export SMR_TOKEN_SCRIPT={};", script.display());
+        let register = format!(
+            "smr-register --server $SERVER --server-key $KEY --no-backup \
+             --token pkcs11:?module-path={} {who}",
+            cards::module().display()
+        );
+        let mut terminal = Terminal::run(&mut cards.house, who, &setting, &register);
+        terminal.until("PIN of");
+        terminal.types(typed);
+        if code == 0 {
+            for question in ["passphrase of", ", again"] {
+                terminal.until(question);
+                terminal.types(PASSPHRASE);
+            }
+        }
+        let (shown, ended) = terminal.end();
+        assert_eq!(ended, code, "{shown}");
+        assert!(shown.contains("locks"), "no warning: {shown}");
+        assert!(!shown.contains(typed), "{shown}");
+        assert_eq!(fs::read_to_string(&tries).unwrap(), left, "{shown}");
+        assert_eq!(cards.logins(who).len(), 1, "{shown}");
+    }
 }
 
 #[test]

@@ -139,6 +139,77 @@ fn a_list_of_tokens_says_how_their_pins_stand() {
 }
 
 #[test]
+fn a_list_says_what_each_certificate_is_good_for() {
+    let mut cards = Cards::new();
+    cards.issue("enrols", "rsa", "digitalSignature");
+    cards.issue("signs", "P-256", "nonRepudiation");
+    cards.issue("both", "P-384", "digitalSignature,nonRepudiation");
+    cards.issue("agrees", "P-256", "keyAgreement");
+    cards.issue("curve", "P-521", "digitalSignature");
+    cards.issue("authority", "P-256", "digitalSignature");
+    let keys = cards.house.path("keys");
+    let again = |name: &str, clock: &str, sed: &str| {
+        format!(
+            "cd {keys} && sed -i '{sed}' {name}.cnf && faketime -f {clock} openssl x509 -req -in {name}.csr \
+             -CA $PKI/ca/sub.pem -CAkey $PKI/ca/sub.key -days 9 -set_serial 0x4$(openssl rand -hex 11) \
+             -extfile {name}.cnf -extensions x -outform DER -out $NEW.der 2>err",
+            keys = keys.display()
+        )
+    };
+    for (new, command) in [
+        ("old", again("enrols", "-30d", "")),
+        ("early", again("enrols", "+30d", "")),
+        (
+            "authority",
+            again("authority", "-1d", "s/CA:FALSE/CA:TRUE/"),
+        ),
+    ] {
+        cards
+            .sh("openssl", &format!("NEW={new}; {command}"))
+            .expect(0);
+    }
+    let kinds = [
+        ("enrols", "enrol"),
+        ("signs", "sign"),
+        ("both", "enrol, sign"),
+        ("agrees", "nothing: not for signatures"),
+        ("curve", "nothing: its kind of key is not used"),
+        ("old", "nothing: expired"),
+        ("early", "nothing: not valid yet"),
+        ("authority", "nothing: an authority's"),
+    ];
+    // Without their keys, which nobody sees before a login.
+    let certificate = |at: usize, name: &str| {
+        let whole = objects(name, &format!("0{at}"));
+        let (certificate, _key) = whole.rsplit_once("[[").expect("two objects");
+        certificate.to_owned()
+    };
+    let rest: String = kinds
+        .iter()
+        .enumerate()
+        .skip(1)
+        .map(|(at, (name, _))| certificate(at + 1, name))
+        .collect();
+    cards.play("rui", &(one_card("enrols", "") + &rest));
+    let list = "smr-register --tokens --token \"pkcs11:?module-path=$MODULE\"";
+    let said = cards.sh("rui", &format!("{list} | cut -f 3")).expect(0);
+    let (told, wanted) = (said.text(), kinds.map(|(_, good_for)| good_for).join("\n"));
+    assert_eq!(told, wanted);
+    // Each with the end of its validity, and the URI that names it.
+    let dates = cards.sh(
+        "rui",
+        &format!("{list} | cut -f 4 | grep -c '^20..-..-..T..:..:..Z$'"),
+    );
+    assert_eq!(dates.expect(0).text(), kinds.len().to_string());
+    let uris = cards.sh(
+        "rui",
+        &format!("{list} | cut -f 6 | sort -u | grep -c '^pkcs11:.*id='"),
+    );
+    assert_eq!(uris.expect(0).text(), kinds.len().to_string());
+    assert_eq!(cards.logins("rui"), []);
+}
+
+#[test]
 fn the_doctor_says_how_token_and_pin_stand() {
     let mut cards = Cards::new();
     cards.issue("rsa", "rsa", "digitalSignature");

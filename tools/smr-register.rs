@@ -341,7 +341,10 @@ fn token_row(line: &Listed, now: i64, out: &Out) -> Vec<String> {
         row.extend([
             out.say(&good_for(certificate, line.token.as_ref().map(|t| t.pin)))
                 .into_owned(),
-            time::short(certificate.not_after, now),
+            match out.is_terminal() {
+                true => time::shown(certificate.not_after, now),
+                false => time::rfc3339(certificate.not_after),
+            },
             certificate.subject.clone(),
             certificate.uri.to_string(),
         ]);
