@@ -138,7 +138,7 @@ impl Vector {
             time,
             head: Head::default(),
         };
-        postmark::sign(&postmark, &SEED).unwrap()
+        postmark::sign(&postmark, &note::Signer::from_seed(&SEED)).unwrap()
     }
 
     /// Writes the bundle that a sender of ill will would make.

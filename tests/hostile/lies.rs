@@ -13,6 +13,7 @@ use rand_core::OsRng;
 use smr_channel::identity::ServerKeys;
 use smr_channel::reply::{Entry, Progress, Reply};
 use smr_channel::request::{Folder, Request};
+use smr_evidence::note::Signer;
 use smr_evidence::postmark::{self, Kind, Postmark};
 use smr_name::{Class, Fingerprint, Head, MessageId};
 use smr_server::Saying;
@@ -104,16 +105,17 @@ fn id(text: &str) -> MessageId {
 #[test]
 fn the_answer_to_another_request() {
     type Which = fn(&Request) -> bool;
-    let cases: [(&str, Which); 6] = [
+    let cases: [(&str, Which); 7] = [
         ("smr-ls -1", |r| matches!(r, Request::List { .. })),
         ("smr-ls users", |r| matches!(r, Request::Users { .. })),
         ("echo x | smr-send alice", |r| {
             matches!(r, Request::Account { .. })
         }),
-        ("echo x | smr-send alice", |r| {
-            matches!(r, Request::Offer { .. })
+        ("echo x | smr-send alice", |r| matches!(r, Request::Post(_))),
+        ("head -c 100000 /dev/zero | smr-send alice", |r| {
+            matches!(r, Request::Offer(_))
         }),
-        ("echo x | smr-send alice", |r| {
+        ("head -c 100000 /dev/zero | smr-send alice", |r| {
             matches!(r, Request::Deposit { .. })
         }),
         ("smr-recv", |r| matches!(r, Request::Fetch { .. })),
@@ -336,7 +338,7 @@ fn remark(saying: &mut Saying<'_>, at: usize, edit: fn(&mut Postmark)) -> bool {
     let keys = saying.keys.identity();
     let mut mark = postmark::open(&postmarks[at], &keys.postmark, &keys.name).unwrap();
     edit(&mut mark);
-    postmarks[at] = postmark::sign(&mark, saying.keys.postmark_seed()).unwrap();
+    postmarks[at] = postmark::sign(&mark, &Signer::from_seed(saying.keys.postmark_seed())).unwrap();
     saying.say(&Reply::Postmarks { postmarks }, b"");
     true
 }

@@ -130,6 +130,7 @@ REQUESTS = {
     0x11: ("keys", OPTION(TUPLE(HASH, U64)), U16),
     0x12: ("watch", FOLDER, U64, U16),
     0x13: ("remove", FOLDER, ID),
+    0x14: ("post", ID, U64, HASH, HASH, LIST(NAME)),
 }
 
 REPLIES = {

@@ -44,6 +44,7 @@ GOOD = [
         ("watch", 1, 0, 900),
         ("watch", 3, 2**64 - 1, 1),
         ("remove", 2, ID),
+        ("post", ID, 61440, H1, H2, ["ana"]),
     ]),
     ("reply", REPLIES, [
         ("welcome", "rui", 1_800_043_200, -1),

@@ -10,7 +10,7 @@ use house::{Agent, Device, RUI, Repository, Tool, load};
 use rand_core::OsRng;
 use smr_channel::local::{Answer, Ask, Entrance, Frame, Load, Secret, Stanza};
 use smr_channel::reply::Reply;
-use smr_channel::request::Request;
+use smr_channel::request::{Offer, Request};
 use smr_name::{Class, Fingerprint, MessageId};
 use smr_seal::Identity;
 use zeroize::Zeroizing;
@@ -81,13 +81,13 @@ fn id() -> MessageId {
 }
 
 fn offer(tool: &mut Tool) {
-    let offer = Request::Offer {
+    let offer = Request::Offer(Offer {
         id: id(),
         size: 1,
         sha256: [0; 32],
         cms: [0; 32],
         mailboxes: vec![],
-    };
+    });
     let reply = tool.carry(RUI, &offer).unwrap().reply;
     assert_eq!(reply, Reply::Accepted { id: id() });
 }

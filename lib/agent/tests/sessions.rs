@@ -7,7 +7,7 @@ use std::sync::atomic::Ordering;
 use house::{Agent, BIG, Device, RUI, Repository, Tool, load};
 use smr_channel::local::{Answer, Ask, Entrance, Frame, Load};
 use smr_channel::reply::Reply;
-use smr_channel::request::Request;
+use smr_channel::request::{Offer, Request};
 use smr_name::{Class, MessageId};
 
 fn logged_in() -> (Agent, Repository, Tool) {
@@ -36,13 +36,13 @@ fn id() -> MessageId {
 }
 
 fn offer() -> Request {
-    Request::Offer {
+    Request::Offer(Offer {
         id: id(),
         size: 1,
         sha256: [0; 32],
         cms: [0; 32],
         mailboxes: vec![],
-    }
+    })
 }
 
 fn sessions(repository: &Repository) -> usize {

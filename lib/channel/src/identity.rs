@@ -167,6 +167,8 @@ pub struct ServerKeys {
     mlkem_seed: Zeroizing<[u8; kem::SEED]>,
     mlkem: KemSecret,
     warrant: Key,
+    /// The same, ready to sign.
+    warrants: Ed25519KeyPair,
     postmark: Key,
     identity: Identity,
 }
@@ -203,6 +205,7 @@ impl ServerKeys {
             x25519,
             mlkem_seed,
             mlkem,
+            warrants: pair(&warrant),
             warrant,
             postmark,
             identity,
@@ -252,8 +255,8 @@ impl ServerKeys {
         &self.postmark
     }
 
-    pub(crate) fn warrant_key(&self) -> Ed25519KeyPair {
-        pair(&self.warrant)
+    pub(crate) fn warrant_key(&self) -> &Ed25519KeyPair {
+        &self.warrants
     }
 
     pub(crate) fn x25519(&self) -> &StaticSecret {

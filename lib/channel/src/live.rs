@@ -183,7 +183,7 @@ impl Live {
         let digest = message.digest.finish();
         let signature = self
             .warrant(&digest, now)
-            .sign(&keys.warrant_key())
+            .sign(keys.warrant_key())
             .signature;
         let close = self.close(&digest, Some((now, &signature)));
         let mac = close.seal(&message.key);

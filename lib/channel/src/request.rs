@@ -19,8 +19,26 @@ pub const MAX_LISTS: usize = 64;
 /// The longest sealed identity that smrd keeps, in bytes.
 pub const MAX_SEALED_KEY: u32 = 16 * 1024;
 
+/// The longest message that may come with its offer, in bytes: one chunk.
+pub const MAX_POST: u64 = crate::session::MAX_CHUNK as u64;
+
 /// The longest that one watch may wait, in seconds.
 pub const MAX_WATCH: u16 = 900;
+
+/// What is about to be deposited.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Offer {
+    /// The sender's id for it.
+    pub id: MessageId,
+    /// Bytes of the sealed file.
+    pub size: u64,
+    /// SHA-256 of the sealed file.
+    pub sha256: [u8; 32],
+    /// SHA-256 of the CMS SignedData inside.
+    pub cms: [u8; 32],
+    /// Into whose mailboxes.
+    pub mailboxes: Vec<MailboxName>,
+}
 
 /// A request; bodies follow as body chunks.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -67,23 +85,15 @@ pub enum Request {
         limit: u16,
     },
     /// Announces a message.
-    Offer {
-        /// The sender's id for it.
-        id: MessageId,
-        /// Bytes of the sealed file.
-        size: u64,
-        /// SHA-256 of the sealed file.
-        sha256: [u8; 32],
-        /// SHA-256 of the CMS SignedData inside.
-        cms: [u8; 32],
-        /// Into whose mailboxes.
-        mailboxes: Vec<MailboxName>,
-    },
+    Offer(Offer),
     /// Brings the message that was offered. Body: the sealed file.
     Deposit {
         /// The id it was offered under.
         id: MessageId,
     },
+    /// Brings a message of at most [`MAX_POST`] bytes with its offer. Body: the
+    /// sealed file.
+    Post(Offer),
     /// Asks what a folder holds.
     List {
         /// Which folder.
@@ -180,13 +190,20 @@ impl Request {
 mod tests {
     use smr_name::{MailboxName, MessageId};
 
-    use super::{Folder, MAX_LISTS, Request};
+    use super::{Folder, MAX_LISTS, Offer, Request};
     use crate::codec::CodecError;
 
     fn requests() -> Vec<Request> {
         let id = MessageId::from_bytes([0xab; 16]);
         let rui = || "rui".parse::<MailboxName>().unwrap();
         let ana = || "ana".parse::<MailboxName>().unwrap();
+        let offer = || Offer {
+            id,
+            size: u64::MAX,
+            sha256: [1; 32],
+            cms: [2; 32],
+            mailboxes: vec![rui(), ana()],
+        };
         vec![
             Request::Ping,
             Request::Bye,
@@ -222,14 +239,9 @@ mod tests {
                 after: Some(rui()),
                 limit: 1,
             },
-            Request::Offer {
-                id,
-                size: u64::MAX,
-                sha256: [1; 32],
-                cms: [2; 32],
-                mailboxes: vec![rui(), ana()],
-            },
+            Request::Offer(offer()),
             Request::Deposit { id },
+            Request::Post(offer()),
             Request::List {
                 folder: Folder::Inbox,
                 after: 7,
@@ -302,7 +314,7 @@ mod tests {
         assert!(Request::decode(&[9, 0, 1, b'a']).is_err());
         assert!(Request::decode(&[8, 4, 0, 0]).is_err());
         assert!(Request::decode(&[0]).is_err());
-        assert!(Request::decode(&[20]).is_err());
+        assert!(Request::decode(&[21]).is_err());
         // a watch of no folder
         let watch = [&[18, 4][..], &[0; 10]].concat();
         assert!(Request::decode(&watch).is_err());
@@ -328,13 +340,13 @@ mod tests {
     #[test]
     fn an_offer_to_a_thousand_mailboxes_fits_one_chunk() {
         let name: MailboxName = "x".repeat(32).parse().unwrap();
-        let offer = Request::Offer {
+        let offer = Request::Offer(Offer {
             id: MessageId::from_bytes([0; 16]),
             size: 0,
             sha256: [0; 32],
             cms: [0; 32],
             mailboxes: vec![name; 1000],
-        };
+        });
         assert!(offer.encode().unwrap().len() <= crate::session::MAX_CHUNK);
     }
 }

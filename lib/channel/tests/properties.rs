@@ -8,7 +8,7 @@ use proptest::option::of;
 use proptest::prelude::*;
 use smr_channel::handshake::Introduction;
 use smr_channel::reply::{Entry, KeyEntry, ListKind, Listed, Progress, Reply, State, UserLine};
-use smr_channel::request::{Folder, Request};
+use smr_channel::request::{Folder, Offer, Request};
 use smr_channel::warrant::Warrant;
 use smr_name::{EntryName, Head};
 use values::{bytes, chain, class, hash, id, name, text, warrant, whole};
@@ -19,6 +19,17 @@ fn folder() -> impl Strategy<Value = Folder> {
         Just(Folder::Sent),
         Just(Folder::Receipts)
     ]
+}
+
+fn offer() -> impl Strategy<Value = Offer> {
+    let parts = (id(), any::<u64>(), hash(), hash(), vec(name(), 1..9));
+    parts.prop_map(|(id, size, sha256, cms, mailboxes)| Offer {
+        id,
+        size,
+        sha256,
+        cms,
+        mailboxes,
+    })
 }
 
 fn request() -> impl Strategy<Value = Request> {
@@ -32,15 +43,8 @@ fn request() -> impl Strategy<Value = Request> {
         (of((hash(), any::<u64>())), any::<u16>())
             .prop_map(|(after, limit)| Request::Keys { after, limit }),
         (of(name()), any::<u16>()).prop_map(|(after, limit)| Request::Users { after, limit }),
-        (id(), any::<u64>(), hash(), hash(), vec(name(), 1..9)).prop_map(
-            |(id, size, sha256, cms, mailboxes)| Request::Offer {
-                id,
-                size,
-                sha256,
-                cms,
-                mailboxes
-            }
-        ),
+        offer().prop_map(Request::Offer),
+        offer().prop_map(Request::Post),
         id().prop_map(|id| Request::Deposit { id }),
         (folder(), any::<u64>(), any::<u16>(), any::<u32>()).prop_map(
             |(folder, after, limit, peek)| Request::List {

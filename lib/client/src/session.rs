@@ -10,7 +10,8 @@ mod account;
 use std::io::{self, Read, Write};
 
 use smr_channel::reply::{Entry, Progress, Reply, UserLine};
-use smr_channel::request::{Folder, Request};
+pub use smr_channel::request::Offer;
+use smr_channel::request::{Folder, MAX_POST, Request};
 use smr_name::{Address, Class, Head, IdPrefix, MailboxName, MessageId};
 
 pub use self::account::Published;
@@ -74,21 +75,6 @@ impl SessionError {
             _ => None,
         }
     }
-}
-
-/// What is about to be deposited.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Offer {
-    /// The sender's id for the message.
-    pub id: MessageId,
-    /// Size of the sealed file in bytes.
-    pub size: u64,
-    /// SHA-256 of the sealed file.
-    pub sha256: [u8; 32],
-    /// SHA-256 of the CMS SignedData inside.
-    pub cms: [u8; 32],
-    /// Into which mailboxes.
-    pub mailboxes: Vec<MailboxName>,
 }
 
 /// A receipt that is about to be given.
@@ -230,23 +216,19 @@ impl Session {
         }
     }
 
-    /// Offers a message and deposits `sealed`, all of it; returns the
-    /// postmarks, one for each mailbox and one for the sender's own copy, not
-    /// verified yet.
+    /// Offers a message and deposits `sealed`, all of it, at once where it is
+    /// small; returns the postmarks, one for each mailbox and one for the
+    /// sender's own copy, not verified yet.
     pub fn deposit(
         &mut self,
         offer: &Offer,
         sealed: &mut dyn Read,
     ) -> Result<Vec<String>, SessionError> {
         let id = offer.id;
-        let request = Request::Offer {
-            id,
-            size: offer.size,
-            sha256: offer.sha256,
-            cms: offer.cms,
-            mailboxes: offer.mailboxes.clone(),
-        };
-        match self.small(&request, 0)?.0 {
+        if offer.size <= MAX_POST {
+            return self.postmarks(&Request::Post(offer.clone()), sealed);
+        }
+        match self.small(&Request::Offer(offer.clone()), 0)?.0 {
             Reply::Accepted { id: accepted } if accepted == id => {}
             _ => return Err(self.unfit()),
         }
@@ -762,16 +744,39 @@ mod tests {
     }
 
     #[test]
-    fn a_deposit_is_an_offer_and_then_a_body() {
+    fn a_small_deposit_comes_with_its_offer() {
         let offer = Offer {
+            size: MAX_POST,
+            ..large()
+        };
+        let whole = vec![7; MAX_POST as usize];
+        let (asked, length) = (Request::Post(offer.clone()), whole.len());
+        let keeps: Act = Box::new(move |tool| {
+            assert_eq!(carried(tool), (asked, length));
+            let postmarks = vec!["p".to_owned()];
+            reply(tool, &Reply::Postmarks { postmarks }, &[]);
+        });
+        let (_fake, mut session) = session(vec![keeps]);
+        let kept = session.deposit(&offer, &mut whole.as_slice()).unwrap();
+        assert_eq!(kept, ["p"]);
+    }
+
+    fn large() -> Offer {
+        Offer {
             id: id(),
-            size: 4,
+            size: MAX_POST + 1,
             sha256: [1; 32],
             cms: [2; 32],
             mailboxes: vec![name("ana")],
-        };
-        let accepts: Act = Box::new(|tool| {
-            assert!(matches!(carried(tool), (Request::Offer { size: 4, .. }, 0)));
+        }
+    }
+
+    #[test]
+    fn a_large_deposit_is_an_offer_and_then_a_body() {
+        let offer = large();
+        let asked = offer.clone();
+        let accepts: Act = Box::new(move |tool| {
+            assert_eq!(carried(tool), (Request::Offer(asked), 0));
             reply(tool, &Reply::Accepted { id: id() }, &[]);
         });
         let keeps: Act = Box::new(|tool| {

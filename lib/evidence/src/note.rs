@@ -44,20 +44,32 @@ impl NoteError {
     }
 }
 
-/// Signs `text` with the key of this seed: the text, an empty line, and
+/// A key that signs notes. Deriving it costs as much as a signature, so whoever
+/// signs more than one keeps it.
+pub struct Signer(Ed25519KeyPair);
+
+impl Signer {
+    /// Returns the key of a seed (RFC 8032 5.1.5).
+    pub fn from_seed(seed: &[u8; 32]) -> Signer {
+        let pair = Ed25519KeyPair::from_seed_unchecked(seed);
+        Signer(pair.expect("any 32 bytes are an Ed25519 seed"))
+    }
+}
+
+/// Signs `text` with this key: the text, an empty line, and
 /// `U+2014 NAME BASE64` of the key's id (4 bytes) and signature (64 bytes).
-pub fn sign(text: &str, name: &str, seed: &[u8; 32]) -> Result<String, NoteError> {
-    Ok(format!("{text}\n{}\n", line(text, name, seed)?))
+pub fn sign(text: &str, name: &str, signer: &Signer) -> Result<String, NoteError> {
+    Ok(format!("{text}\n{}\n", line(text, name, signer)?))
 }
 
 /// Signs `text` and returns the line of the signature alone.
-pub(crate) fn line(text: &str, name: &str, seed: &[u8; 32]) -> Result<String, NoteError> {
+pub(crate) fn line(text: &str, name: &str, signer: &Signer) -> Result<String, NoteError> {
     check_name(name)?;
     let plain = text.ends_with('\n') && !text.chars().any(|c| c < ' ' && c != '\n');
     if !plain || text.len() > MAX_NOTE / 2 {
         return Err(NoteError::Text);
     }
-    let key = key_pair(seed);
+    let Signer(key) = signer;
     let mut line = key_id(name, key.public_key().as_ref()).to_vec();
     line.extend_from_slice(key.sign(text.as_bytes()).as_ref());
     Ok(format!("\u{2014} {name} {}", STANDARD.encode(line)))
@@ -118,12 +130,8 @@ pub fn verifier_key(name: &str, public: &[u8; 32]) -> String {
 /// Returns the public key of a seed (RFC 8032 5.1.5).
 pub fn public_key(seed: &[u8; 32]) -> [u8; 32] {
     let mut public = [0; 32];
-    public.copy_from_slice(key_pair(seed).public_key().as_ref());
+    public.copy_from_slice(Signer::from_seed(seed).0.public_key().as_ref());
     public
-}
-
-fn key_pair(seed: &[u8; 32]) -> Ed25519KeyPair {
-    Ed25519KeyPair::from_seed_unchecked(seed).expect("any 32 bytes are an Ed25519 seed")
 }
 
 fn check_name(name: &str) -> Result<(), NoteError> {
@@ -169,12 +177,17 @@ fn verify_line(
 
 #[cfg(test)]
 mod tests {
-    use super::{NoteError, open, public_key, sign, verifier_key};
+    use super::{NoteError, Signer, open, public_key, sign, verifier_key};
 
     const SEED: [u8; 32] = [7; 32];
 
     fn note() -> String {
-        sign("one\n\ntwo\n", "repo.example/postmark", &SEED).unwrap()
+        sign(
+            "one\n\ntwo\n",
+            "repo.example/postmark",
+            &Signer::from_seed(&SEED),
+        )
+        .unwrap()
     }
 
     #[test]
@@ -205,13 +218,23 @@ mod tests {
     #[test]
     fn other_signatures_are_passed_over() {
         let public = public_key(&SEED);
-        let other = sign("one\n\ntwo\n", "witness.example", &[9; 32]).unwrap();
+        let other = sign(
+            "one\n\ntwo\n",
+            "witness.example",
+            &Signer::from_seed(&[9; 32]),
+        )
+        .unwrap();
         let line = other.lines().last().unwrap();
         let both = format!("{}{line}\n", note());
         assert!(open(&both, "repo.example/postmark", &public).is_ok());
         assert!(open(&both, "witness.example", &public_key(&[9; 32])).is_ok());
         // A second line by our key that is wrong spoils the first.
-        let elsewhere = sign("other\n", "repo.example/postmark", &SEED).unwrap();
+        let elsewhere = sign(
+            "other\n",
+            "repo.example/postmark",
+            &Signer::from_seed(&SEED),
+        )
+        .unwrap();
         let wrong = format!("{}{}\n", note(), elsewhere.lines().last().unwrap());
         assert_eq!(
             open(&wrong, "repo.example/postmark", &public),
@@ -243,10 +266,18 @@ mod tests {
     #[test]
     fn unwritable_texts_and_names_are_refused() {
         for text in ["", "no newline", "a\r\n", "a\0\n"] {
-            assert_eq!(sign(text, "a", &SEED), Err(NoteError::Text), "{text:?}");
+            assert_eq!(
+                sign(text, "a", &Signer::from_seed(&SEED)),
+                Err(NoteError::Text),
+                "{text:?}"
+            );
         }
         for name in ["", "a b", "a+b", "a\u{a0}b"] {
-            assert_eq!(sign("a\n", name, &SEED), Err(NoteError::Name), "{name:?}");
+            assert_eq!(
+                sign("a\n", name, &Signer::from_seed(&SEED)),
+                Err(NoteError::Name),
+                "{name:?}"
+            );
         }
     }
 

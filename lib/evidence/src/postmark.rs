@@ -11,7 +11,7 @@ use base64::engine::general_purpose::STANDARD;
 use smr_name::{Address, Class, Head, MailboxName, MessageId, RepositoryName};
 
 use crate::lines::{self, LineError, Lines, hex, hex_text, number, time_text};
-use crate::note::{self, NoteError};
+use crate::note::{self, NoteError, Signer};
 use crate::trace::{self, Told, Trace};
 
 /// Says which folder of the mailbox a file was put into.
@@ -104,13 +104,13 @@ pub fn key_name(repository: &RepositoryName) -> String {
     format!("{repository}/postmark")
 }
 
-/// Signs a postmark with the seed of smrd's postmark key; less than 1 KiB.
+/// Signs a postmark with smrd's postmark key; less than 1 KiB.
 ///
 /// What goes to another's folder has a second line, by which the depositor can
 /// tell its owner how far it was.
-pub fn sign(postmark: &Postmark, seed: &[u8; 32]) -> Result<String, PostmarkError> {
+pub fn sign(postmark: &Postmark, signer: &Signer) -> Result<String, PostmarkError> {
     let text = write(postmark).ok_or(PostmarkError::Time)?;
-    let line = note::line(&text, &key_name(&postmark.repository), seed)?;
+    let line = note::line(&text, &key_name(&postmark.repository), signer)?;
     if postmark.kind == Kind::Copy {
         return Ok(format!("{text}\n{line}\n"));
     }
@@ -119,7 +119,7 @@ pub fn sign(postmark: &Postmark, seed: &[u8; 32]) -> Result<String, PostmarkErro
         &postmark.mailbox,
         postmark.kind,
         &postmark.head,
-        seed,
+        signer,
     )?;
     Ok(format!("{text}\n{told}\n{line}\n"))
 }
@@ -240,10 +240,14 @@ fn read(text: &str) -> Result<Postmark, LineError> {
 mod tests {
     use super::{Kind, Postmark, PostmarkError, key_name, open, sign, told};
     use crate::lines::LineError;
-    use crate::note::{self, NoteError};
+    use crate::note::{self, NoteError, Signer};
     use smr_name::{Class, Head};
 
     const SEED: [u8; 32] = [3; 32];
+
+    fn signer() -> Signer {
+        Signer::from_seed(&SEED)
+    }
 
     fn postmark() -> Postmark {
         Postmark {
@@ -266,7 +270,7 @@ mod tests {
         let public = note::public_key(&SEED);
         for kind in [Kind::Message, Kind::Copy, Kind::Receipt] {
             let postmark = Postmark { kind, ..postmark() };
-            let text = sign(&postmark, &SEED).unwrap();
+            let text = sign(&postmark, &signer()).unwrap();
             assert!(text.len() < 1024);
             assert_eq!(
                 open(&text, &public, &postmark.repository),
@@ -279,7 +283,7 @@ mod tests {
 
     #[test]
     fn text_is_the_one_specified() {
-        let text = sign(&postmark(), &SEED).unwrap();
+        let text = sign(&postmark(), &signer()).unwrap();
         let expected = format!(
             "smr postmark 1\nrepository repo.example\nmailbox rui\nkind message\nnumber 7\n\
              sender ana\nid 00ff0123456789abcdef0123456789ab\nsize 5321\nsha256 {}\ncms {}\n\
@@ -297,7 +301,10 @@ mod tests {
 
     #[test]
     fn what_it_lets_one_tell_is_of_this_head_and_signed() {
-        let (text, public) = (sign(&postmark(), &SEED).unwrap(), note::public_key(&SEED));
+        let (text, public) = (
+            sign(&postmark(), &signer()).unwrap(),
+            note::public_key(&SEED),
+        );
         let mut one = told(&text, &postmark(), &public).unwrap().unwrap();
         assert!(one.is_signed(&postmark().repository, &public));
         assert!(!one.is_signed(&"other.example".parse().unwrap(), &public));
@@ -311,13 +318,13 @@ mod tests {
         assert!(!one.is_signed(&postmark().repository, &public));
         // Older ones have no such line.
         let body = text.split_once("\n\n").unwrap().0.to_owned() + "\n";
-        let older = note::sign(&body, &key_name(&postmark().repository), &SEED).unwrap();
+        let older = note::sign(&body, &key_name(&postmark().repository), &signer()).unwrap();
         assert_eq!(told(&older, &postmark(), &public), Ok(None));
     }
 
     #[test]
     fn other_keys_and_repositories_are_refused() {
-        let text = sign(&postmark(), &SEED).unwrap();
+        let text = sign(&postmark(), &signer()).unwrap();
         let repository = postmark().repository;
         let error = open(&text, &note::public_key(&[4; 32]), &repository).unwrap_err();
         assert_eq!(error.class(), Class::Untrusted);
@@ -328,7 +335,7 @@ mod tests {
         ));
         // A key used under a second name cannot lend its word to the first.
         let body = text.split_once("\n\n").unwrap().0.to_owned() + "\n";
-        let lent = note::sign(&body, &key_name(&other), &SEED).unwrap();
+        let lent = note::sign(&body, &key_name(&other), &signer()).unwrap();
         assert!(matches!(
             open(&lent, &note::public_key(&SEED), &other),
             Err(PostmarkError::Repository(_))
@@ -337,7 +344,7 @@ mod tests {
 
     #[test]
     fn other_spellings_are_refused() {
-        let text = sign(&postmark(), &SEED).unwrap();
+        let text = sign(&postmark(), &signer()).unwrap();
         let body = text.split_once("\n\n").unwrap().0.to_owned() + "\n";
         let repository = postmark().repository;
         for (from, to) in [
@@ -348,7 +355,8 @@ mod tests {
             ("08:00:00Z", "08:00:00+00:00"),
             ("head ", "extra 1\nhead "),
         ] {
-            let note = note::sign(&body.replace(from, to), &key_name(&repository), &SEED).unwrap();
+            let note =
+                note::sign(&body.replace(from, to), &key_name(&repository), &signer()).unwrap();
             assert!(
                 matches!(
                     open(&note, &note::public_key(&SEED), &repository),
@@ -357,7 +365,7 @@ mod tests {
                 "{to:?}"
             );
         }
-        let longer = note::sign(&(body + "more 1\n"), &key_name(&repository), &SEED).unwrap();
+        let longer = note::sign(&(body + "more 1\n"), &key_name(&repository), &signer()).unwrap();
         assert_eq!(
             open(&longer, &note::public_key(&SEED), &repository),
             Err(PostmarkError::Text(LineError::End))
@@ -370,6 +378,6 @@ mod tests {
             time: i64::MAX,
             ..postmark()
         };
-        assert_eq!(sign(&postmark, &SEED), Err(PostmarkError::Time));
+        assert_eq!(sign(&postmark, &signer()), Err(PostmarkError::Time));
     }
 }

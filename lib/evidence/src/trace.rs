@@ -10,7 +10,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use sha2::{Digest, Sha256};
 use smr_name::{Address, Head, MailboxName, RepositoryName};
 
-use crate::note::{self, NoteError};
+use crate::note::{self, NoteError, Signer};
 use crate::postmark::Kind;
 
 /// The most that one message or receipt tells.
@@ -129,17 +129,17 @@ fn text(repository: &RepositoryName, mailbox: &MailboxName, kind: Kind, trace: &
     )
 }
 
-/// Signs a trace with the seed of smrd's postmark key; returns the line that
+/// Signs a trace with smrd's postmark key; returns the line that
 /// stands in the postmark of the same head.
 pub(crate) fn line(
     repository: &RepositoryName,
     mailbox: &MailboxName,
     kind: Kind,
     head: &Head,
-    seed: &[u8; 32],
+    signer: &Signer,
 ) -> Result<String, NoteError> {
     let text = text(repository, mailbox, kind, &Trace::of(head));
-    note::line(&text, &key_name(repository), seed)
+    note::line(&text, &key_name(repository), signer)
 }
 
 /// Finds the signature over a trace among the lines of a postmark; an error

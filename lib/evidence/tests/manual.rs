@@ -32,7 +32,10 @@ fn the_postmark_of_the_manual_is_good() {
     let Ok(mark) = read else {
         panic!("{read:?}; it would be\n{}", remade(&shown))
     };
-    assert_eq!(postmark::sign(&mark, &SEED).unwrap(), shown);
+    assert_eq!(
+        postmark::sign(&mark, &note::Signer::from_seed(&SEED)).unwrap(),
+        shown
+    );
     let told = postmark::told(&shown, &mark, &key).unwrap();
     assert!(told.is_some_and(|told| told.is_signed(&repository, &key)));
     // The trace of its head, and the head in a remark, stand there too.
@@ -45,11 +48,11 @@ fn remade(shown: &str) -> String {
     let (text, _) = shown.split_once("\n\n").expect("a note");
     let name = "repo.example/postmark";
     let text = format!("{text}\n");
-    let signed = note::sign(&text, name, &SEED).unwrap();
+    let signed = note::sign(&text, name, &note::Signer::from_seed(&SEED)).unwrap();
     let mark = postmark::open(
         &signed,
         &note::public_key(&SEED),
         &"repo.example".parse().unwrap(),
     );
-    postmark::sign(&mark.unwrap(), &SEED).unwrap()
+    postmark::sign(&mark.unwrap(), &note::Signer::from_seed(&SEED)).unwrap()
 }

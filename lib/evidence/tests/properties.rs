@@ -330,7 +330,7 @@ proptest! {
         (at, change) in (any::<Index>(), 1..128u8),
     ) {
         let public = note::public_key(&seed);
-        let text = postmark::sign(&mark, &seed).unwrap();
+        let text = postmark::sign(&mark, &note::Signer::from_seed(&seed)).unwrap();
         prop_assert!(text.len() < 1024);
         let opened = postmark::open(&text, &public, &mark.repository);
         prop_assert_eq!(opened, Ok(mark.clone()));

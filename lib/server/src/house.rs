@@ -10,6 +10,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use smr_channel::identity::ServerKeys;
 use smr_evidence::account::Account;
+use smr_evidence::note::Signer;
 use smr_name::{Class, MailboxName};
 use smr_store::{OpenError, Store};
 
@@ -75,6 +76,8 @@ impl StartError {
 pub(crate) struct House {
     pub(crate) config: Config,
     pub(crate) keys: ServerKeys,
+    /// What signs postmarks.
+    pub(crate) postmarks: Signer,
     /// The identity document.
     pub(crate) identity: String,
     pub(crate) store: Store,
@@ -152,6 +155,7 @@ impl House {
             herald,
             metrics: Metrics::default(),
             config,
+            postmarks: Signer::from_seed(keys.postmark_seed()),
             keys,
             store,
             log,

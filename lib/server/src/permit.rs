@@ -40,7 +40,7 @@ enum Verdict {
 use Verdict::{Listed, Login, Offer, Renew, Yes};
 
 /// Requests by kind, phases in the order of their numbers.
-const TABLE: [(&str, [Verdict; 5]); 19] = [
+const TABLE: [(&str, [Verdict; 5]); 20] = [
     //               Open   Offered Overdue Over  Guest
     ("ping", [Yes, Yes, Renew, Login, Yes]),
     ("bye", [Yes, Yes, Yes, Yes, Yes]),
@@ -52,6 +52,7 @@ const TABLE: [(&str, [Verdict; 5]); 19] = [
     ("users", [Yes, Yes, Renew, Login, Listed]),
     ("offer", [Yes, Yes, Renew, Login, Listed]),
     ("deposit", [Offer, Yes, Renew, Login, Listed]),
+    ("post", [Yes, Yes, Renew, Login, Listed]),
     ("list", [Yes, Yes, Renew, Login, Listed]),
     ("find", [Yes, Yes, Renew, Login, Listed]),
     ("fetch", [Yes, Yes, Renew, Login, Listed]),
@@ -74,8 +75,9 @@ pub(crate) fn kind(request: &Request) -> &'static str {
         Request::Keys { .. } => "keys",
         Request::Publish => "publish",
         Request::Users { .. } => "users",
-        Request::Offer { .. } => "offer",
+        Request::Offer(_) => "offer",
         Request::Deposit { .. } => "deposit",
+        Request::Post(_) => "post",
         Request::List { .. } => "list",
         Request::Find { .. } => "find",
         Request::Fetch { .. } => "fetch",

@@ -16,7 +16,7 @@ use rand_core::{OsRng, RngCore};
 use smr_channel::reply::Reply;
 use smr_channel::request::Request;
 use smr_name::MessageId;
-use town::client::{Client, offer};
+use town::client::{Client, offered};
 use town::people::person;
 use town::{Town, now};
 
@@ -77,10 +77,10 @@ impl Depositor for Client {
         let id = MessageId::from_bytes(random());
         let to = format!("m{mailbox}");
         renew(self);
-        let accepted = self.ask(&offer(id, body, &[&to]));
-        assert_eq!(accepted, Reply::Accepted { id });
-        renew(self);
-        match self.ask_with(&Request::Deposit { id }, body).0 {
+        match self
+            .ask_with(&Request::Post(offered(id, body, &[&to])), body)
+            .0
+        {
             Reply::Postmarks { .. } => {}
             other => panic!("{other:?}"),
         }

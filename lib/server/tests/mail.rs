@@ -3,11 +3,11 @@
 mod town;
 
 use smr_channel::reply::{Progress, Reply, State};
-use smr_channel::request::{Folder, Request};
+use smr_channel::request::{Folder, MAX_POST, Request};
 use smr_evidence::postmark::{self, Kind, Postmark};
 use smr_name::{Class, Head};
 use town::Town;
-use town::client::{Client, give_receipt, id, name, names, offer, refused, sha256};
+use town::client::{Client, give_receipt, id, name, names, offer, offered, refused, sha256};
 use town::people::person;
 
 fn two(town: &Town) -> (Client, Client) {
@@ -255,6 +255,42 @@ fn deposits_of_one_message_at_once_agree() {
         });
         assert_eq!(marks[0], marks[1]);
     }
+}
+
+#[test]
+fn a_small_message_comes_with_its_offer() {
+    let town = Town::new();
+    let (mut ana, mut rui) = two(&town);
+    let post =
+        |offer, body: &[u8], client: &mut Client| client.ask_with(&Request::Post(offer), body).0;
+    let body = vec![7; MAX_POST as usize];
+    let first = post(offered(id(1), &body, &["rui"]), &body, &mut ana);
+    assert!(matches!(&first, Reply::Postmarks { postmarks } if postmarks.len() == 2));
+    assert_eq!(rui.ask_with(&fetch(1), &[]).1, body);
+    // Again, sealed anew: the same message.
+    let again = post(offered(id(1), b"anew", &["rui"]), b"anew", &mut ana);
+    assert_eq!(again, first);
+    // Neither more than announced, nor less, nor something else.
+    for wrong in [&b"bodyy"[..], b"bod", b"bOdy"] {
+        let reply = post(offered(id(2), b"body", &["rui"]), wrong, &mut ana);
+        assert_eq!(refused(&reply), Class::Forged);
+    }
+    let large = vec![7; MAX_POST as usize + 1];
+    let reply = post(offered(id(3), &large, &["rui"]), &large, &mut ana);
+    assert_eq!(refused(&reply), Class::Usage);
+    // Refused as an offer is, and the body that came with it is dropped.
+    for (to, class) in [
+        (&["nobody"][..], Class::NoMailbox),
+        (&[], Class::Usage),
+        (&["rui", "rui"], Class::Usage),
+    ] {
+        let reply = post(offered(id(4), b"body", to), b"body", &mut ana);
+        assert_eq!(refused(&reply), class);
+    }
+    for number in 2..=4 {
+        assert_eq!(refused(&rui.ask(&fetch(number))), Class::Missing);
+    }
+    assert_eq!(ana.send(id(2), b"body", &["rui"]).len(), 2);
 }
 
 #[test]

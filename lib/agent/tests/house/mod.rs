@@ -237,9 +237,9 @@ impl Peer {
                     _ => self.answer(&Reply::News { count: after + 1 }, &[]),
                 }
             }
-            Request::Offer { id, .. } => {
+            Request::Offer(offer) => {
                 self.offered = true;
-                self.answer(&Reply::Accepted { id: *id }, &[])
+                self.answer(&Reply::Accepted { id: offer.id }, &[])
             }
             Request::Deposit { .. } if self.offered => {
                 let postmarks = vec![count.to_string()];

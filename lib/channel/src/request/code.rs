@@ -6,7 +6,7 @@ use std::ops::RangeInclusive;
 
 use smr_name::{MailboxName, MessageId};
 
-use super::{Folder, MAX_LISTS, Request};
+use super::{Folder, MAX_LISTS, Offer, Request};
 use crate::codec::{CodecError, Reader, Writer};
 
 const PING: u8 = 1;
@@ -28,14 +28,36 @@ const KEEP_KEY: u8 = 16;
 const KEYS: u8 = 17;
 const WATCH: u8 = 18;
 const REMOVE: u8 = 19;
+const POST: u8 = 20;
 
 const LISTS_ASKED: RangeInclusive<usize> = 1..=MAX_LISTS;
 
+impl Offer {
+    fn write<'a>(&self, w: &'a mut Writer) -> &'a mut Writer {
+        w.raw(self.id.as_bytes())
+            .u64(self.size)
+            .raw(&self.sha256)
+            .raw(&self.cms)
+            .list("list of mailboxes", &self.mailboxes, name)
+    }
+
+    fn read(r: &mut Reader<'_>) -> Result<Offer, CodecError> {
+        Ok(Offer {
+            id: r.array().map(MessageId::from_bytes)?,
+            size: r.u64()?,
+            sha256: r.array()?,
+            cms: r.array()?,
+            mailboxes: r.list(|r| r.parse("mailbox"))?,
+        })
+    }
+}
+
+fn name(w: &mut Writer, name: &MailboxName) {
+    w.text("mailbox", name);
+}
+
 impl Request {
     pub(super) fn write(&self, w: &mut Writer) {
-        let name = |w: &mut Writer, name: &MailboxName| {
-            w.text("mailbox", name);
-        };
         match self {
             Request::Ping => w.u8(PING),
             Request::Bye => w.u8(BYE),
@@ -61,20 +83,9 @@ impl Request {
                 .u16(*limit),
             Request::Publish => w.u8(PUBLISH),
             Request::Users { after, limit } => w.u8(USERS).option(after.as_ref(), name).u16(*limit),
-            Request::Offer {
-                id,
-                size,
-                sha256,
-                cms,
-                mailboxes,
-            } => w
-                .u8(OFFER)
-                .raw(id.as_bytes())
-                .u64(*size)
-                .raw(sha256)
-                .raw(cms)
-                .list("list of mailboxes", mailboxes, name),
+            Request::Offer(offer) => offer.write(w.u8(OFFER)),
             Request::Deposit { id } => w.u8(DEPOSIT).raw(id.as_bytes()),
+            Request::Post(offer) => offer.write(w.u8(POST)),
             Request::List {
                 folder,
                 after,
@@ -145,14 +156,9 @@ impl Request {
                 after: r.option("mark of a mailbox", name)?,
                 limit: r.u16()?,
             },
-            OFFER => Request::Offer {
-                id: id(r)?,
-                size: r.u64()?,
-                sha256: r.array()?,
-                cms: r.array()?,
-                mailboxes: r.list(name)?,
-            },
+            OFFER => Request::Offer(Offer::read(r)?),
             DEPOSIT => Request::Deposit { id: id(r)? },
+            POST => Request::Post(Offer::read(r)?),
             LIST => Request::List {
                 folder: Folder::read(r)?,
                 after: r.u64()?,

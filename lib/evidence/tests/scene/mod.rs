@@ -198,7 +198,7 @@ pub(crate) fn mark(kind: Kind, mailbox: &str, sender: &str, cms: &[u8], time: i6
         time,
         head: Head::default(),
     };
-    postmark::sign(&postmark, &SEED).unwrap()
+    postmark::sign(&postmark, &note::Signer::from_seed(&SEED)).unwrap()
 }
 
 impl Scene {

@@ -6,11 +6,12 @@ use std::collections::HashSet;
 use std::io::Read;
 
 use smr_channel::reply::Reply;
+use smr_channel::request::{MAX_POST, Offer};
 use smr_evidence::postmark::{self, Kind, Postmark};
 use smr_name::{Class, EntryName, MailboxName, MessageId};
 use smr_store::{Facts, Folder, Opened, Placed, Spool};
 
-use super::{Answer, Intake, Offer, Visit, account, room};
+use super::{Answer, Intake, Visit, account, room};
 use crate::audit::About;
 use crate::config::{Level, size_text};
 use crate::house::House;
@@ -24,20 +25,24 @@ pub(super) const MAX_MAILBOXES: usize = 64;
 pub(super) fn offer<'a>(
     house: &'a House,
     visit: &mut Visit,
-    offer: Offer,
+    offer: &Offer,
 ) -> Result<Answer<'a>, Refusal> {
+    consider(house, visit, offer)?;
+    Ok(Answer::plain(Reply::Accepted { id: offer.id }))
+}
+
+fn consider(house: &House, visit: &mut Visit, offer: &Offer) -> Result<(), Refusal> {
     visit.offered = None;
-    well_formed(house, &offer)?;
+    well_formed(house, offer)?;
     house.rates.deposits.take(visit.who.clone())?;
     let unknown = |name: &&MailboxName| !house.store.has_account(name);
     let missing: Vec<MailboxName> = offer.mailboxes.iter().filter(unknown).cloned().collect();
     if !missing.is_empty() {
         return Err(account::no_mailbox(&missing));
     }
-    room_for_all(house, &visit.who, &offer, offer.size)?;
-    let id = offer.id;
-    visit.offered = Some(offer);
-    Ok(Answer::plain(Reply::Accepted { id }))
+    room_for_all(house, &visit.who, offer, offer.size)?;
+    visit.offered = Some(offer.clone());
+    Ok(())
 }
 
 fn well_formed(house: &House, offer: &Offer) -> Result<(), Refusal> {
@@ -109,6 +114,20 @@ pub(super) fn intake(house: &House, visit: &Visit, id: &MessageId) -> Result<Int
         .ok_or_else(|| Refusal::new(Class::Usage, "a deposit came without an accepted offer"))?;
     let spool = house.store.spool().map_err(|e| house.disk(e))?;
     Ok(Intake::spool(spool, offer.size))
+}
+
+/// Judges an offer, and prepares for its body, which comes with it.
+pub(super) fn intake_post(
+    house: &House,
+    visit: &mut Visit,
+    offer: &Offer,
+) -> Result<Intake, Refusal> {
+    if offer.size > MAX_POST {
+        let text = "a message so large is offered before it comes";
+        return Err(Refusal::new(Class::Usage, text));
+    }
+    consider(house, visit, offer)?;
+    intake(house, visit, &offer.id)
 }
 
 /// Delivers the message and answers with its postmarks.
@@ -299,6 +318,6 @@ pub(super) fn mark(house: &House, sender: &MailboxName, place: &Placed) -> Resul
         time: entry.time,
         head: place.head,
     };
-    postmark::sign(&postmark, house.keys.postmark_seed())
+    postmark::sign(&postmark, &house.postmarks)
         .map_err(|e| Refusal::new(e.class(), "the postmark cannot be signed"))
 }

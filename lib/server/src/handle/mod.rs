@@ -17,7 +17,7 @@ mod watch;
 use std::sync::Weak;
 
 use smr_channel::reply::Reply;
-use smr_channel::request::Request;
+use smr_channel::request::{Offer, Request};
 use smr_name::{Class, Fingerprint, MailboxName, MessageId};
 use smr_store::{MailboxError, StoreError};
 
@@ -52,16 +52,6 @@ pub(crate) struct Visit {
     judged: (Weak<Grounds>, u64),
     /// Guests are not seen.
     presence: Option<Presence>,
-}
-
-/// A message that may be deposited.
-#[derive(Clone, Debug)]
-pub(crate) struct Offer {
-    id: MessageId,
-    size: u64,
-    sha256: [u8; 32],
-    cms: [u8; 32],
-    mailboxes: Vec<MailboxName>,
 }
 
 /// A reply and its body.
@@ -122,7 +112,11 @@ impl House {
 }
 
 /// Says what becomes of a request's body, or refuses before it comes.
-pub(crate) fn intake(house: &House, visit: &Visit, request: &Request) -> Result<Intake, Refusal> {
+pub(crate) fn intake(
+    house: &House,
+    visit: &mut Visit,
+    request: &Request,
+) -> Result<Intake, Refusal> {
     match request {
         Request::Publish => Ok(Intake::Memory(Vec::new(), account::MAX_RECORD)),
         Request::KeepKey { size, .. } => keys::intake(*size),
@@ -130,6 +124,7 @@ pub(crate) fn intake(house: &House, visit: &Visit, request: &Request) -> Result<
             Err(judge::stranger())
         }
         Request::Deposit { id } => deposit::intake(house, visit, id),
+        Request::Post(offer) => deposit::intake_post(house, visit, offer),
         Request::GiveReceipt {
             id, size, sha256, ..
         } => receipt::intake(house, visit, id, (*size, sha256)),
@@ -153,24 +148,8 @@ pub(crate) fn act<'a>(
         Request::Keys { after, limit } => keys::list(house, visit, *after, *limit),
         Request::Publish => account::publish(house, visit, intake, now),
         Request::Users { after, limit } => account::users(house, after.as_ref(), *limit),
-        Request::Offer {
-            id,
-            size,
-            sha256,
-            cms,
-            mailboxes,
-        } => deposit::offer(
-            house,
-            visit,
-            Offer {
-                id: *id,
-                size: *size,
-                sha256: *sha256,
-                cms: *cms,
-                mailboxes: mailboxes.clone(),
-            },
-        ),
-        Request::Deposit { .. } => deposit::deposit(house, visit, intake, now),
+        Request::Offer(offer) => deposit::offer(house, visit, offer),
+        Request::Deposit { .. } | Request::Post(_) => deposit::deposit(house, visit, intake, now),
         Request::List {
             folder,
             after,

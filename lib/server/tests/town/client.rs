@@ -11,7 +11,7 @@ use smr_channel::frame::{ASK_IDENTITY, ASK_SESSION, MAGIC};
 use smr_channel::handshake::{Initiator, Introduction, Suite};
 use smr_channel::identity::Identity;
 use smr_channel::reply::Reply;
-use smr_channel::request::Request;
+use smr_channel::request::{Offer, Request};
 use smr_channel::session::{Event, MAX_CHUNK, Session};
 use smr_evidence::trust::Signer;
 use smr_name::{Class, MailboxName, MessageId};
@@ -180,7 +180,11 @@ pub fn sha256(bytes: &[u8]) -> [u8; 32] {
 }
 
 pub fn offer(id: MessageId, body: &[u8], to: &[&str]) -> Request {
-    Request::Offer {
+    Request::Offer(offered(id, body, to))
+}
+
+pub fn offered(id: MessageId, body: &[u8], to: &[&str]) -> Offer {
+    Offer {
         id,
         size: body.len() as u64,
         sha256: sha256(body),
