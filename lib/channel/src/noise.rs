@@ -3,6 +3,9 @@
 //!
 //! Draws nothing: snow gets the one ephemeral key it needs, and no more.
 
+#[cfg(test)]
+mod vectors;
+
 use snow::params::{CipherChoice, DHChoice, HashChoice, NoiseParams};
 use snow::resolvers::{CryptoResolver, DefaultResolver};
 use snow::types::{Cipher, Dh, Hash, Random};
