@@ -98,7 +98,8 @@ fn encoded_word(text: &str) -> Option<(String, usize)> {
     let (charset, encoding) = (fields.next()?, fields.next()?);
     let rest = fields.next()?;
     // Not to the end of the header each time: that would be quadratic.
-    let (body, _) = rest.get(..LONGEST).unwrap_or(rest).split_once("?=")?;
+    let near = &rest[..rest.floor_char_boundary(LONGEST)];
+    let (body, _) = near.split_once("?=")?;
     if body.contains([' ', '\t', '?']) {
         return None;
     }
@@ -199,8 +200,11 @@ mod tests {
         let word = |length: usize| format!("=?UTF-8?Q?{}?=", "a".repeat(length));
         assert_eq!(decode(&word(900)), "a".repeat(900));
         assert_eq!(decode(&word(1000)), word(1000));
-        let many = "=?a?B?".repeat(40_000);
-        assert_eq!(decode(&many), many);
+        // In the middle of a letter too.
+        for letter in ["", "\u{e9}", "\u{65e5}"] {
+            let many = format!("=?a?B?{letter}").repeat(40_000);
+            assert_eq!(decode(&many), many);
+        }
     }
 
     #[test]
