@@ -36,6 +36,13 @@ fn send(house: &mut House, from: &str, to: &str, text: &str) -> String {
         .text()
 }
 
+/// Counts the devices that a message is sealed to.
+fn sealed_to(house: &mut House, who: &str, id: &str) -> String {
+    let stanzas =
+        format!("smr-recv --sealed {id} | sed '/^---/q' | grep -ac '^-> mlkem768x25519 '");
+    house.sh(who, &stanzas).expect(0).text()
+}
+
 /// Reads the text of one message; fails the test unless it ends with `code`.
 fn read(house: &mut House, who: &str, id: &str, code: i32) -> Said {
     house
@@ -99,6 +106,9 @@ fn a_device_enters_by_its_own_card_and_nobody_elses() {
     // Sealed before the phone was there.
     assert_eq!(read(&mut house, "carol+phone", &old, 65).text(), "");
     let backup = house.path("work/carol/backup.txt");
+    house
+        .sh("carol+phone", "smr-register --restore other.txt")
+        .expect(77);
     let restore = format!("smr-register --restore {}", backup.display());
     house.sh("carol+phone", &restore).expect(0);
     assert_eq!(
@@ -133,6 +143,9 @@ fn a_removed_device_is_out_and_what_it_signed_stays() {
             "smr-register --revoke phone --token file:$PKI/mallory.pem",
         )
         .expect(77);
+    // Hers are two, and his own.
+    let to_both = send(&mut house, "bob", "carol", "for the phone too");
+    assert_eq!(sealed_to(&mut house, "bob", &to_both), "3");
     house.sh("carol", "smr-register --revoke phone").expect(0);
 
     house.sh("carol+phone", "smr-ls").expect(77);
@@ -141,6 +154,7 @@ fn a_removed_device_is_out_and_what_it_signed_stays() {
         .sh("carol+phone", "smr-send bob < /dev/null")
         .expect(77);
     let after = send(&mut house, "bob", "carol", "not for the phone");
+    assert_eq!(sealed_to(&mut house, "bob", &after), "2");
     assert_eq!(
         read(&mut house, "carol", &after, 0).text(),
         "not for the phone"
