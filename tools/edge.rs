@@ -22,10 +22,11 @@ use smr_cli::{terminal, words};
 use smr_client::config::{Config, Settings};
 use smr_client::failure::Failure;
 use smr_client::home::Home;
+use smr_client::known::Known;
 use smr_client::meter::{Meter, Show, Stage};
 use smr_client::numbers;
 use smr_client::user::User;
-use smr_name::{Class, IdPrefix, MessageId};
+use smr_name::{Class, Fingerprint, IdPrefix, MessageId, RepositoryName};
 
 /// Why a tool stops before its end.
 pub(crate) enum Stop {
@@ -117,6 +118,24 @@ impl Edge {
         })
     }
 
+    /// Returns the repositories that are pinned, and how often their keys were
+    /// replaced. What cannot be read is told where it is needed.
+    fn successions(&self) -> Vec<(RepositoryName, u64, Fingerprint)> {
+        Known::new(&self.home).successions().unwrap_or_default()
+    }
+
+    /// Says which repositories were followed to new keys since.
+    fn tell_of_successions(&self, before: &[(RepositoryName, u64, Fingerprint)]) {
+        for (name, number, key) in self.successions() {
+            let mut known = before.iter().filter(|(other, ..)| *other == name);
+            if known.any(|(_, then, _)| *then < number) {
+                self.report.note(&format!(
+                    "the keys of {name} were replaced, as the old ones say: now {key}"
+                ));
+            }
+        }
+    }
+
     /// Returns the logged-in user.
     pub(crate) fn user(&self) -> Result<User, Stop> {
         let mut user = User::open(&self.home, &self.settings, self.now)?;
@@ -195,8 +214,13 @@ pub(crate) fn main_of<A: Parser>(
         voice.error(&format!("a bug in smr, at {}", place.unwrap_or_default()));
         voice.hint(&"will you report it, with the command you gave?");
     }));
-    let ended =
-        guarded(|| Edge::find(report.clone(), common(&args)).and_then(|edge| run(&edge, args)));
+    let ended = guarded(|| {
+        let edge = Edge::find(report.clone(), common(&args))?;
+        let before = edge.successions();
+        let ended = run(&edge, args);
+        edge.tell_of_successions(&before);
+        ended
+    });
     ExitCode::from(ended.unwrap_or_else(|stop| stop.tell(&report)))
 }
 

@@ -18,7 +18,7 @@ use smr_name::Class;
 use smr_server::config::{Config, ConfigError, DEFAULT_PATH};
 use smr_server::{CardReport, Fetched, Limits, Outcome, RunError, SetupError, Source, Summary};
 use smr_server::{Task, confine_to, prepare};
-use smr_server::{check, check_card, examine, fetch, fingerprint, init, run};
+use smr_server::{check, check_card, examine, fetch, fingerprint, init, rotate, run};
 
 const TOOL: &str = "smrd";
 
@@ -35,6 +35,9 @@ struct Args {
     /// Make the repository's keys and store; print what clients pin
     #[arg(long, group = "mode")]
     init: bool,
+    /// Replace the repository's keys, signed for by the present ones; print what clients pin
+    #[arg(long, group = "mode")]
+    rotate_key: bool,
     /// Look at everything smrd needs to run
     #[arg(long, group = "mode")]
     check: bool,
@@ -57,7 +60,7 @@ struct Args {
     #[arg(long, group = "mode")]
     fsck: bool,
     /// Print JSON Lines
-    #[arg(long, conflicts_with_all = ["init", "check", "fingerprint", "show_config"], requires = "mode")]
+    #[arg(long, conflicts_with_all = ["init", "rotate_key", "check", "fingerprint", "show_config"], requires = "mode")]
     json: bool,
     /// Print the configuration in force
     #[arg(long, group = "mode")]
@@ -129,6 +132,8 @@ fn act(args: Args) -> Result<u8, Stop> {
         prepare(&config)?;
         confine_to(Task::Init, &config)?;
         say(&[init(&config)?.to_string()])
+    } else if args.rotate_key {
+        rotate_key(path)
     } else if args.fingerprint {
         say(&[fingerprint(&Config::load(path)?)?.to_string()])
     } else if args.show_config {
@@ -146,6 +151,19 @@ fn act(args: Args) -> Result<u8, Stop> {
         run(path, Arc::new(log), args.ready_fd)?;
         Ok(0)
     }
+}
+
+fn rotate_key(path: &Path) -> Result<u8, Stop> {
+    let config = Config::load(path)?;
+    confine_to(Task::Rotate, &config)?;
+    let rotated = rotate(&config)?;
+    if let Some(next) = &rotated.next {
+        let report = Report::new(TOOL, false, false);
+        let text = format!("the new keys are in \"{}\"", next.display());
+        report.warning(&text);
+        report.hint(&"encrypt it as the credential smrd.key: smr-operations(7)");
+    }
+    say(&[rotated.fingerprint.to_string()])
 }
 
 fn check_all(path: &Path) -> Result<u8, Stop> {

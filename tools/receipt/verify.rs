@@ -12,7 +12,7 @@ use smr_cli::text::visible;
 use smr_cli::time;
 use smr_client::failure::Failure;
 use smr_client::grounds;
-use smr_client::receipts::{self, Postmark, Report};
+use smr_client::receipts::{self, Chain, Postmark, Report};
 use smr_name::{Class, Fingerprint};
 
 use crate::Args;
@@ -69,8 +69,15 @@ fn check_identity(args: &Args, report: &Report) -> Result<(), Failure> {
     let Some(identity) = identity(args)? else {
         return Ok(());
     };
-    let expected = Fingerprint::of(identity.as_bytes());
-    match report.identity.is_none_or(|found| found == expected) {
+    let expected = Chain::parse(&identity).map_err(|error| {
+        let wrong = "--identity FILE: an identity document, and what followed it";
+        Failure::new(Class::Usage, error.to_string()).hint(wrong)
+    })?;
+    // From keys that are in both all others follow, in both directions.
+    let (present, found) = (expected.tip().fingerprint(), &report.identity);
+    let is_known = |found: &Chain| found.has(&present) || expected.has(&found.tip().fingerprint());
+    let expected = present;
+    match found.as_ref().is_none_or(is_known) {
         true => Ok(()),
         false => Err(Failure::new(
             Class::Forged,
@@ -225,7 +232,8 @@ fn verdict(report: &Report, at: i64) -> Vec<String> {
         ));
     }
     if let Some(identity) = &report.identity {
-        lines.push(format!("postmarks by the repository with key {identity}"));
+        let key = identity.tip().fingerprint();
+        lines.push(format!("postmarks by the repository with key {key}"));
     }
     lines
 }
@@ -259,5 +267,11 @@ fn verdict_json(report: &Report, at: i64) -> Line {
         .with("missing", missing)
         .with("postmarks", report.postmarks.len())
         .with("stamps", report.stamps.len())
-        .with("repository_key", report.identity.map(|key| key.to_string()))
+        .with(
+            "repository_key",
+            report
+                .identity
+                .as_ref()
+                .map(|chain| chain.tip().fingerprint().to_string()),
+        )
 }

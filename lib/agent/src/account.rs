@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex};
 use smr_channel::identity::Identity;
 use smr_channel::local::{Entrance, Load, Loaded, Stanza};
 use smr_name::{Address, Class, MessageId};
+use smr_note::succession::{Chain, Standing};
 use smr_seal::FileKey;
 
 use crate::clock;
@@ -20,7 +21,8 @@ use crate::pool::{Lease, Pool, PoolError, hold};
 /// An account whose secrets the agent holds.
 pub(crate) struct Account {
     address: Address,
-    target: Target,
+    // Replaced whole where smrd's keys are.
+    target: Mutex<Arc<Target>>,
     device: [u8; 32],
     // None once wiped. Held for a moment only: trials of hundreds of identities
     // must not keep a lock waiting.
@@ -63,7 +65,7 @@ impl Account {
         let keys = Keys::new(load)?;
         let account = Account {
             address: load.account.clone(),
-            target,
+            target: Mutex::new(Arc::new(target)),
             device: load.device,
             keys: Mutex::new(Some(Arc::new(keys))),
             entrance: Mutex::new(later(&load.entrance)),
@@ -80,7 +82,7 @@ impl Account {
     /// sessions that are lent stay so. False, and nothing has changed, where
     /// `next` is of another device or goes elsewhere.
     pub(crate) fn go_on_with(&self, next: &Account) -> bool {
-        if self.device != next.device || self.target != next.target {
+        if self.device != next.device || self.target() != next.target() {
             return false;
         }
         *hold(&self.keys) = hold(&next.keys).take();
@@ -112,15 +114,42 @@ impl Account {
     }
 
     /// Where smrd listens.
-    pub(crate) fn server(&self) -> &str {
-        &self.target.server
+    pub(crate) fn server(&self) -> String {
+        self.target().server.clone()
+    }
+
+    /// Goes on with the keys that smrd's are followed by, if those that are
+    /// pinned have named them, by as many steps as it takes.
+    pub(crate) fn follow(&self, chain: &str) -> Result<(), Failure> {
+        let bad = |why: String| Failure::new(Class::Untrusted, why);
+        let chain = Chain::parse(chain).map_err(|error| bad(error.to_string()))?;
+        let mut place = hold(&self.target);
+        let mine = Chain::parse(&place.identity.to_string());
+        let mine = mine.map_err(|error| bad(error.to_string()))?;
+        match mine.compare(&chain) {
+            Standing::Same => Ok(()),
+            Standing::Newer => {
+                let identity = Identity::parse(&chain.tip().document);
+                let identity = identity.map_err(|error| bad(error.to_string()))?;
+                *place = Arc::new(Target {
+                    identity,
+                    ..(**place).clone()
+                });
+                Ok(())
+            }
+            _ => Err(bad("these keys do not follow those of smrd".to_owned())),
+        }
+    }
+
+    fn target(&self) -> Arc<Target> {
+        hold(&self.target).clone()
     }
 
     /// Says how it is.
     pub(crate) fn loaded(&self) -> Loaded {
         Loaded {
             account: self.address.clone(),
-            server: self.target.server.clone(),
+            server: self.server(),
             until: hold(&self.term).until,
             locked: false,
             online: self.pool.is_online(),
@@ -180,8 +209,9 @@ impl Account {
     }
 
     fn connect(&self, entrance: &Entrance) -> Result<Link, LinkError> {
-        let mailbox = &self.target.mailbox;
-        Link::open(&self.target, |hash| {
+        let target = self.target();
+        let mailbox = &target.mailbox;
+        Link::open(&target, |hash| {
             // None: wiped while we were connecting.
             let keys = hold(&self.keys).clone().ok_or(KeysError::Wiped)?;
             keys.introduce(hash, mailbox, entrance)

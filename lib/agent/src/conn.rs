@@ -113,6 +113,9 @@ fn answer(ask: Ask, table: &Table) -> Result<Answer, Failure> {
             table.find_to_use(&account)?.unwrap(&stanzas)?,
         )),
         Ask::Derive { account, key } => Ok(Answer::Id(table.find_to_use(&account)?.derive(&key)?)),
+        Ask::Follow { account, chain } => {
+            table.find(&account)?.follow(&chain).map(|()| Answer::Done)
+        }
         Ask::Lock { account } => table.lock(&account).map(|()| Answer::Done),
         Ask::Logout { account } => table.logout(&account).map(|()| Answer::Done),
         Ask::Hello { .. } | Ask::Carry { .. } | Ask::Stop => {

@@ -105,7 +105,7 @@ impl LinkError {
 }
 
 /// Where and what smrd is, and who we are there.
-#[derive(PartialEq)]
+#[derive(Clone, PartialEq)]
 pub(crate) struct Target {
     /// HOST:PORT.
     pub(crate) server: String,

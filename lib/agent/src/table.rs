@@ -133,7 +133,7 @@ impl Table {
 fn lock(place: &mut Place) {
     if let Place::Open(account) = place {
         let (until, ends) = account.end();
-        let server = account.server().to_owned();
+        let server = account.server();
         account.wipe();
         *place = Place::Locked {
             server,

@@ -5,12 +5,16 @@
 
 use smr_name::Class;
 
-/// What a client says first, 6 bytes; one byte follows, `ASK_IDENTITY` or
-/// `ASK_SESSION`.
+/// What a client says first, 6 bytes; one byte follows, `ASK_IDENTITY`,
+/// `ASK_CHAIN` or `ASK_SESSION`.
 pub const MAGIC: &[u8; 6] = b"smr/1\n";
 
 /// Asks for the identity document: smrd answers one frame, its text, and closes.
 pub const ASK_IDENTITY: u8 = b'I';
+
+/// Asks how the keys of the repository followed one another: smrd answers some
+/// frames, the text of the chain cut anywhere, and closes.
+pub const ASK_CHAIN: u8 = b'C';
 
 /// Asks for a session: frame 1 of the handshake follows.
 pub const ASK_SESSION: u8 = b'S';

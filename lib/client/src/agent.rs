@@ -223,6 +223,14 @@ impl Connection {
         })
     }
 
+    /// Has the agent go on with the keys that followed those of smrd.
+    pub fn follow(&mut self, account: &Address, chain: &str) -> Result<(), AgentError> {
+        self.done(&Ask::Follow {
+            account: account.clone(),
+            chain: chain.to_owned(),
+        })
+    }
+
     /// Wipes an account's secrets in the agent; its name stays.
     pub fn lock(&mut self, account: &Address) -> Result<(), AgentError> {
         self.done(&Ask::Lock {

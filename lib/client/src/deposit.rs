@@ -13,7 +13,7 @@ use sha2::{Digest, Sha256};
 use smr_evidence::account::Account;
 use smr_evidence::envelope::{self, Author, Sealed};
 pub use smr_evidence::envelope::{Part, ReceiptWanted};
-use smr_evidence::postmark::{self, Kind, Postmark};
+use smr_evidence::postmark::{Kind, Postmark};
 use smr_name::{Address, Class, MailboxName, MessageId};
 use smr_seal::Recipient;
 
@@ -382,7 +382,9 @@ fn check_postmark(
     note: &str,
     offer: &Offer,
 ) -> Result<Postmark, Failure> {
-    let mark = postmark::open(note, &user.server.postmark, &user.repository)
+    let mark = user
+        .pinned
+        .postmark(note)
         .map_err(|error| unkept(&error.to_string()))?;
     let holds = mark.kind == kind
         && mark.mailbox == *mailbox

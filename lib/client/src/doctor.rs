@@ -3,16 +3,17 @@
 //!
 //! Changes nothing, and mends nothing: each finding says what would.
 
+use smr_evidence::note::succession::Standing;
 use smr_evidence::trust::{Certificate, Revocation, TrustError, TrustStore, verify_card};
 use smr_name::{Address, Class};
 
 use crate::config::Settings;
 use crate::failure::{Explain, Failure};
 use crate::grounds;
-use crate::guest;
 use crate::home::Home;
 use crate::login;
-use crate::meet::ask_identity;
+use crate::meet::ask_chain;
+use crate::pinned::Pinned;
 use crate::token::pcscd;
 use crate::token::{self, Listed, PinState, Token, TokenError};
 use crate::user::User;
@@ -181,9 +182,9 @@ fn token_and_pin(found: &Listed) -> Vec<Finding> {
 /// Whether the repository answers, and is the one that was pinned.
 fn server(home: &Home, settings: &Settings, address: Option<&Address>) -> Finding {
     let repository = address.and_then(|a| a.repository.as_ref());
-    let pinned = repository.map(|repository| guest::pinned(home, settings, repository));
-    let (identity, server) = match (pinned, &settings.server) {
-        (Some(Ok((identity, server))), _) => (Some(identity), server),
+    let pinned = repository.map(|repository| Pinned::open(home, settings, repository));
+    let (known, server) = match (pinned, &settings.server) {
+        (Some(Ok(pinned)), _) => (Some(pinned.chain()), pinned.address().to_owned()),
         (Some(Err(failure)), _) => return Finding::failed("server", failure),
         (None, Some(server)) => (None, server.clone()),
         (None, None) => {
@@ -191,19 +192,24 @@ fn server(home: &Home, settings: &Settings, address: Option<&Address>) -> Findin
                 .hint("smr-register --server HOST:PORT NAME");
         }
     };
-    match (ask_identity(&server), identity) {
-        (Err(error), _) => Finding::failed("server", error.into()),
-        (Ok(seen), Some(known)) if seen != known => Finding::new(
+    let good = |text| Finding::new("server", State::Good, text);
+    let seen = match ask_chain(&server) {
+        Err(error) => return Finding::failed("server", error.into()),
+        Ok(seen) => seen,
+    };
+    let text = format!("repository {} at {server}", seen.name());
+    match known.map(|known| known.compare(&seen)) {
+        None | Some(Standing::Same) => good(text),
+        Some(Standing::Newer) => good(format!("{text}, with new keys that the old ones name")),
+        Some(_) => Finding::new(
             "server",
             State::Bad(Class::Untrusted),
-            format!("\"{server}\" shows another key: {}", seen.fingerprint()),
+            format!(
+                "\"{server}\" shows another key: {}",
+                seen.tip().fingerprint()
+            ),
         )
         .hint("ask its operator for `smrd --fingerprint`"),
-        (Ok(seen), _) => Finding::new(
-            "server",
-            State::Good,
-            format!("repository {} at {server}", seen.name),
-        ),
     }
 }
 

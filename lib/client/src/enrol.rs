@@ -11,20 +11,23 @@ use std::path::{Path, PathBuf};
 
 use rand_core::OsRng;
 use smr_channel::identity::Identity as ServerIdentity;
+use smr_evidence::note::succession::Standing;
 use smr_name::{Address, Class, Fingerprint, MailboxName, RepositoryName};
 use smr_seal::Identity;
 use zeroize::Zeroizing;
 
 use self::entry::Entry;
 use crate::backup::Backup;
-use crate::certified::{Certified, check_own_card};
+use crate::certified::{Certified, broken, check_own_card};
 use crate::config::{self, FirstAccount, Settings};
 use crate::failure::Failure;
 use crate::home::Home;
 use crate::keyring::KeyRing;
 use crate::known::{Known, Server};
 use crate::login;
-use crate::meet::ask_identity;
+use crate::meet::ask_chain;
+use crate::pinned::went_back;
+use crate::proof;
 use crate::token::{NoPin, Pin, PinPrompt, Token};
 
 /// Returns what to call this device where nobody says: the host's name, in
@@ -234,27 +237,37 @@ pub fn meet(
     key: Option<Fingerprint>,
     answers: &mut dyn Answers,
 ) -> Result<ServerIdentity, Failure> {
-    let identity = ask_identity(address)?;
+    let chain = ask_chain(address)?;
+    let identity = ServerIdentity::parse(&chain.tip().document).map_err(|e| broken(&e))?;
     let seen = identity.fingerprint();
     let known = Known::new(home);
     let server = Server {
         address: address.to_owned(),
         identity: identity.to_string(),
+        chain: chain.to_string(),
     };
-    match (key, known.server(&identity.name)?) {
-        (Some(expected), _) if expected != seen => {
+    // A key from before a succession leads to the present one, unless another
+    // successor was followed already.
+    let (standing, mine) = known.follow(&identity.name, &chain)?;
+    let is_known = known.server(&identity.name)?.is_some();
+    match key {
+        Some(expected) if !chain.has(&expected) => {
             return Err(Failure::new(
                 Class::Untrusted,
                 format!("\"{address}\" has another key: {seen}, expected {expected}"),
             )
             .hint("ask its operator for `smrd --fingerprint`"));
         }
-        (Some(_), _) => known.accept_server(&identity.name, &server)?,
-        (None, Some(_)) => drop(known.see_server(&identity.name, &server)?),
-        (None, None) => {
+        Some(expected) if expected == seen => known.accept_server(&identity.name, &server)?,
+        None if !is_known => {
             answers.accept_server(&identity.name, &seen)?;
             known.see_server(&identity.name, &server)?;
         }
+        _ => match standing {
+            Standing::Forked { .. } => return Err(proof::keep_fork(home, &mine, &chain)),
+            Standing::Older => return Err(went_back(&mine, &chain)),
+            _ => drop(known.see_server(&identity.name, &server)?),
+        },
     }
     Ok(identity)
 }

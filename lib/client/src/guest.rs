@@ -6,7 +6,6 @@
 use std::rc::Rc;
 
 use rand_core::OsRng;
-use smr_channel::identity::Identity as ServerIdentity;
 use smr_channel::local::Entrance;
 use smr_evidence::account::{Account, Draft, build};
 use smr_evidence::trust::{Person, Signer};
@@ -20,9 +19,8 @@ use crate::failure::Failure;
 use crate::grounds;
 use crate::home::Home;
 use crate::keyring::KeyRing;
-use crate::known::Known;
 use crate::login;
-use crate::proof::Proofs;
+use crate::pinned::Pinned;
 use crate::session::Session;
 
 /// Attempts to publish a record: another device may publish one meanwhile.
@@ -44,11 +42,11 @@ impl Own {
         now: i64,
     ) -> Result<Own, Failure> {
         let repository = repository(address)?;
-        let (server, _) = pinned(home, settings, repository)?;
+        let pinned = Rc::new(Pinned::open(home, settings, repository)?);
         let trust = grounds::load(home, settings, None)?;
         let connection = Connection::open(&home.agent_socket())?;
         Ok(Own {
-            session: Session::new(connection, address.clone()).keeping(Proofs::new(home, &server)),
+            session: Session::new(connection, address.clone()).with(home, pinned)?,
             directory: Directory::open(home, settings, repository, trust, now),
             address: address.clone(),
         })
@@ -63,7 +61,7 @@ impl Own {
         now: i64,
     ) -> Result<Own, Failure> {
         let repository = repository(address)?;
-        let (identity, server) = pinned(home, settings, repository)?;
+        let pinned = Pinned::open(home, settings, repository)?;
         // The agent wants a ring to load; a guest's has no encryption keys.
         let ring = KeyRing {
             account: address.clone(),
@@ -78,8 +76,7 @@ impl Own {
         let entrance = Entrance::Join {
             chain: device.chain_der(),
         };
-        let load = login::load(settings, &server, &identity, &ring, entrance)?;
-        login::agent(home)?.load(load)?;
+        login::begin(home, settings, &pinned, &ring, &entrance)?;
         Own::of_agent(home, settings, address, now)
     }
 
@@ -143,23 +140,4 @@ impl Own {
 pub(crate) fn repository(address: &Address) -> Result<&RepositoryName, Failure> {
     let repository = address.repository.as_ref();
     repository.ok_or_else(|| broken(&"the account names no repository"))
-}
-
-/// Returns the pinned identity of a repository, and where it is met.
-pub(crate) fn pinned(
-    home: &Home,
-    settings: &Settings,
-    repository: &RepositoryName,
-) -> Result<(ServerIdentity, String), Failure> {
-    let pinned = Known::new(home).server(repository)?.ok_or_else(|| {
-        Failure::new(
-            Class::Untrusted,
-            format!("the key of repository \"{repository}\" is not known"),
-        )
-        .hint("smr-register --server-key FINGERPRINT")
-    })?;
-    let identity = ServerIdentity::parse(&pinned.identity)
-        .map_err(|error| Failure::new(Class::Io, error.to_string()))?;
-    let server = settings.server.clone().unwrap_or(pinned.address);
-    Ok((identity, server))
 }

@@ -7,7 +7,7 @@
 use std::collections::HashSet;
 
 use smr_channel::request::Folder;
-use smr_evidence::postmark::{self, Kind, Postmark};
+use smr_evidence::postmark::{Kind, Postmark};
 use smr_evidence::receipt::Remark;
 use smr_evidence::trace::{MAX_TOLD, Told, Trace};
 use smr_name::{Address, Class, EntryName, Head, MailboxName, MessageId};
@@ -89,7 +89,9 @@ pub(crate) fn keep(user: &User, note: &str, postmark: &Postmark) -> Result<(), F
             .known
             .see_promise(own, &user.repository, folder, &mark)?);
     }
-    let told = postmark::told(note, postmark, &user.server.postmark)
+    let told = user
+        .pinned
+        .told(note, postmark)
         .map_err(|error| unkept(&error.to_string()))?
         .ok_or_else(|| unkept("the postmark lets nobody compare heads"))?;
     user.known.see_theirs(own, &user.repository, &mark, &told)?;
@@ -124,7 +126,7 @@ pub(crate) fn hear(
 fn is_believed(user: &User, told: &Told, by: &Address) -> bool {
     match told.signature {
         None => *by == user.address,
-        Some(_) => told.is_signed(&user.repository, &user.server.postmark),
+        Some(_) => user.pinned.has_signed(told),
     }
 }
 
@@ -214,7 +216,9 @@ pub(crate) fn agree(
     let Some(note) = user.known.postmark(id, reader)? else {
         return Ok(());
     };
-    let postmark = postmark::open(&note, &user.server.postmark, &user.repository)
+    let postmark = user
+        .pinned
+        .postmark(&note)
         .map_err(|error| unkept(&error.to_string()))?;
     if (postmark.number, postmark.head) == (remark.number, remark.head) {
         return Ok(());

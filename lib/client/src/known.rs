@@ -10,6 +10,7 @@ mod told;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
+use smr_evidence::note::succession::{Chain, Standing};
 use smr_evidence::trust::Person;
 use smr_name::{Class, Fingerprint, MailboxName, MessageId, RepositoryName};
 
@@ -128,6 +129,10 @@ pub struct Server {
     pub address: String,
     /// Its identity document, byte for byte.
     pub identity: String,
+    /// How its keys followed one another, up to that document; empty where
+    /// nothing is known of earlier ones.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub chain: String,
 }
 
 impl Server {
@@ -175,6 +180,15 @@ fn compare(
     }
 }
 
+/// What is known of earlier keys stays known, whatever is shown now.
+fn with_history(seen: &Server, known: &Server) -> Server {
+    let mut server = seen.clone();
+    if known.chain.len() > seen.chain.len() {
+        server.chain.clone_from(&known.chain);
+    }
+    server
+}
+
 impl Known {
     /// Opens what is known below `home`; makes nothing yet.
     pub fn new(home: &Home) -> Known {
@@ -207,6 +221,57 @@ impl Known {
         load(&self.server_file(repository))
     }
 
+    /// Returns how the keys of a pinned repository followed one another.
+    pub fn chain(&self, server: &Server) -> Result<Chain, KnownError> {
+        let text = match server.chain.is_empty() {
+            true => &server.identity,
+            false => &server.chain,
+        };
+        Chain::parse(text)
+            .ok()
+            .filter(|chain| chain.tip().document == server.identity)
+            .ok_or_else(|| KnownError::Damaged(self.home.known().join("servers")))
+    }
+
+    /// Compares a chain that a repository shows with the one that is known, and
+    /// keeps it if it goes on from there. Returns how it stood, and what is
+    /// known now.
+    pub fn follow(
+        &self,
+        repository: &RepositoryName,
+        theirs: &Chain,
+    ) -> Result<(Standing, Chain), KnownError> {
+        let _lock = self.lock()?;
+        let path = self.server_file(repository);
+        let Some(mut server) = load::<Server>(&path)? else {
+            return Ok((Standing::Foreign, theirs.clone()));
+        };
+        let mine = self.chain(&server)?;
+        let standing = mine.compare(theirs);
+        if standing != Standing::Newer {
+            return Ok((standing, mine));
+        }
+        server.identity.clone_from(&theirs.tip().document);
+        server.chain = theirs.to_string();
+        save(&path, &server)?;
+        Ok((standing, theirs.clone()))
+    }
+
+    /// Returns the repositories that are pinned, each with the number of its
+    /// latest succession and the fingerprint of its keys.
+    pub fn successions(&self) -> Result<Vec<(RepositoryName, u64, Fingerprint)>, KnownError> {
+        let mut all = Vec::new();
+        for file in private::names(&self.home.known().join("servers"))? {
+            let name = file.strip_suffix(".toml").and_then(|n| n.parse().ok());
+            let Some(name) = name else { continue };
+            if let Some(server) = self.server(&name)? {
+                let number = self.chain(&server)?.number();
+                all.push((name, number, server.fingerprint()));
+            }
+        }
+        Ok(all)
+    }
+
     /// Pins a repository at first sight; refuses another identity document
     /// later. A new address is kept.
     pub fn see_server(
@@ -226,7 +291,10 @@ impl Known {
                 });
             }
             Some(known) if known == *seen => return Ok(Sighting::Same),
-            Some(_) => Sighting::Same,
+            Some(known) => {
+                save(&path, &with_history(seen, &known))?;
+                return Ok(Sighting::Same);
+            }
         };
         save(&path, seen)?;
         Ok(sighting)
@@ -239,7 +307,12 @@ impl Known {
         server: &Server,
     ) -> Result<(), KnownError> {
         let _lock = self.lock()?;
-        save(&self.server_file(repository), server)
+        let path = self.server_file(repository);
+        let server = match load::<Server>(&path)? {
+            Some(known) if known.identity == server.identity => with_history(server, &known),
+            _ => server.clone(),
+        };
+        save(&path, &server)
     }
 
     /// Returns what is known of an account, or none.
@@ -412,6 +485,7 @@ mod tests {
         let server = Server {
             address: "h:1".into(),
             identity: "smr identity 1\nname repo.example\n".into(),
+            chain: String::new(),
         };
         assert_eq!(known.see_server(&repo(), &server).unwrap(), Sighting::First);
         assert_eq!(known.see_server(&repo(), &server).unwrap(), Sighting::Same);

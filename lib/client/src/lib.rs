@@ -37,6 +37,7 @@ pub mod numbers;
 pub mod once;
 pub mod outbox;
 pub mod owed;
+pub mod pinned;
 pub mod plugin;
 pub mod private;
 mod proof;

@@ -10,7 +10,7 @@ use std::collections::HashSet;
 pub use smr_channel::reply::{Entry, Progress, State, UserLine};
 pub use smr_channel::request::Folder;
 use smr_evidence::envelope::{self, EnvelopeError, Headers};
-use smr_evidence::postmark::{self, Kind, Postmark};
+use smr_evidence::postmark::{Kind, Postmark};
 use smr_name::{Class, EntryName, Head, MailboxName, MessageId};
 
 use crate::failure::Failure;
@@ -166,7 +166,7 @@ pub(crate) fn before(
     ];
     before.retain(|(_, bytes)| !bytes.is_empty());
     let promises = |note: &String| {
-        postmark::open(note, &user.server.postmark, &user.repository).is_ok_and(|mark| {
+        user.pinned.postmark(note).is_ok_and(|mark| {
             mark.kind == kind && mark.mailbox == *mailbox && due.contains(&Mark::from(&mark))
         })
     };

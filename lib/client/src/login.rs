@@ -22,6 +22,7 @@ use crate::failure::Failure;
 use crate::guest;
 use crate::home::Home;
 use crate::keyring::KeyRing;
+use crate::pinned::Pinned;
 use crate::private;
 use crate::token::Token;
 use crate::tries;
@@ -157,15 +158,37 @@ pub(crate) fn enter(
     now: i64,
 ) -> Result<(), Failure> {
     let repository = guest::repository(&ring.account)?;
-    let (identity, server) = guest::pinned(home, settings, repository)?;
+    let pinned = Pinned::open(home, settings, repository)?;
     keep_chain(home, &ring.account, &ring.chain)?;
     let entrance = match authorised(home, &ring.account, device_of(ring)?, now)? {
         Some(authorisation) => Entrance::Card { authorisation },
         None => Entrance::Login,
     };
-    let load = load(settings, &server, &identity, ring, entrance)?;
-    agent(home)?.load(load)?;
-    Ok(())
+    begin(home, settings, &pinned, ring, &entrance)
+}
+
+/// Has the agent open a session; where the repository is not the one that was
+/// pinned, with the keys that followed, if any did.
+pub(crate) fn begin(
+    home: &Home,
+    settings: &Settings,
+    pinned: &Pinned,
+    ring: &KeyRing,
+    entrance: &Entrance,
+) -> Result<(), Failure> {
+    let mut agent = agent(home)?;
+    let mut open = || {
+        let (server, identity) = (pinned.address(), pinned.identity()?);
+        let load = load(settings, server, &identity, ring, entrance.clone())?;
+        agent.load(load).map_err(Failure::from)
+    };
+    match open() {
+        Err(failure) if failure.class == Class::Untrusted => {
+            pinned.follow(failure)?;
+            open()
+        }
+        opened => opened,
+    }
 }
 
 /// Has the card authorise this device for the lifetime of a login, by one

@@ -1,17 +1,19 @@
-//! First contact: asks a server for its identity document, the only thing
-//! smrd says outside a session.
+//! First contact: asks a server for its identity document and for the ones
+//! before it, the only things smrd says outside a session.
 //!
-//! Believes nothing of it: the caller compares the fingerprint.
+//! Believes nothing of them: the caller compares the fingerprint.
 
 use std::io::{self, Read, Write};
 use std::net::{TcpStream, ToSocketAddrs};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use smr_channel::frame::{ASK_IDENTITY, MAGIC};
-use smr_channel::identity::{Identity, IdentityError};
+use smr_channel::frame::{ASK_CHAIN, MAGIC};
+use smr_channel::identity::Identity;
+use smr_evidence::note::succession::{Chain, MAX_CHAIN};
 use smr_name::Class;
 
 const PATIENCE: Duration = Duration::from_secs(10);
+const WHOLE: Duration = Duration::from_secs(20);
 
 /// Says why a server did not present itself.
 #[derive(Debug, thiserror::Error)]
@@ -25,12 +27,12 @@ pub enum MeetError {
         source: io::Error,
     },
     /// What it sent is no identity document.
-    #[error("\"{server}\" does not answer as smrd does: {source}")]
+    #[error("\"{server}\" does not answer as smrd does: {why}")]
     NotSmrd {
         /// HOST:PORT.
         server: String,
         /// What is wrong.
-        source: IdentityError,
+        why: String,
     },
 }
 
@@ -60,17 +62,22 @@ impl MeetError {
     }
 }
 
-/// Asks `server` (HOST:PORT) for its identity document, waiting 10 s at most
-/// for each step.
-pub fn ask_identity(server: &str) -> Result<Identity, MeetError> {
+/// Asks `server` (HOST:PORT) for its identity document, the last of the chain,
+/// and for those before it, waiting 10 s at most for each step and 20 for all.
+pub fn ask_chain(server: &str) -> Result<Chain, MeetError> {
     let text = receive(server).map_err(|source| MeetError::Unreachable {
         server: server.to_owned(),
         source,
     })?;
-    Identity::parse(&text).map_err(|source| MeetError::NotSmrd {
+    let not_smrd = |why: String| MeetError::NotSmrd {
         server: server.to_owned(),
-        source,
-    })
+        why,
+    };
+    let chain = Chain::parse(&text).map_err(|error| not_smrd(error.to_string()))?;
+    match Identity::parse(&chain.tip().document) {
+        Ok(_) => Ok(chain),
+        Err(error) => Err(not_smrd(error.to_string())),
+    }
 }
 
 fn receive(server: &str) -> io::Result<String> {
@@ -78,14 +85,28 @@ fn receive(server: &str) -> io::Result<String> {
     stream.set_read_timeout(Some(PATIENCE))?;
     stream.set_write_timeout(Some(PATIENCE))?;
     stream.write_all(MAGIC)?;
-    stream.write_all(&[ASK_IDENTITY])?;
+    stream.write_all(&[ASK_CHAIN])?;
+    let (mut text, end) = (Vec::new(), Instant::now() + WHOLE);
+    while let Some(part) = frame(&mut stream)? {
+        text.extend(part);
+        if text.len() > MAX_CHAIN || Instant::now() > end {
+            return Err(io::ErrorKind::InvalidData.into());
+        }
+    }
+    String::from_utf8(text).map_err(|_| io::ErrorKind::InvalidData.into())
+}
+
+/// Returns the next frame; none where smrd has closed before it.
+fn frame(stream: &mut TcpStream) -> io::Result<Option<Vec<u8>>> {
     let mut length = [0; 2];
-    stream.read_exact(&mut length)?;
-    let mut text = String::new();
-    stream
-        .take(u16::from_be_bytes(length).into())
-        .read_to_string(&mut text)?;
-    Ok(text)
+    match stream.read(&mut length)? {
+        0 => return Ok(None),
+        1 => stream.read_exact(&mut length[1..])?,
+        _ => {}
+    }
+    let mut part = vec![0; u16::from_be_bytes(length).into()];
+    stream.read_exact(&mut part)?;
+    Ok(Some(part))
 }
 
 fn connect(server: &str) -> io::Result<TcpStream> {

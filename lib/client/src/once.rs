@@ -5,7 +5,6 @@
 //! smrd's bare word.
 
 use smr_channel::request::Folder;
-use smr_evidence::postmark;
 use smr_name::{Class, MailboxName, MessageId};
 
 use crate::deposit::{addressees, deposit, unkept};
@@ -39,7 +38,9 @@ pub(crate) fn postmarked(
         let Some(note) = user.known.postmark(id, name)? else {
             return Ok(false);
         };
-        let mark = postmark::open(&note, &user.server.postmark, &user.repository)
+        let mark = user
+            .pinned
+            .postmark(&note)
             .map_err(|error| unkept(&error.to_string()))?;
         if mark.id != *id || mark.mailbox != *name || mark.sender != *own {
             return Err(unkept("a postmark kept here is another message's"));

@@ -12,6 +12,7 @@ use smr_channel::identity::Identity;
 use smr_channel::reply::Reply;
 use smr_channel::session::{reply_hash, request_hash};
 use smr_channel::warrant::Warrant;
+use smr_evidence::note::succession::Chain;
 use smr_name::{Class, Fingerprint, Head};
 
 use crate::failure::Failure;
@@ -43,6 +44,11 @@ impl Passing {
             true => self.bytes = Vec::new(),
             false => self.bytes.extend_from_slice(part),
         }
+    }
+
+    /// Tells whether nothing has passed.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.size == 0
     }
 
     fn is_whole(&self) -> bool {
@@ -220,6 +226,11 @@ impl Proofs {
         }
     }
 
+    /// Goes on against the keys that followed.
+    pub(crate) fn against(&mut self, server: Identity) {
+        self.server = server;
+    }
+
     /// Keeps what proves a failure, and says in its hint where. A failure that
     /// is not smrd's fault stays as it is, and so does one for which there is
     /// no word that a stranger would believe.
@@ -282,6 +293,51 @@ impl Proofs {
         private::replace(&dir.join("README.txt"), readme.as_bytes())?;
         Ok(Some(dir))
     }
+}
+
+/// Says that the keys of a repository have two successors, and keeps both as a
+/// proof, which the keys before have signed.
+pub(crate) fn keep_fork(home: &Home, mine: &Chain, theirs: &Chain) -> Failure {
+    let failure = Failure::new(
+        Class::Untrusted,
+        format!(
+            "the keys of \"{}\" were replaced twice: by {}, which were followed, and by {}",
+            mine.name(),
+            mine.tip().fingerprint(),
+            theirs.tip().fingerprint()
+        ),
+    );
+    let hint = match write_fork(home, mine, theirs) {
+        Ok(Some(dir)) => format!("show the operator the proof in \"{}\"", dir.display()),
+        Ok(None) => "ask the operator; the proof was not kept, there are too many".to_owned(),
+        Err(error) => format!("ask the operator; the proof was not kept: {error}"),
+    };
+    failure.hint(hint)
+}
+
+fn write_fork(home: &Home, mine: &Chain, theirs: &Chain) -> Result<Option<PathBuf>, PrivateError> {
+    let all = home.proofs();
+    let _lock = private::Lock::wait(&all.join("lock"))?;
+    if private::names(&all)?.len() > MAX_PROOFS {
+        return Ok(None);
+    }
+    let name = theirs.tip().fingerprint();
+    let short: String = name.as_bytes().iter().take(8).map(hex).collect();
+    let dir = all.join(format!("succession-{short}"));
+    for (name, chain) in [("before-succession", mine), ("succession", theirs)] {
+        private::replace(&dir.join(name), chain.to_string().as_bytes())?;
+    }
+    let readme = format!(
+        "A proof against the repository \"{}\"\n\n\
+         before-succession   how its keys followed one another, as it was known\n\
+         succession          the same as it was shown then: it goes another way from keys\n\
+         \x20                   that are in both, and these keys have signed both ways\n\n\
+         Format: smr-session(7), SUCCESSION. More about this folder: smr-threats(7), PROOFS.\n",
+        mine.name()
+    );
+    // Last: with it the proof is whole.
+    private::replace(&dir.join("README.txt"), readme.as_bytes())?;
+    Ok(Some(dir))
 }
 
 fn hex(byte: &u8) -> String {

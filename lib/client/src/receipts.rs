@@ -16,6 +16,7 @@ use smr_channel::request::{Folder, MAX_WATCH};
 pub use smr_evidence::bundle::Report;
 use smr_evidence::bundle::{self, Bundle, BundleError, Content, Given};
 use smr_evidence::envelope::{Emit, Opened, ReceiptWanted};
+pub use smr_evidence::note::succession::Chain;
 pub use smr_evidence::postmark::Postmark;
 use smr_evidence::postmark::{self, Kind};
 use smr_evidence::reading::{Grade, Grounds, Verified};
@@ -214,7 +215,9 @@ fn check_postmark<'a>(
     let [note] = notes else {
         return Err(unkept("a receipt has one postmark"));
     };
-    let mark = postmark::open(note, &user.server.postmark, &user.repository)
+    let mark = user
+        .pinned
+        .postmark(note)
         .map_err(|error| unkept(&error.to_string()))?;
     let holds = mark.kind == Kind::Receipt
         && mark.mailbox == *sender
@@ -501,7 +504,7 @@ fn collect(
         receipts,
         refusals,
         postmarks,
-        identity: Some(user.server.to_string()),
+        identity: Some(user.pinned.chain().to_string()),
         accounts,
         anchors,
         intermediates: [&trust.intermediates[..], &clocks.intermediates(trust)].concat(),
@@ -543,9 +546,9 @@ pub fn verify(
     bundle::verify(zip, store, clocks, rules)
 }
 
-/// Verifies a lone postmark by the identity document of its repository: the
-/// one given, else the one that this user has met. Returns the fingerprint of
-/// that document too.
+/// Verifies a lone postmark by the identity of its repository, one document or
+/// a chain of successions: the one given, else the one that this user has met.
+/// Returns the fingerprint of its present keys too.
 pub fn verify_postmark(
     home: &Home,
     note: &str,
@@ -557,17 +560,21 @@ pub fn verify_postmark(
         Some(_) => None,
         None => Known::new(home).server(&repository)?,
     };
-    let identity = identity.or(met.as_ref().map(|server| server.identity.as_str()));
-    let identity = identity.ok_or_else(|| {
+    let forged = |why: String| Failure::new(Class::Forged, why);
+    let chain = match (identity, met) {
+        (Some(text), _) => Some(Chain::parse(text).map_err(|error| forged(error.to_string()))?),
+        (None, Some(server)) => Some(Known::new(home).chain(&server)?),
+        (None, None) => None,
+    };
+    let chain = chain.ok_or_else(|| {
         Failure::new(
             Class::Forged,
             format!("the key of repository \"{repository}\" is not known"),
         )
         .hint("--identity FILE, its identity document from elsewhere")
     })?;
-    let mark = postmark::open_by(note, identity)
-        .map_err(|error| Failure::new(Class::Forged, error.to_string()))?;
-    Ok((mark, Fingerprint::of(identity.as_bytes())))
+    let mark = postmark::open_by(note, &chain).map_err(|error| forged(error.to_string()))?;
+    Ok((mark, chain.tip().fingerprint()))
 }
 
 /// Returns the time a bundle says it was made at, unix seconds; nothing of it

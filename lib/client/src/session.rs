@@ -8,6 +8,7 @@
 mod account;
 
 use std::io::{self, Read, Write};
+use std::rc::Rc;
 
 use smr_channel::reply::{Entry, Progress, Reply, UserLine};
 pub use smr_channel::request::Offer;
@@ -17,6 +18,8 @@ use smr_name::{Address, Class, Head, IdPrefix, MailboxName, MessageId};
 pub use self::account::Published;
 use crate::agent::{AgentError, Connection};
 use crate::failure::Failure;
+use crate::home::Home;
+use crate::pinned::Pinned;
 use crate::proof::{Against, Passing, Proofs, ReadPassing, Word, Words, WritePassing};
 
 // Users a page.
@@ -111,6 +114,7 @@ pub struct Session {
     account: Address,
     words: Words,
     proofs: Option<Proofs>,
+    pinned: Option<Rc<Pinned>>,
 }
 
 impl Session {
@@ -121,14 +125,16 @@ impl Session {
             account,
             words: Words::default(),
             proofs: None,
+            pinned: None,
         }
     }
 
-    /// Keeps proofs of what smrd says and does not stand by.
-    #[must_use]
-    pub(crate) fn keeping(mut self, proofs: Proofs) -> Self {
-        self.proofs = Some(proofs);
-        self
+    /// Asks the repository that is pinned: keeps proofs of what it says and does
+    /// not stand by, and follows it to new keys.
+    pub(crate) fn with(mut self, home: &Home, pinned: Rc<Pinned>) -> Result<Self, Failure> {
+        self.proofs = Some(Proofs::new(home, &pinned.identity()?));
+        self.pinned = Some(pinned);
+        Ok(self)
     }
 
     /// Returns smrd's last word, to be kept while it stands by it.
@@ -426,8 +432,57 @@ impl Session {
         }
     }
 
-    // Has a request carried, and remembers what smrd said to it.
+    // Has a request carried; where smrd is not the one that was pinned, again
+    // once its new keys were followed.
     fn carry(
+        &mut self,
+        request: Vec<u8>,
+        mut body: Option<&mut dyn Read>,
+        out: &mut dyn Write,
+    ) -> Result<Vec<u8>, AgentError> {
+        let mut moved = Passing::default();
+        let first = {
+            let mut body = body.as_mut().map(|from| ReadPassing {
+                from: &mut **from,
+                kept: &mut moved,
+            });
+            let body = body.as_mut().map(|body| body as &mut dyn Read);
+            self.carry_once(request.clone(), body, out)
+        };
+        match first {
+            Err(error @ AgentError::Failed { .. }) if error.class() == Class::Untrusted => {
+                self.follow(error)?;
+                match moved.is_empty() {
+                    true => self.carry_once(request, body, out),
+                    false => Err(AgentError::Failed {
+                        class: Class::Busy,
+                        text: "the keys of the repository were replaced meanwhile".into(),
+                        hint: "try again".into(),
+                    }),
+                }
+            }
+            carried => carried,
+        }
+    }
+
+    // Follows smrd to its new keys, and has the agent follow.
+    fn follow(&mut self, error: AgentError) -> Result<(), AgentError> {
+        let (Some(pinned), Some(proofs)) = (self.pinned.clone(), &mut self.proofs) else {
+            return Err(error);
+        };
+        let told = |failure: Failure| AgentError::Failed {
+            class: failure.class,
+            text: failure.text,
+            hint: failure.hint.unwrap_or_default(),
+        };
+        pinned.follow(error.into()).map_err(told)?;
+        proofs.against(pinned.identity().map_err(told)?);
+        let chain = pinned.chain().to_string();
+        self.connection.follow(&self.account, &chain)
+    }
+
+    // Has a request carried, and remembers what smrd said to it.
+    fn carry_once(
         &mut self,
         request: Vec<u8>,
         body: Option<&mut dyn Read>,

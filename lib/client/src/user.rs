@@ -4,7 +4,6 @@
 
 use std::rc::Rc;
 
-use smr_channel::identity::Identity as ServerIdentity;
 use smr_channel::request::Folder;
 use smr_evidence::account::Account;
 use smr_evidence::trust::{Rules, TrustStore};
@@ -20,7 +19,7 @@ use crate::home::Home;
 use crate::known::Known;
 use crate::login;
 use crate::meter::Meter;
-use crate::proof::Proofs;
+use crate::pinned::Pinned;
 use crate::session::Session;
 
 /// A user with a session.
@@ -39,8 +38,8 @@ pub struct User {
     pub session: Session,
     /// Opens sealed files with the identities that the agent holds.
     pub keys: AgentKeys,
-    /// smrd, as pinned.
-    pub server: ServerIdentity,
+    /// The repository, as pinned.
+    pub pinned: Rc<Pinned>,
     /// The time of all verdicts, unix seconds.
     pub now: i64,
     /// Told how far transfers have come.
@@ -56,11 +55,11 @@ impl User {
     pub fn open(home: &Home, settings: &Settings, now: i64) -> Result<User, Failure> {
         let address = login::account(home, settings)?;
         let repository = guest::repository(&address)?.clone();
-        let (server, _) = guest::pinned(home, settings, &repository)?;
+        let pinned = Rc::new(Pinned::open(home, settings, &repository)?);
         let socket = home.agent_socket();
         Ok(User {
             session: Session::new(Connection::open(&socket)?, address.clone())
-                .keeping(Proofs::new(home, &server)),
+                .with(home, pinned.clone())?,
             keys: AgentKeys::open(&socket, address.clone())?,
             directory: Directory::open(
                 home,
@@ -75,7 +74,7 @@ impl User {
             repository,
             known: Known::new(home),
             meter: Meter::default(),
-            server,
+            pinned,
             now,
             walks: Vec::new(),
         })

@@ -10,7 +10,8 @@ mod verify;
 use std::collections::BTreeMap;
 use std::io;
 
-use smr_name::{Address, Class, Fingerprint, MessageId};
+use smr_name::{Address, Class, MessageId};
+use smr_note::succession::SuccessionError;
 
 pub use archive::{Content, dated, read, stamp_name, write};
 pub use verify::{Received, Refusing, Report, Stamped, verify};
@@ -42,7 +43,8 @@ pub struct Bundle {
     pub refusals: Vec<Given>,
     /// The postmarks, signed notes.
     pub postmarks: Vec<String>,
-    /// The identity document of the repository, which has the key of postmarks.
+    /// The identity documents of the repository, which have the keys of
+    /// postmarks: a chain of successions.
     pub identity: Option<String>,
     /// The account records of sender and addressees, CMS DER.
     pub accounts: Vec<(Address, Vec<u8>)>,
@@ -141,6 +143,9 @@ pub enum BundleError {
     /// A receipt is by nobody the message was sent to.
     #[error("a receipt by {0}, to whom the message was not sent")]
     NotAddressed(String),
+    /// The keys of the repository do not follow one another.
+    #[error("\"identity.txt\" in the bundle: {0}")]
+    Identity(#[source] SuccessionError),
     /// A postmark does not verify.
     #[error("a postmark: {0}")]
     Postmark(#[source] PostmarkError),
@@ -184,8 +189,3 @@ impl BundleError {
 
 /// Returns the name of the script in a bundle.
 pub const SCRIPT: &str = "verify.sh";
-
-/// Returns the fingerprint people compare of a repository's identity.
-pub fn identity_fingerprint(identity: &str) -> Fingerprint {
-    Fingerprint::of(identity.as_bytes())
-}

@@ -9,11 +9,12 @@ pub mod backup;
 pub mod bundle;
 pub mod device;
 pub mod envelope;
-mod lines;
-pub mod note;
 pub mod postmark;
 pub mod reading;
 pub mod receipt;
 pub mod refusal;
 pub mod trace;
 pub mod trust;
+
+pub use smr_note as note;
+use smr_note::lines;

@@ -6,9 +6,8 @@
 
 use std::fmt::Write as _;
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
 use smr_name::{Address, Class, Head, MailboxName, MessageId, RepositoryName};
+use smr_note::succession::Chain;
 
 use crate::lines::{self, LineError, Lines, hex, hex_text, number, time_text};
 use crate::note::{self, NoteError, Signer};
@@ -64,9 +63,9 @@ pub enum PostmarkError {
     /// It is about another repository.
     #[error("the postmark is of repository {0:?}")]
     Repository(String),
-    /// What should have its key has none.
-    #[error("not the identity document of a repository")]
-    Identity,
+    /// It is by keys that were not used any more at its time.
+    #[error("the postmark is by keys that had been replaced when it was made")]
+    Retired,
     /// A time that cannot be written.
     #[error("the time of the postmark is out of range")]
     Time,
@@ -127,6 +126,20 @@ pub fn sign(postmark: &Postmark, signer: &Signer) -> Result<String, PostmarkErro
 /// Returns what a postmark lets its holder tell the owner of the mailbox: its
 /// head's trace, with smrd's signature; none where smrd gave no such line.
 /// `note` is what `postmark` was opened from.
+pub fn told_by(
+    note: &str,
+    postmark: &Postmark,
+    chain: &Chain,
+) -> Result<Option<Told>, PostmarkError> {
+    for (key, _) in chain.keys() {
+        if let Some(told) = told(note, postmark, key)? {
+            return Ok(Some(told));
+        }
+    }
+    Ok(None)
+}
+
+/// The same, by one key.
 pub fn told(
     note: &str,
     postmark: &Postmark,
@@ -164,26 +177,21 @@ pub fn open(
     Ok(postmark)
 }
 
-/// Reads name and key from an identity document; its other keys are the
-/// channel's and mean nothing here.
-pub(crate) fn key_in(identity: &str) -> Option<(RepositoryName, [u8; 32])> {
-    identity.starts_with("smr identity 1\n").then_some(())?;
-    let value = |key: &str| {
-        let mut found = identity
-            .lines()
-            .filter_map(|l| l.strip_prefix(key)?.strip_prefix(' '));
-        let value = found.next()?;
-        found.next().is_none().then_some(value)
-    };
-    let key = STANDARD.decode(value("postmark")?).ok()?;
-    Some((value("name")?.parse().ok()?, key.try_into().ok()?))
-}
-
-/// Opens a postmark by the identity document of its repository, which whoever
-/// asks must have from elsewhere.
-pub fn open_by(text: &str, identity: &str) -> Result<Postmark, PostmarkError> {
-    let (repository, key) = key_in(identity).ok_or(PostmarkError::Identity)?;
-    open(text, &key, &repository)
+/// Opens a postmark by the keys of its repository, which whoever asks must have
+/// from elsewhere: the present ones, or earlier ones as long as they were in
+/// use.
+pub fn open_by(text: &str, chain: &Chain) -> Result<Postmark, PostmarkError> {
+    let mut unsigned = None;
+    for (key, until) in chain.keys() {
+        match open(text, key, chain.name()) {
+            Err(error @ PostmarkError::Note(NoteError::Unsigned(_))) => unsigned = Some(error),
+            Ok(postmark) if until.is_some_and(|until| postmark.time > until) => {
+                return Err(PostmarkError::Retired);
+            }
+            opened => return opened,
+        }
+    }
+    Err(unsigned.unwrap_or(PostmarkError::Retired))
 }
 
 /// Returns which repository a text says to be a postmark of; nothing of it is
@@ -238,10 +246,13 @@ fn read(text: &str) -> Result<Postmark, LineError> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Kind, Postmark, PostmarkError, key_name, open, sign, told};
+    use super::{Kind, Postmark, PostmarkError, key_name, open, open_by, sign, told, told_by};
     use crate::lines::LineError;
     use crate::note::{self, NoteError, Signer};
+    use base64::Engine;
+    use base64::engine::general_purpose::STANDARD;
     use smr_name::{Class, Head};
+    use smr_note::succession::Chain;
 
     const SEED: [u8; 32] = [3; 32];
 
@@ -320,6 +331,35 @@ mod tests {
         let body = text.split_once("\n\n").unwrap().0.to_owned() + "\n";
         let older = note::sign(&body, &key_name(&postmark().repository), &signer()).unwrap();
         assert_eq!(told(&older, &postmark(), &public), Ok(None));
+    }
+
+    #[test]
+    fn keys_that_were_replaced_verify_what_they_signed_in_their_time() {
+        let document = |seed: &[u8; 32]| {
+            let key = STANDARD.encode(note::public_key(seed));
+            format!("smr identity 1\nname repo.example\npostmark {key}\n")
+        };
+        let mut chain = Chain::parse(&document(&SEED)).unwrap();
+        let text = sign(&postmark(), &signer()).unwrap();
+        let (next, time) = ([4; 32], postmark().time);
+        let key = Signer::from_seed(&next);
+        chain
+            .succeed(&document(&next), time, &signer(), &key)
+            .unwrap();
+        assert_eq!(open_by(&text, &chain), Ok(postmark()));
+        let told = told_by(&text, &postmark(), &chain).unwrap().unwrap();
+        assert!(told.is_signed_by(&chain));
+        let late = Postmark {
+            time: time + 86_401,
+            ..postmark()
+        };
+        let by = |seed| open_by(&sign(&late, &Signer::from_seed(seed)).unwrap(), &chain);
+        assert_eq!(by(&next), Ok(late.clone()));
+        assert_eq!(by(&SEED), Err(PostmarkError::Retired));
+        assert!(matches!(
+            by(&[5; 32]),
+            Err(PostmarkError::Note(NoteError::Unsigned(_)))
+        ));
     }
 
     #[test]

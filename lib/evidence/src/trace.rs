@@ -9,6 +9,7 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use sha2::{Digest, Sha256};
 use smr_name::{Address, Head, MailboxName, RepositoryName};
+use smr_note::succession::Chain;
 
 use crate::note::{self, NoteError, Signer};
 use crate::postmark::Kind;
@@ -85,6 +86,13 @@ impl Told {
             },
         };
         (words.next().is_none() && told.to_string() == text).then_some(told)
+    }
+
+    /// Tells whether the repository of this chain has signed this, by whichever
+    /// of its keys.
+    pub fn is_signed_by(&self, chain: &Chain) -> bool {
+        let mut keys = chain.keys();
+        keys.any(|(key, _)| self.is_signed(chain.name(), key))
     }
 
     /// Tells whether the repository whose key for postmarks is `public` has

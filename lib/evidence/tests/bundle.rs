@@ -8,10 +8,14 @@ use std::process::Command;
 
 use pki::forge::forge;
 use pki::{Pki, device, first_record, now, rules};
-use scene::{ana, crls, eva, id, identity, mark, message, receipt, repack, replace, rui, scene};
+use scene::{
+    SEED, ana, crls, eva, id, identity, mark, message, receipt, repack, replace, rui, scene,
+};
 use smr_evidence::bundle::{self, BundleError, Content, Given};
 use smr_evidence::envelope::{self, ReceiptWanted};
-use smr_evidence::postmark::Kind;
+use smr_evidence::note;
+use smr_evidence::note::succession::Chain;
+use smr_evidence::postmark::{self, Kind, PostmarkError};
 use smr_evidence::reading::Grade;
 use smr_evidence::receipt::{ReceiptError, Remark};
 use smr_name::{Address, Fingerprint, Head};
@@ -30,10 +34,9 @@ fn good_bundles_are_good_for_both() {
         assert_eq!(report.receipts[0].by.address, rui());
         assert!(report.receipts[0].deposited.is_some());
         assert_eq!(report.postmarks.len(), 2);
-        assert_eq!(
-            report.identity,
-            Some(Fingerprint::of(identity().as_bytes()))
-        );
+        let keys = report.identity.unwrap();
+        let expected = Fingerprint::of(identity().as_bytes());
+        assert_eq!(keys.tip().fingerprint(), expected);
     }
 }
 
@@ -52,6 +55,72 @@ fn bundles_come_back() {
         (read.anchors, read.crls),
         (scene.bundle.anchors, scene.bundle.crls)
     );
+}
+
+/// The identity of the repository after `mark`'s keys were replaced, then.
+fn succeeded(time: i64) -> Chain {
+    let next = identity().replace("x25519 AAAA", "x25519 BBBB");
+    let key = |seed: &[u8; 32]| {
+        use base64::Engine;
+        base64::engine::general_purpose::STANDARD.encode(note::public_key(seed))
+    };
+    let next = next.replace(&key(&SEED), &key(&[6; 32]));
+    let mut chain = Chain::parse(&identity()).unwrap();
+    let [old, new] = [SEED, [6; 32]].map(|seed| note::Signer::from_seed(&seed));
+    chain.succeed(&next, time, &old, &new).unwrap();
+    chain
+}
+
+#[test]
+fn postmarks_by_keys_that_were_replaced_are_good() {
+    let mut scene = scene();
+    let chain = succeeded(now());
+    scene.bundle.identity = Some(chain.to_string());
+    let report = scene.good(true);
+    assert_eq!(report.identity.unwrap(), chain);
+    let (_, said) = scene.theirs(&scene.zip(true));
+    assert!(
+        said.contains("good      succession 1 of its keys"),
+        "{said}"
+    );
+    let print = chain.tip().fingerprint().to_string();
+    assert!(said.contains(&print), "{said}");
+
+    // One by the new keys, beside one by the old ones.
+    let cms = *Fingerprint::of(&scene.bundle.signature).as_bytes();
+    let old = postmark::open_by(&scene.bundle.postmarks[0], &chain).unwrap();
+    assert_eq!(old.cms, cms);
+    let new = postmark::sign(&old, &note::Signer::from_seed(&[6; 32])).unwrap();
+    scene.bundle.postmarks[0] = new;
+    scene.good(true);
+}
+
+#[test]
+fn false_successions_and_postmarks_after_them_are_bad() {
+    let mut scene = scene();
+    // Keys that were replaced long before this postmark.
+    scene.bundle.identity = Some(succeeded(now() - 3 * 86_400).to_string());
+    assert!(matches!(
+        scene.bad(true, "postmarks/"),
+        BundleError::Postmark(PostmarkError::Retired)
+    ));
+    let good = succeeded(now()).to_string();
+    let lines: Vec<&str> = good.lines().collect();
+    let by_old_alone = lines[..lines.len() - 1].join("\n") + "\n";
+    let by_new_alone = [&lines[..lines.len() - 2], &lines[lines.len() - 1..]].concat();
+    for bad in [
+        good.replace("number 1", "number 2"),
+        good.replace("x25519 BBBB", "x25519 CCCC"),
+        good.replace("follows SHA256:", "follows SHA256:x"),
+        by_old_alone,
+        by_new_alone.join("\n") + "\n",
+    ] {
+        scene.bundle.identity = Some(bad);
+        assert!(matches!(
+            scene.bad(true, "succession 1 of its keys"),
+            BundleError::Identity(_)
+        ));
+    }
 }
 
 #[test]

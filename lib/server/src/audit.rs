@@ -30,7 +30,7 @@ use Rate::{Always, Bounded};
 
 /// Every event there is; the names are stable, and smrd(8) lists them with
 /// their keys.
-const EVENTS: [(&str, Rate); 36] = [
+const EVENTS: [(&str, Rate); 38] = [
     ("card-login", Bounded),
     ("confined", Bounded),
     ("damaged-cache", Bounded),
@@ -46,6 +46,7 @@ const EVENTS: [(&str, Rate); 36] = [
     ("join", Bounded),
     ("joined", Bounded),
     ("keys-renewed", Always),
+    ("keys-waiting", Bounded),
     ("limits", Bounded),
     ("listen", Bounded),
     ("listening", Bounded),
@@ -65,6 +66,7 @@ const EVENTS: [(&str, Rate); 36] = [
     ("store", Bounded),
     ("stored-record", Bounded),
     ("stranger", Bounded),
+    ("succession", Bounded),
     ("suppressed", Bounded),
     ("unconfined", Bounded),
 ];

@@ -15,7 +15,8 @@ use crate::confine::{Bounds, Measure, confine};
 use crate::grounds::Grounds;
 use crate::handle::judge_card;
 use crate::house::{cache, grounds_of, now};
-use crate::{keys, queue, revocation};
+use crate::keys::rotation;
+use crate::{queue, revocation};
 
 /// Seconds after which what is due or queued should have been fetched.
 const PATIENCE: i64 = 3600;
@@ -108,9 +109,22 @@ fn store(config: &Config) -> Finding {
 }
 
 fn server_keys(config: &Config) -> Finding {
-    match keys::load(&config.store.path, &config.name) {
-        Ok(keys) => good(format!("keys: identity {}", keys.identity().fingerprint())),
-        Err(error) => bad(format!("keys: {error}")),
+    let held = match rotation::held(&config.store.path, &config.name) {
+        Ok(held) => held,
+        Err(error) => return bad(format!("keys: {error}")),
+    };
+    let identity = held.keys.identity().fingerprint();
+    match held.chain.tip().since {
+        None => good(format!("keys: identity {identity}")),
+        Some(since) => good(format!(
+            "keys: identity {identity}, succession {} since {}{}",
+            held.chain.number(),
+            date(since),
+            match held.pending {
+                true => ", waiting in server.key.next",
+                false => "",
+            }
+        )),
     }
 }
 

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use rand_core::OsRng;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use smr_channel::frame::{ASK_IDENTITY, ASK_SESSION, MAGIC, MAX_FRAME};
+use smr_channel::frame::{ASK_CHAIN, ASK_IDENTITY, ASK_SESSION, MAGIC, MAX_FRAME};
 use smr_channel::handshake::{HandshakeError, MAX_FIRST, Responder, Suite};
 use smr_channel::session::{Session, SessionError};
 use smr_name::MailboxName;
@@ -116,6 +116,8 @@ struct Stay {
 pub(crate) enum Due {
     /// The identity document was asked for.
     Identity,
+    /// How the keys followed one another was asked for.
+    Chain,
     /// A frame has come whole.
     Frame(Vec<u8>),
     /// There may be news, or the wait is over.
@@ -248,6 +250,7 @@ impl Conn {
     fn greeted(&mut self, greeting: &[u8]) -> Result<Option<Due>, ConnError> {
         match greeting.strip_prefix(MAGIC) {
             Some([ASK_IDENTITY]) => Ok(Some(Due::Identity)),
+            Some([ASK_CHAIN]) => Ok(Some(Due::Chain)),
             Some([ASK_SESSION]) => {
                 self.stage = Stage::First;
                 self.arrived()
@@ -306,6 +309,15 @@ impl Conn {
                 .put(house.identity.as_bytes())
                 .map(|()| None)
                 .map_err(Into::into),
+            (Stage::Greeting, Due::Chain) => {
+                house.metrics.chain_told();
+                let text = house.chain.to_string();
+                text.as_bytes()
+                    .chunks(MAX_FRAME)
+                    .try_for_each(|part| self.put(part))
+                    .map(|()| None)
+                    .map_err(Into::into)
+            }
             (Stage::First, Due::Frame(frame)) => {
                 // Before any of it costs: whoever has a frame can send it again.
                 let peer = peer_of(self.peer.ip());

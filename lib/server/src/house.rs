@@ -12,6 +12,7 @@ use smr_channel::identity::ServerKeys;
 use smr_evidence::account::Account;
 use smr_evidence::note::Signer;
 use smr_name::{Class, MailboxName};
+use smr_note::succession::Chain;
 use smr_store::{OpenError, Store};
 
 use crate::audit::Log;
@@ -20,6 +21,7 @@ use crate::confine::Bounds;
 use crate::grounds::{Grounds, GroundsError};
 use crate::herald::Herald;
 use crate::holder::Realms;
+use crate::keys::rotation::{self, Held};
 use crate::keys::{self, KeysError};
 use crate::metrics::Metrics;
 use crate::news::News;
@@ -67,6 +69,9 @@ impl StartError {
             StartError::Store(OpenError::InUse(_)) => Some("stop the smrd that runs"),
             StartError::Store(_) => None,
             StartError::Keys(KeysError::Open { .. }) => Some("chmod 600 the file"),
+            StartError::Keys(KeysError::Replaced { .. }) => {
+                Some("put the new keys back: see BACK UP in smr-operations(7)")
+            }
             StartError::Keys(_) => None,
             StartError::Grounds(_) => Some("look at everything: smrd --check"),
         }
@@ -80,6 +85,8 @@ pub(crate) struct House {
     pub(crate) postmarks: Signer,
     /// The identity document.
     pub(crate) identity: String,
+    /// How the keys followed one another.
+    pub(crate) chain: Chain,
     pub(crate) store: Store,
     pub(crate) online: Arc<Online>,
     pub(crate) people: People,
@@ -123,14 +130,35 @@ pub(crate) fn grounds_of(config: &Config) -> Result<Grounds, GroundsError> {
     Grounds::load(&config.trust, &config.enrol.policy, &cache(config))
 }
 
+/// Says which keys are in force, where they were ever replaced.
+fn tell_of_keys(log: &Log, held: &Held) {
+    if held.chain.number() > 0 {
+        let line = log.line(Level::Info, "succession");
+        line.with("number", held.chain.number())
+            .with("identity", held.chain.tip().fingerprint())
+            .send();
+    }
+    if held.pending {
+        let why = "systemd hands over the keys before them; encrypt it as the credential smrd.key";
+        let line = log.line(Level::Warn, "keys-waiting");
+        line.with("file", rotation::NEXT).with("why", why).send();
+    }
+}
+
 impl House {
     pub(crate) fn open(config: Config, log: Log, herald: Herald) -> Result<House, StartError> {
         let grounds = grounds_of(&config)?;
         // Keys first: without them the folder was never made a repository.
-        let keys = keys::load(&config.store.path, &config.name)?;
+        let mut held = rotation::held(&config.store.path, &config.name)?;
         let store = Store::open(&config.store.path)?;
+        rotation::finish(&config.store.path, &mut held)?;
+        tell_of_keys(&log, &held);
+        let Held { keys, chain, .. } = held;
         for stranger in store.findings() {
-            if !matches!(stranger.path.as_str(), keys::FILE | CACHE) {
+            if !matches!(
+                stranger.path.as_str(),
+                keys::FILE | rotation::CHAIN | rotation::NEXT | CACHE
+            ) {
                 log.line(Level::Warn, "stranger")
                     .with("what", stranger)
                     .send();
@@ -138,6 +166,7 @@ impl House {
         }
         Ok(House {
             identity: keys.identity().to_string(),
+            chain,
             online: Arc::default(),
             people: People::default(),
             realms: Realms::default(),

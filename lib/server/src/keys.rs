@@ -3,6 +3,8 @@
 //!
 //! Never overwrites keys: clients have pinned them, and postmarks rest on them.
 
+pub(crate) mod rotation;
+
 use std::ffi::OsString;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
@@ -11,7 +13,8 @@ use std::path::{Path, PathBuf};
 
 use rand_core::CryptoRngCore;
 use smr_channel::identity::{IdentityError, ServerKeys};
-use smr_name::{Class, RepositoryName};
+use smr_name::{Class, Fingerprint, RepositoryName};
+use smr_note::succession::SuccessionError;
 use zeroize::Zeroizing;
 
 /// Says why there are no keys.
@@ -54,6 +57,22 @@ pub enum KeysError {
         path: PathBuf,
         /// What is wrong with it.
         source: IdentityError,
+    },
+    /// The succession cannot be read or made longer.
+    #[error("\"{}\": {source}", path.display())]
+    Succession {
+        /// Its file.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: SuccessionError,
+    },
+    /// The keys are not those that the succession ends at.
+    #[error("the keys are {found}, but those of the repository were replaced by {expected}")]
+    Replaced {
+        /// The fingerprint of the keys at hand.
+        found: Fingerprint,
+        /// What clients have pinned by now.
+        expected: Fingerprint,
     },
     /// The keys are another repository's.
     #[error("\"{}\" holds the keys of \"{found}\", expected those of \"{expected}\"", path.display())]
@@ -154,8 +173,13 @@ fn remove(path: &Path) -> Result<(), KeysError> {
     }
 }
 
+/// Tells whether the keys are handed over by systemd.
+fn is_handed_over() -> bool {
+    credential(std::env::var_os("CREDENTIALS_DIRECTORY")).is_some()
+}
+
 /// Reads the keys of the repository `name`.
-pub(crate) fn load(store: &Path, name: &RepositoryName) -> Result<ServerKeys, KeysError> {
+fn load(store: &Path, name: &RepositoryName) -> Result<ServerKeys, KeysError> {
     match credential(std::env::var_os("CREDENTIALS_DIRECTORY")) {
         // An access list for smrd's user shows as permissions of the group.
         Some(handed) => read(handed, 0o007, name),

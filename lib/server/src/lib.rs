@@ -51,11 +51,12 @@ pub use examine::{StoreFinding, Summary, examine};
 pub use grounds::{DEFAULT_REALM, GroundsError};
 pub use house::StartError;
 pub use keys::KeysError;
+pub use keys::rotation::Rotated;
 pub use listen::ListenError;
 pub use revocation::{CacheError, FetchError, Fetched, Kind, Limits, Outcome, Source, fetch};
 pub use run::{RunError, run};
 pub use server::{Server, ServerError};
-pub use setup::{SetupError, fingerprint, init, prepare};
+pub use setup::{SetupError, fingerprint, init, prepare, rotate};
 #[cfg(feature = "lies")]
 pub use talk::lie::{Liar, Saying};
 pub use task::{Task, confine_to};

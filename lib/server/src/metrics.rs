@@ -23,6 +23,7 @@ use text::{Kind, Text};
 #[derive(Default)]
 pub(crate) struct Metrics {
     handshakes: AtomicU64,
+    chains: AtomicU64,
     /// By exit code.
     refusals: Mutex<BTreeMap<u8, u64>>,
     /// Set once, by the door.
@@ -52,6 +53,11 @@ impl Metrics {
         self.handshakes.fetch_add(1, Ordering::Relaxed);
     }
 
+    /// Counts a client who was told how the keys followed one another.
+    pub(crate) fn chain_told(&self) {
+        self.chains.fetch_add(1, Ordering::Relaxed);
+    }
+
     /// Says where to ask for the length of the lines; the first is the only one.
     pub(crate) fn ask_for_lines(&self, waiting: Box<Waiting>) {
         let _ = self.waiting.set(waiting);
@@ -72,6 +78,7 @@ impl Metrics {
 fn text(house: &House) -> String {
     let mut text = Text::default();
     counters(house, &mut text);
+    successions(house, &mut text);
     refusals(house, &mut text);
     rates(house, &mut text);
     syncs(house, &mut text);
@@ -129,6 +136,16 @@ fn counters(house: &House, text: &mut Text) {
     );
     let handshakes = house.metrics.handshakes.load(Ordering::Relaxed);
     text.sample("_total", &[], handshakes);
+}
+
+fn successions(house: &House, text: &mut Text) {
+    let help = "Clients told how the keys of the repository followed one another.";
+    text.family("smr_chains_told", Kind::Counter, help);
+    let told = house.metrics.chains.load(Ordering::Relaxed);
+    text.sample("_total", &[], told);
+    let help = "Times that the keys of the repository were replaced.";
+    text.family("smr_successions", Kind::Gauge, help);
+    text.sample("", &[], house.chain.number());
 }
 
 fn refusals(house: &House, text: &mut Text) {

@@ -1,12 +1,14 @@
-//! `smrd --init` and `smrd --fingerprint`.
+//! `smrd --init`, `smrd --fingerprint` and `smrd --rotate-key`.
 //!
-//! Never touches a store or keys that exist.
+//! Never touches a store that exists, nor keys but to have them replaced.
 
 use rand_core::OsRng;
 use smr_name::{Class, Fingerprint};
 use smr_store::{OpenError, Store};
 
 use crate::config::Config;
+use crate::house::now;
+use crate::keys::rotation::{self, Rotated};
 use crate::keys::{self, KeysError};
 use crate::user::{UserError, hand_over};
 
@@ -40,9 +42,16 @@ impl SetupError {
             SetupError::Keys(KeysError::Absent { .. }) => {
                 Some("make the repository first: smrd --init")
             }
+            SetupError::Keys(KeysError::Exists { path }) if path.ends_with(rotation::NEXT) => {
+                Some("first encrypt it as the credential smrd.key: smr-operations(7)")
+            }
             SetupError::Keys(KeysError::Exists { .. }) => {
                 Some("the repository is made already: smrd --fingerprint")
             }
+            SetupError::Keys(KeysError::Replaced { .. }) => {
+                Some("put the new keys back: see BACK UP in smr-operations(7)")
+            }
+            SetupError::Store(OpenError::InUse(_)) => Some("stop the smrd that runs"),
             SetupError::User(_) => Some("see \"user\" in smrd.conf(5)"),
             _ => None,
         }
@@ -77,6 +86,13 @@ pub fn init(config: &Config) -> Result<Fingerprint, SetupError> {
 
 /// Returns what clients pin.
 pub fn fingerprint(config: &Config) -> Result<Fingerprint, SetupError> {
-    let keys = keys::load(&config.store.path, &config.name)?;
-    Ok(keys.identity().fingerprint())
+    let held = rotation::held(&config.store.path, &config.name)?;
+    Ok(held.keys.identity().fingerprint())
+}
+
+/// Replaces the keys of the repository; no smrd may be using the store.
+pub fn rotate(config: &Config) -> Result<Rotated, SetupError> {
+    let path = &config.store.path;
+    let _store = Store::open(path)?;
+    Ok(rotation::rotate(path, &config.name, &mut OsRng, now())?)
 }

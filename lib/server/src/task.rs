@@ -19,6 +19,8 @@ use crate::user::become_user;
 pub enum Task {
     /// Make the store and the keys; the store's folder is there.
     Init,
+    /// Replace the keys.
+    Rotate,
     /// Examine the store.
     Fsck,
     /// Fetch revocation data.
@@ -40,6 +42,16 @@ impl Task {
     pub fn bounds(self, config: &Config) -> Bounds {
         let store = config.store.path.clone();
         match self {
+            // What systemd hands over, where it does.
+            Task::Rotate => Bounds {
+                list: vec![store.join("..")],
+                write: vec![store],
+                read: std::env::var_os("CREDENTIALS_DIRECTORY")
+                    .map(PathBuf::from)
+                    .into_iter()
+                    .collect(),
+                ..Bounds::default()
+            },
             Task::Init => Bounds {
                 // It is synced.
                 list: vec![store.join("..")],
@@ -68,14 +80,16 @@ impl Task {
 }
 
 /// Confines the calling thread to what `task` needs, by the configuration's
-/// `confine`; the fetcher becomes its `user` before, where it is root.
+/// `confine`; the fetcher, and who replaces the keys, become its `user` before,
+/// where they are root.
 pub fn confine_to(task: Task, config: &Config) -> Result<(), RunError> {
+    if matches!(task, Task::Fetch | Task::Rotate)
+        && let Some(user) = &config.user
+        && rustix::process::geteuid().is_root()
+    {
+        become_user(user)?;
+    }
     if task == Task::Fetch {
-        if let Some(user) = &config.user
-            && rustix::process::geteuid().is_root()
-        {
-            become_user(user)?;
-        }
         make_sure_of(&cache(config));
     }
     if config.confine == Confine::Off {

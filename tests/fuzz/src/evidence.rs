@@ -148,7 +148,10 @@ pub fn signed_note(data: &[u8]) {
     assert!(note::open(text, "repo.example/postmark", &[9; 32]).is_err());
     assert!(postmark::open(text, &[9; 32], &repository).is_err());
     let _ = postmark::repository_in(text);
-    let _ = postmark::open_by(text, text);
+    if let Ok(chain) = note::succession::Chain::parse(text) {
+        assert_eq!(chain.to_string(), *text);
+        let _ = postmark::open_by(text, &chain);
+    }
     let _ = trace::Trace::parse(text);
     let _ = trace::Told::parse(text);
 }

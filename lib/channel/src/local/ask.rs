@@ -153,6 +153,13 @@ pub enum Ask {
         /// The encoded request.
         head: Vec<u8>,
     },
+    /// Goes on with the keys that followed those of smrd.
+    Follow {
+        /// Whose smrd.
+        account: Address,
+        /// How its keys followed one another.
+        chain: String,
+    },
     /// Wipes an account's secrets and ends its sessions, keeping its name.
     Lock {
         /// Whose.
@@ -177,6 +184,7 @@ const LOCK: u8 = 7;
 const LOGOUT: u8 = 8;
 const STOP: u8 = 9;
 const DERIVE: u8 = 10;
+const FOLLOW: u8 = 11;
 
 impl Load {
     /// Bytes of the encoding or a little more: a buffer of secrets never grows.
@@ -297,6 +305,10 @@ impl Ask {
             Ask::Carry { account, head } => {
                 w.u8(CARRY).text("account", account).long("request", head)
             }
+            Ask::Follow { account, chain } => w
+                .u8(FOLLOW)
+                .text("account", account)
+                .long("chain", chain.as_bytes()),
             Ask::Lock { account } => w.u8(LOCK).text("account", account),
             Ask::Logout { account } => w.u8(LOGOUT).text("account", account),
             Ask::Stop => w.u8(STOP),
@@ -333,6 +345,12 @@ impl Ask {
             CARRY => Ask::Carry {
                 account: account(r)?,
                 head: r.long()?.to_vec(),
+            },
+            FOLLOW => Ask::Follow {
+                account: account(r)?,
+                chain: str::from_utf8(r.long()?)
+                    .map_err(|_| CodecError::Value("chain"))?
+                    .to_owned(),
             },
             LOCK => Ask::Lock {
                 account: account(r)?,

@@ -10,12 +10,13 @@ use std::path::{Path, PathBuf};
 use proc_macro2::{Delimiter, Group, TokenStream, TokenTree};
 
 /// Where texts come from that a user of the tools can read.
-const ROOMS: [&str; 12] = [
+const ROOMS: [&str; 13] = [
     "tools",
     "lib/name/src",
     "lib/seal/src",
     "lib/pki/src",
     "lib/evidence/src",
+    "lib/note/src",
     "lib/channel/src",
     "lib/agent/src",
     "lib/client/src",

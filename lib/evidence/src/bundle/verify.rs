@@ -5,11 +5,12 @@
 use std::io::{Read, Seek};
 
 use smr_name::{Address, Fingerprint, MailboxName, MessageId};
+use smr_note::succession::Chain;
 use smr_pki::cms::ContentType;
 use zip::ZipArchive;
 
 use super::archive::{MESSAGE, dated, read, stamp_name};
-use super::{Bundle, BundleError, Given, identity_fingerprint};
+use super::{Bundle, BundleError, Given};
 use crate::account::{self, Account};
 use crate::envelope::{ReceiptWanted, verify_plain};
 use crate::postmark::{self, Kind, Postmark};
@@ -41,9 +42,9 @@ pub struct Report {
     pub postmarks: Vec<Postmark>,
     /// The time stamps, all good.
     pub stamps: Vec<Stamped>,
-    /// The fingerprint of the repository whose postmarks these are: compare it
-    /// with one from elsewhere.
-    pub identity: Option<Fingerprint>,
+    /// The keys of the repository whose postmarks these are: compare a
+    /// fingerprint of them with one from elsewhere.
+    pub identity: Option<Chain>,
 }
 
 /// Says when a file was there already.
@@ -95,9 +96,10 @@ pub fn verify<R: Read + Seek>(
         true => check_message(&mut zip, &bundle)?,
         false => check_redacted(&bundle)?,
     };
+    let identity = check_identity(&bundle)?;
     let judge = Judge {
         accounts: open_accounts(&bundle, &store, rules)?,
-        postmarks: check_postmarks(&bundle)?,
+        postmarks: check_postmarks(&bundle, identity.as_ref())?,
         stamps: check_stamps(&bundle, &clocks, rules)?,
         bundle: &bundle,
         store: &store,
@@ -129,7 +131,7 @@ pub fn verify<R: Read + Seek>(
         refusals,
         postmarks: judge.postmarks,
         stamps: judge.stamps,
-        identity: bundle.identity.as_deref().map(identity_fingerprint),
+        identity,
     })
 }
 
@@ -231,20 +233,21 @@ fn open_accounts(
     bundle.accounts.iter().map(open).collect()
 }
 
-fn check_postmarks(bundle: &Bundle) -> Result<Vec<Postmark>, BundleError> {
+fn check_identity(bundle: &Bundle) -> Result<Option<Chain>, BundleError> {
+    let chain = bundle.identity.as_deref().map(Chain::parse);
+    chain.transpose().map_err(BundleError::Identity)
+}
+
+fn check_postmarks(
+    bundle: &Bundle,
+    identity: Option<&Chain>,
+) -> Result<Vec<Postmark>, BundleError> {
     if bundle.postmarks.is_empty() {
         return Ok(Vec::new());
     }
-    let identity = bundle
-        .identity
-        .as_deref()
-        .ok_or(BundleError::Absent("identity.txt"))?;
-    let (repository, key) = postmark::key_in(identity).ok_or(BundleError::Damaged {
-        file: "identity.txt".into(),
-        why: "it names no repository or no key for postmarks",
-    })?;
+    let identity = identity.ok_or(BundleError::Absent("identity.txt"))?;
     let open = |text: &String| {
-        let postmark = postmark::open(text, &key, &repository).map_err(BundleError::Postmark)?;
+        let postmark = postmark::open_by(text, identity).map_err(BundleError::Postmark)?;
         check_postmark(&postmark, bundle)?;
         Ok(postmark)
     };

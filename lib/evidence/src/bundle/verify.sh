@@ -198,11 +198,68 @@ belongs() {
     who="class D, a device of $2 that was removed later ($gone)"
 }
 
-# The postmarks: Ed25519 over the text up to the empty line before the signature.
+# The keys of the repository: an identity document, and perhaps successions,
+# each of which names the next keys and is signed by those before and by these.
+# signed FILE SIGNATURE N: Ed25519 by the N-th keys.
+signed() {
+    openssl pkeyutl -verify -pubin -keyform DER -inkey "$tmp/key.$3" -rawin -in "$1" -sigfile "$2" >/dev/null 2>&1
+}
+# signatures FILE NAME: those of this name under a note, one a file.
+signatures() {
+    rm -f "$tmp"/sig.*
+    # A line of signature: dash, name, base64 of 4 bytes of key id and 64 of signature.
+    for value in $(awk -v name="$2" 'signed && $2 == name { print $3 } /^$/ { signed = 1 }' "$1"); do
+        count=$(($(find "$tmp" -name 'sig.*' | wc -l) + 1))
+        printf %s "$value" | openssl base64 -d -A | tail -c 64 > "$tmp/sig.$count"
+    done
+}
+# by NOTE NAME N: the note, split into text and signatures, is signed by the N-th keys.
+by() {
+    awk '/^$/ { exit } { print }' "$1" > "$tmp/text"
+    signatures "$1" "$2"
+    for sig in "$tmp"/sig.*; do
+        [ -e "$sig" ] && signed "$tmp/text" "$sig" "$3" && return
+    done
+    return 1
+}
+keys=0 name=
 if [ -e identity.txt ]; then
-    note "repository $(word name identity.txt) SHA256:$(openssl dgst -sha256 -binary identity.txt | openssl base64 -A | tr -d '=')"
-    { printf '\060\052\060\005\006\003\053\145\160\003\041\000'; word postmark identity.txt | openssl base64 -d -A; } > "$tmp/key.der"
+    awk -v to="$tmp/link." '/^smr (identity|succession) 1$/ && !inside { n++; inside = $2 == "succession" }
+        /^$/ { inside = 0 } { print > (to n) }' identity.txt
+    name=$(word name "$tmp/link.1")
+    while [ -e "$tmp/link.$((keys + 1))" ]; do
+        keys=$((keys + 1))
+        link=$tmp/link.$keys
+        sed -n '/^smr identity 1$/,/^postmark /p' "$link" > "$tmp/identity.$keys"
+        { printf '\060\052\060\005\006\003\053\145\160\003\041\000'; word postmark "$tmp/identity.$keys" | openssl base64 -d -A; } > "$tmp/key.$keys"
+        print=SHA256:$(openssl dgst -sha256 -binary "$tmp/identity.$keys" | openssl base64 -A | tr -d '=')
+        [ "$keys" = 1 ] || {
+            before=$((keys - 1))
+            # A day more: clocks are set back now and then.
+            echo "$(($(seconds "$(word time "$link")") + 86400))" > "$tmp/until.$before"
+            if by "$link" "$name/succession" "$before" && by "$link" "$name/succession" "$keys" &&
+                [ "$(word number "$link")" = "$before" ] && [ "$(word follows "$link")" = "$last" ] &&
+                [ "$(word name "$tmp/identity.$keys")" = "$name" ]; then
+                good "succession $before of its keys, $(word time "$link")"
+            else
+                fail "succession $before of its keys"
+                break
+            fi
+        }
+        note "repository $name $print"
+        last=$print
+    done
 fi
+# marked NOTE: a postmark by keys that were in use at its time.
+marked() {
+    n=$keys
+    while [ "$n" -gt 0 ]; do
+        by "$1" "$name/postmark" "$n" &&
+            { [ ! -e "$tmp/until.$n" ] || [ "$(seconds "$(word time "$tmp/text")")" -le "$(cat "$tmp/until.$n")" ]; } && return
+        n=$((n - 1))
+    done
+    return 1
+}
 : > "$tmp/times"
 : > "$tmp/places"
 # answer NAME CMS: the receipt or refusal by NAME with this hash.
@@ -214,14 +271,10 @@ answer() {
 for mark in postmarks/*.txt; do
     [ -e "$mark" ] || { note 'no postmarks'; break; }
     awk '/^$/ { exit } { print }' "$mark" > "$tmp/mark"
-    name=$(word name identity.txt)
-    # A line of signature: dash, name, base64 of 4 bytes of key id and 64 of signature.
-    awk -v name="$name/postmark" 'signed && $2 == name { print $3; exit } /^$/ { signed = 1 }' "$mark" |
-        openssl base64 -d -A | tail -c 64 > "$tmp/sig"
     cms=$(word cms "$tmp/mark")
     kind=$(word kind "$tmp/mark")
     by=$(word sender "$tmp/mark")@$name
-    if openssl pkeyutl -verify -pubin -keyform DER -inkey "$tmp/key.der" -rawin -in "$tmp/mark" -sigfile "$tmp/sig" >/dev/null 2>&1 &&
+    if marked "$mark" &&
         [ "$(word repository "$tmp/mark")" = "$name" ] && [ "$(word id "$tmp/mark")" = "$message" ]; then
         printf '%s %s\n' "$cms" "$(seconds "$(word time "$tmp/mark")")" >> "$tmp/times"
         good "postmark: $kind by $by in $(word mailbox "$tmp/mark") number $(word number "$tmp/mark") $(word time "$tmp/mark")"

@@ -18,7 +18,7 @@ use smr_seal::{Identity, Stanza};
 
 use crate::pki::{Pki, device, first_record, now, rules};
 
-const SEED: [u8; 32] = [5; 32];
+pub(crate) const SEED: [u8; 32] = [5; 32];
 
 pub(crate) fn ana() -> Address {
     "ana@repo.example".parse().unwrap()

@@ -19,17 +19,18 @@ pub enum LineError {
 }
 
 /// Reads a text line by line; every line ends in LF.
-pub(crate) struct Lines<'a> {
+pub struct Lines<'a> {
     rest: &'a str,
 }
 
 impl<'a> Lines<'a> {
-    pub(crate) fn new(text: &'a str) -> Self {
+    /// Begins at the first line.
+    pub fn new(text: &'a str) -> Self {
         Lines { rest: text }
     }
 
     /// Takes the value of the next line when its word is `key`.
-    pub(crate) fn optional(&mut self, key: &str) -> Option<&'a str> {
+    pub fn optional(&mut self, key: &str) -> Option<&'a str> {
         let (line, rest) = self.rest.split_once('\n')?;
         let value = line.strip_prefix(key)?.strip_prefix(' ')?;
         self.rest = rest;
@@ -37,12 +38,12 @@ impl<'a> Lines<'a> {
     }
 
     /// Takes the value of the next line, which must be `key`'s.
-    pub(crate) fn field(&mut self, key: &'static str) -> Result<&'a str, LineError> {
+    pub fn field(&mut self, key: &'static str) -> Result<&'a str, LineError> {
         self.optional(key).ok_or(LineError::Expected(key))
     }
 
     /// Takes and parses the value of the next line.
-    pub(crate) fn parsed<T>(
+    pub fn parsed<T>(
         &mut self,
         key: &'static str,
         parse: impl FnOnce(&'a str) -> Option<T>,
@@ -51,37 +52,37 @@ impl<'a> Lines<'a> {
     }
 
     /// Takes the only line that is left, whole.
-    pub(crate) fn last(self) -> Result<&'a str, LineError> {
+    pub fn last(self) -> Result<&'a str, LineError> {
         let line = self.rest.strip_suffix('\n').ok_or(LineError::End)?;
         (!line.contains('\n')).then_some(line).ok_or(LineError::End)
     }
 
     /// Says that the text must be used up.
-    pub(crate) fn finish(self) -> Result<(), LineError> {
+    pub fn finish(self) -> Result<(), LineError> {
         self.rest.is_empty().then_some(()).ok_or(LineError::End)
     }
 }
 
 /// Parses a decimal number in its one spelling.
-pub(crate) fn number(text: &str) -> Option<u64> {
+pub fn number(text: &str) -> Option<u64> {
     let number: u64 = text.parse().ok()?;
     (number.to_string() == text).then_some(number)
 }
 
 /// Writes unix seconds as RFC 3339 UTC, or none beyond the years it can say.
-pub(crate) fn time_text(time: i64) -> Option<String> {
+pub fn time_text(time: i64) -> Option<String> {
     let time = jiff::Timestamp::from_second(time).ok()?;
     Some(time.to_string()).filter(|text| text.len() == "2027-01-15T08:00:00Z".len())
 }
 
 /// Parses RFC 3339 UTC with whole seconds, as `time_text` writes it.
-pub(crate) fn time(text: &str) -> Option<i64> {
+pub fn time(text: &str) -> Option<i64> {
     let seconds = text.parse::<jiff::Timestamp>().ok()?.as_second();
     (time_text(seconds)? == text).then_some(seconds)
 }
 
 /// Writes 32 bytes as lower-case hexadecimal, as `openssl dgst` does.
-pub(crate) fn hex_text(bytes: &[u8]) -> String {
+pub fn hex_text(bytes: &[u8]) -> String {
     bytes.iter().fold(String::new(), |mut text, byte| {
         // Writing to a String cannot fail.
         let _ = write!(text, "{byte:02x}");
@@ -90,7 +91,7 @@ pub(crate) fn hex_text(bytes: &[u8]) -> String {
 }
 
 /// Parses 64 lower-case hexadecimal digits.
-pub(crate) fn hex(text: &str) -> Option<[u8; 32]> {
+pub fn hex(text: &str) -> Option<[u8; 32]> {
     let mut bytes = [0; 32];
     let digits = text.as_bytes().as_chunks::<2>().0;
     for (byte, pair) in bytes.iter_mut().zip(digits) {

@@ -63,7 +63,7 @@ pub fn sign(text: &str, name: &str, signer: &Signer) -> Result<String, NoteError
 }
 
 /// Signs `text` and returns the line of the signature alone.
-pub(crate) fn line(text: &str, name: &str, signer: &Signer) -> Result<String, NoteError> {
+pub fn line(text: &str, name: &str, signer: &Signer) -> Result<String, NoteError> {
     check_name(name)?;
     let plain = text.ends_with('\n') && !text.chars().any(|c| c < ' ' && c != '\n');
     if !plain || text.len() > MAX_NOTE / 2 {
@@ -89,7 +89,7 @@ pub fn open<'a>(note: &'a str, name: &str, public: &[u8; 32]) -> Result<&'a str,
 /// Returns the signature of this key that stands under a note and is over
 /// `text`, or none where no line is by this key; one that does not verify is
 /// an error.
-pub(crate) fn signature_over(
+pub fn signature_over(
     note: &str,
     text: &str,
     name: &str,
@@ -103,7 +103,7 @@ pub(crate) fn signature_over(
 }
 
 /// Tells whether a signature over `text` is by this key.
-pub(crate) fn is_signature(text: &str, signature: &[u8; 64], public: &[u8; 32]) -> bool {
+pub fn is_signature(text: &str, signature: &[u8; 64], public: &[u8; 32]) -> bool {
     UnparsedPublicKey::new(&ED25519, public)
         .verify(text.as_bytes(), signature)
         .is_ok()
