@@ -8,6 +8,7 @@ mod house;
 
 use std::fs;
 use std::path::PathBuf;
+use std::process::Command;
 
 use house::House;
 
@@ -59,6 +60,17 @@ fn alarm(house: &mut House, who: &str, command: &str) -> String {
     said.stderr
 }
 
+/// A proof was kept and named that openssl finds good; a file of it says so.
+#[track_caller]
+fn proved(said: &str, file: &str, says: &str) {
+    let (_, rest) = said.split_once("proof in \"").expect("a proof is named");
+    let proof = PathBuf::from(rest.split('"').next().unwrap());
+    let check = Command::new("sh").arg(proof.join("check.sh")).output();
+    assert!(check.expect("sh runs").status.success());
+    let text = fs::read_to_string(proof.join(file)).unwrap();
+    assert!(text.contains(says), "{text}");
+}
+
 #[test]
 fn a_newest_message_withheld_is_found_when_the_sender_writes_again() {
     let mut house = House::with(PEOPLE);
@@ -74,6 +86,7 @@ fn a_newest_message_withheld_is_found_when_the_sender_writes_again() {
     let said = alarm(&mut house, "bob", "smr-recv");
     assert!(said.contains("smrd has altered the inbox"), "{said}");
     assert!(said.contains("\"alice@repo.example\""), "{said}");
+    proved(&said, "before-told", "alice@repo.example");
     // From now on, whatever is listed; and the message is there to be read.
     alarm(&mut house, "bob", "smr-ls");
     let text = house.sh("bob", &format!("smr-recv -O 1 {second}"));
@@ -133,6 +146,7 @@ fn two_devices_shown_different_mailboxes_find_out() {
         .expect(0);
     let said = alarm(&mut house, "carol+phone", "smr-ls");
     assert!(said.contains("another device of yours"), "{said}");
+    proved(&said, "before-told", &own);
     house.lie(|h| give_back(h, &newest, &place));
     house.sh("carol+phone", "smr-ls").expect(0);
     assert_eq!(
@@ -165,6 +179,7 @@ fn a_fork_is_found_by_the_reader_of_the_next_message() {
     let next = send(&mut house, "alice", "bob", "two");
     let said = alarm(&mut house, "bob", "smr-recv");
     assert!(said.contains(&next), "{said}");
+    proved(&said, "before-told", &next);
     house.sh("bob", &format!("smr-recv {next}")).expect(0);
 }
 
@@ -172,7 +187,9 @@ fn a_fork_is_found_by_the_reader_of_the_next_message() {
 fn a_fork_is_found_by_the_sender_when_the_receipt_comes() {
     let (mut house, id) = forked();
     house.sh("bob", &format!("smr-receipt {id}")).expect(0);
-    let said = house.sh("alice", "smr-receipt --status").expect(76).text();
+    let said = house.sh("alice", "smr-receipt --status").expect(76);
+    proved(&said.stderr, "before-postmark", &id);
+    let said = said.text();
     assert!(said.contains("as number 2, not 1"), "{said}");
     assert!(!said.contains("good"), "{said}");
     let wait = format!("smr-receipt --wait 0s {id}");
@@ -198,7 +215,9 @@ fn a_receipt_withheld_is_found_with_the_next_one() {
         place = withhold(h, "alice", "receipts", &one);
         renumber(h, "alice", "receipts", &two, 2, 1);
     });
-    let said = house.sh("alice", "smr-receipt --status").expect(76).text();
+    let said = house.sh("alice", "smr-receipt --status").expect(76);
+    proved(&said.stderr, "before-told", &two);
+    let said = said.text();
     let line = |id: &str| said.lines().find(|l| l.starts_with(id)).unwrap().to_owned();
     assert!(line(&one).contains("fetched"), "{said}");
     assert!(line(&two).contains("altered the receipts folder"), "{said}");

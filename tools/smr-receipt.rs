@@ -254,6 +254,11 @@ fn status(
             let told = Told::of(standing);
             if let Some(Err(failure)) = &standing.receipt {
                 outcome.note(failure.class.code());
+                // An alarm; the table has no room for where its proof is.
+                if let (Class::Untrusted, Some(hint)) = (failure.class, &failure.hint) {
+                    edge.report.error(failure);
+                    edge.report.hint(hint);
+                }
             }
             match edge.common.json {
                 true => out.json(told.json(standing)).map_err(Stop::Out)?,

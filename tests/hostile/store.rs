@@ -136,7 +136,7 @@ fn a_folder_rolled_back_by_two_is_an_alarm_with_the_first_deposit() {
     let again = format!("smr-receipt {}", ids[0]);
     let said = refused(&mut house, "bob", &again, 76);
     assert!(
-        said.contains("the receipts of \"alice\" went back"),
+        said.contains("the receipts folder of \"alice\" went back"),
         "{said}"
     );
     proved(&said);

@@ -100,7 +100,8 @@ pub(crate) fn keep(user: &User, note: &str, postmark: &Postmark) -> Result<(), F
 
 /// Hears what somebody tells in a message or receipt that was verified and
 /// lies in `folder` as `entry`. What the last listing did not meet is kept for
-/// the next one, or is an alarm at once where that one should have met it.
+/// the next one, or is an alarm at once, with proof, where that one should have
+/// met it.
 pub(crate) fn hear(
     user: &mut User,
     told: &[Told],
@@ -141,10 +142,13 @@ fn hear_one(user: &mut User, heard: &Heard, seen_in: Folder, number: u64) -> Res
     let conclusive = folder == seen_in && walked.is_some_and(|heads| heads.len() as u64 >= number);
     let own = user.address.mailbox.clone();
     let waiting = user.known.hear(&own, &user.repository, folder, heard)?;
-    match (conclusive, waiting > MAX_HEARD) {
-        (true, _) => Err(unmet(user, folder, heard)),
-        (false, true) => listing::entries(user, folder).map(drop),
-        (false, false) => Ok(()),
+    if conclusive || waiting > MAX_HEARD {
+        // It must meet what was just kept, or proves that it does not.
+        listing::entries(user, folder)?;
+    }
+    match conclusive {
+        true => Err(unmet(user, folder, heard)),
+        false => Ok(()),
     }
 }
 
@@ -227,11 +231,14 @@ pub(crate) fn agree(
         true => format!("after other messages than as number {}", postmark.number),
         false => format!("as number {}, not {}", remark.number, postmark.number),
     };
-    Err(Failure::new(
+    let failure = Failure::new(
         Class::Untrusted,
         format!("\"{reader}\" was shown the message {how} of his inbox, as its postmark says"),
     )
     .hint(format!(
         "keep your state folder; compare with \"{reader}\" what smrd shows each of you"
-    )))
+    ));
+    // smrd's last word has the receipt in it.
+    let against = [("postmark".to_owned(), note.into_bytes())];
+    Err(user.session.prove(failure, &against))
 }

@@ -56,7 +56,7 @@ impl Reached {
         let furthest = self.marks(postmark).iter().map(|mark| mark.number).max();
         match furthest {
             Some(known) if known >= postmark.number => Err(KnownError::RolledBack {
-                what: format!("{} of \"{}\"", of(postmark.kind), postmark.mailbox),
+                what: folder_of_whom(postmark.kind, &postmark.mailbox),
                 known,
                 seen: postmark.number,
             }),
@@ -76,10 +76,10 @@ impl Reached {
     }
 }
 
-fn of(kind: Kind) -> &'static str {
+fn folder_of_whom(kind: Kind, mailbox: &MailboxName) -> String {
     match kind {
-        Kind::Message => "the inbox",
-        Kind::Copy => "the sent folder",
-        Kind::Receipt => "the receipts",
+        Kind::Message => format!("the inbox of \"{mailbox}\""),
+        Kind::Copy => format!("the sent folder of \"{mailbox}\""),
+        Kind::Receipt => format!("the receipts folder of \"{mailbox}\""),
     }
 }
