@@ -42,6 +42,8 @@ enum Deed {
     /// Half of a frame, then the end.
     Half,
     Cut,
+    /// It comes late; no attack.
+    Delay,
 }
 
 const DEEDS: [Deed; 11] = [
@@ -254,6 +256,10 @@ impl Line {
                 Then::End
             }
             Deed::Cut => Then::End,
+            Deed::Delay => {
+                thread::sleep(DELAY);
+                say(to, &frame)
+            }
         }
     }
 
@@ -408,6 +414,30 @@ fn delay_is_all_that_can_be_done() {
     println!("middle: programs: delayed {} frames", frames.len());
     assert!(frames.len() >= 15);
     assert_eq!(inbox(&mut house), 2);
+}
+
+#[test]
+fn a_renewal_may_come_late() {
+    let (house, middle) = with_middle();
+    let socket = house.path("home/alice/agent.sock");
+    let alice: Address = "alice@repo.example".parse().unwrap();
+    let ping = Request::Ping.encode().unwrap();
+    let mut agent = Connection::open(&socket).unwrap();
+    let mut ask = || agent.carry(&alice, &ping, None, &mut std::io::sink());
+    ask().unwrap();
+    let sessions = middle.line.sessions.load(Ordering::SeqCst);
+    // Request and close, reply and close, and the next request and reply.
+    for at in 0..8 {
+        middle.plan(Place::Renewal(at), Deed::Delay);
+        let late = (0..1100).any(|_| {
+            ask().unwrap();
+            middle.is_done()
+        });
+        assert!(late, "no renewal came");
+        ask().unwrap();
+    }
+    let still = middle.line.sessions.load(Ordering::SeqCst);
+    assert_eq!(still, sessions, "it is the same session");
 }
 
 #[test]

@@ -323,12 +323,18 @@ fn deeds(place: Place, turns: &[Turn], other: &[Turn]) -> Vec<Deed> {
 }
 
 /// Frames longer than this carry keys and ciphertexts of ML-KEM, in all of
-/// which one byte is like the next.
-const LONG: usize = 1000;
+/// which one byte is like the next; of them only a part is tried, unless
+/// `SMR_TEST_BITS` is `all`, as in scripts/test.
+fn long() -> usize {
+    match std::env::var("SMR_TEST_BITS").as_deref() {
+        Ok("all") => usize::MAX,
+        _ => 1000,
+    }
+}
 
 /// Every bit; of a long frame one bit of each byte, each time the next one.
 fn bits(length: usize) -> Box<dyn Iterator<Item = usize>> {
-    match length > LONG {
+    match length > long() {
         true => Box::new((0..length).map(|at| 8 * at + at % 8)),
         false => Box::new(0..8 * length),
     }
@@ -336,7 +342,7 @@ fn bits(length: usize) -> Box<dyn Iterator<Item = usize>> {
 
 /// Every shorter length; of a long frame every eighth.
 fn cuts(length: usize) -> Box<dyn Iterator<Item = usize>> {
-    match length > LONG {
+    match length > long() {
         true => Box::new((0..length).step_by(8)),
         false => Box::new(0..length),
     }
@@ -436,7 +442,7 @@ fn expected(turns: &[Turn]) -> [usize; KINDS.len()] {
         .iter()
         .flatten()
         .map(Vec::len)
-        .partition(|length| *length > LONG);
+        .partition(|length| *length > long());
     let bytes = |lengths: &[usize]| lengths.iter().sum::<usize>();
     let of = |side: usize| -> usize { turns.iter().skip(side).step_by(2).map(Vec::len).sum() };
     let (asked, told) = (of(0), of(1));
@@ -490,10 +496,13 @@ fn nothing_but_delay(name: &str, suites: &[Suite]) {
     for (kind, number) in KINDS.iter().zip(count.kinds) {
         println!("middle: {name}: {kind} {number}");
     }
-    println!(
-        "middle: {name}: of the frames over {LONG} bytes one bit of each byte and every eighth \
-         length, of all others every bit and every length"
-    );
+    match long() {
+        usize::MAX => println!("middle: {name}: every bit and every length of each frame"),
+        long => println!(
+            "middle: {name}: of the frames over {long} bytes one bit of each byte and every \
+             eighth length, of all others every bit and every length; SMR_TEST_BITS=all tries all"
+        ),
+    }
     let [handshake, before, renewal, after] = count.stretches;
     println!(
         "middle: {name}: all {cases}: handshake {handshake}, before the renewal {before}, \
