@@ -1,10 +1,10 @@
 //! What a session costs, at a running smrd:
 //!
-//!     session ADDRESS FINGERPRINT KEYRING PASSPHRASE-FILE PID-OF-SMRD
+//!     session ADDRESS FINGERPRINT KEYRING PASSPHRASE-FILE PID-OF-SMRD AGENT-SOCKET
 //!
 //! Logs in again and again, then asks for signs of life over one warm session,
-//! and sends the same bytes to and fro over a bare socket. Prints rows of a
-//! table.
+//! and through the agent, and sends the same bytes to and fro over a bare socket.
+//! Prints rows of a table; scripts/sessions runs it.
 
 use std::error::Error;
 use std::io::{Read, Write};
@@ -21,9 +21,13 @@ use smr_channel::identity::{Identity, ServerKeys};
 use smr_channel::reply::Reply;
 use smr_channel::request::Request;
 use smr_channel::session::{Event, Session};
+use smr_client::agent::Connection;
 use smr_client::keyring::KeyRing;
 
-const LOGINS: u32 = 500;
+const HANDSHAKES: u32 = 500;
+/// In each of two rows; an account may begin 1000 sessions in a minute.
+const LOGINS: u32 = 320;
+const AT_ONCE: u32 = 8;
 const PINGS: usize = 5000;
 /// Of a ping and its answer, with lengths: two frames each.
 const PING_BYTES: (usize, usize) = (2 + 18 + 2 + 49, 2 + 18 + 2 + 121);
@@ -32,8 +36,9 @@ type Outcome<T> = Result<T, Box<dyn Error>>;
 
 fn main() -> Outcome<()> {
     let args: Vec<String> = std::env::args().skip(1).collect();
-    let [address, fingerprint, ring, passphrase, smrd] = &args[..] else {
-        return Err("usage: session ADDRESS FINGERPRINT KEYRING PASSPHRASE-FILE PID".into());
+    let [address, fingerprint, ring, passphrase, smrd, agent] = &args[..] else {
+        let usage = "usage: session ADDRESS FINGERPRINT KEYRING PASSPHRASE-FILE PID AGENT-SOCKET";
+        return Err(usage.into());
     };
     let passphrase = std::fs::read_to_string(passphrase)?;
     let ring = KeyRing::load(ring.as_ref(), passphrase.trim_end_matches('\n'))?;
@@ -44,12 +49,27 @@ fn main() -> Outcome<()> {
     };
     handshakes()?;
     logins(&visitor, smrd)?;
+    at_once(&visitor)?;
     let (mut warm, _) = visitor.log_in()?;
     let asked = median(|| warm.ask(&Request::Ping).map(drop))?;
+    let carried = carried(&visitor, agent)?;
     let bare = bare()?;
     row("a warm request and its reply, median", &micros(asked))?;
     row("the same bytes over a bare socket, median", &micros(bare))?;
-    Ok(())
+    row(
+        "a warm request of a tool, through smr-agent, median",
+        &micros(carried),
+    )
+}
+
+/// The same sign of life, as a tool has it carried.
+fn carried(visitor: &Visitor<'_>, agent: &str) -> Outcome<Duration> {
+    let mut agent = Connection::open(agent.as_ref())?;
+    let (account, ping) = (&visitor.ring.account, Request::Ping.encode()?);
+    median(|| {
+        let answer = agent.carry(account, &ping, None, &mut std::io::sink());
+        Ok(answer.map(drop)?)
+    })
 }
 
 fn row(what: &str, figure: &str) -> Outcome<()> {
@@ -86,6 +106,30 @@ fn logins(visitor: &Visitor<'_>, smrd: &str) -> Outcome<()> {
     Ok(())
 }
 
+/// Logins by several at a time.
+fn at_once(visitor: &Visitor<'_>) -> Outcome<()> {
+    let start = Instant::now();
+    let logins = || -> Result<(), String> {
+        for _ in 0..LOGINS / AT_ONCE {
+            let logged_in = visitor.log_in();
+            let (mut link, _) = logged_in.map_err(|error| error.to_string())?;
+            let bye = link.ask(&Request::Bye);
+            bye.map_err(|error| error.to_string())?;
+        }
+        Ok(())
+    };
+    std::thread::scope(|scope| {
+        let all: Vec<_> = (0..AT_ONCE).map(|_| scope.spawn(logins)).collect();
+        let mut ended = all.into_iter().map(|one| one.join());
+        ended.try_for_each(|one| one.map_err(|_| "a visitor failed".to_owned())?)
+    })?;
+    let rate = f64::from(LOGINS) / start.elapsed().as_secs_f64();
+    row(
+        &format!("logins, {AT_ONCE} at once"),
+        &format!("{rate:.0} a second"),
+    )
+}
+
 /// The three frames alone, in memory: no socket, and nobody looks who it is.
 fn handshakes() -> Outcome<()> {
     let keys = ServerKeys::generate("repo.example".parse()?, &mut OsRng);
@@ -95,7 +139,7 @@ fn handshakes() -> Outcome<()> {
         signature: vec![0; 70],
     };
     let (mut client, mut smrd) = (Vec::new(), Vec::new());
-    for _ in 0..LOGINS {
+    for _ in 0..HANDSHAKES {
         let start = Instant::now();
         let (initiator, one) = Initiator::start(keys.identity(), &Suite::ALL, &mut OsRng)?;
         let offered = start.elapsed();
