@@ -150,6 +150,11 @@ impl Fsck<'_> {
                 false => self.tell(path, Why::Name),
             }
         }
+        self.held();
+    }
+
+    /// Adds what the journal holds now.
+    fn held(&mut self) {
         let held = &mut self.journal;
         let read = replay::each(self.disk, |record| {
             held.extend(record.targets);

@@ -27,6 +27,9 @@ impl Fsck<'_> {
         let (look, lasting) = match first.findings.is_empty() {
             true => (first, Vec::new()),
             false => {
+                // Names are made in any order: where one is missing, what came
+                // before it has been in the journal for as long.
+                self.held();
                 let again = self.look(name, folder);
                 let both = |finding: &Finding| again.findings.contains(finding);
                 let lasting = first.findings.into_iter().filter(both).collect();
