@@ -152,6 +152,19 @@ impl Index {
         position < self.settled
     }
 
+    /// Returns how many entries there are.
+    pub(crate) fn len(&self) -> usize {
+        self.items.len()
+    }
+
+    /// Tells whether all of it follows from the names in the folder, and would
+    /// after a power cut.
+    pub(crate) fn is_at_rest(&self) -> bool {
+        let settled = self.settled == self.items.len() && !self.broken;
+        let rests = |item: &Item| item.lies == item.state && !item.old_name;
+        settled && self.held.is_empty() && self.items.iter().all(rests)
+    }
+
     /// Returns the entry at a position that `push` returned.
     pub(crate) fn item(&self, position: usize) -> Option<&Item> {
         self.items.get(position)

@@ -17,6 +17,7 @@ mod look;
 mod mailbox;
 mod maker;
 mod mark;
+mod memory;
 mod opened;
 mod registry;
 mod store;

@@ -11,8 +11,9 @@ use crate::layout::{self, State};
 use crate::mailbox::Mailbox;
 
 impl Mailbox {
-    /// Reads the folder. What it shows was synced when the store was opened:
-    /// nothing is placed in a folder before it is loaded.
+    /// Reads the folder. What it shows was synced when the store was opened, or
+    /// was so before the folder was forgotten, or is in the journal: nothing is
+    /// placed or marked in a folder that is not loaded.
     pub(crate) fn load(&self) -> Result<Index, DiskError> {
         let mut found = Vec::new();
         for &shelf in self.folder.shelves() {

@@ -3,7 +3,7 @@
 //! Its lock is never held while anything is synced, and it shows nobody what a
 //! power cut could take back.
 
-use std::sync::{Arc, Condvar, Mutex};
+use std::sync::{Arc, Condvar};
 
 use smr_name::{Class, EntryName, Head, IdPrefix, MailboxName, MessageId};
 
@@ -14,6 +14,7 @@ use crate::finding::Findings;
 use crate::group::DirSync;
 use crate::index::{Index, Usage};
 use crate::layout::{self, Folder, Shelf, State};
+use crate::memory::{Kept, Memory};
 use crate::opened::Opened;
 
 /// How many receipts one reader may give for one message.
@@ -131,9 +132,8 @@ pub(crate) struct Mailbox {
     pub(crate) findings: Arc<Findings>,
     pub(crate) account: MailboxName,
     pub(crate) folder: Folder,
-    // Protects the order of numbers and heads, and where each file lies; read
-    // from the directory when first needed.
-    index: Mutex<Option<Index>>,
+    memory: Arc<Memory>,
+    kept: Arc<Kept>,
     // More of the folder is settled, or never will be.
     settled: Condvar,
     new: DirSync,
@@ -144,6 +144,7 @@ impl Mailbox {
     pub(crate) fn new(
         disk: &Arc<Disk>,
         findings: &Arc<Findings>,
+        memory: &Arc<Memory>,
         account: &MailboxName,
         folder: Folder,
     ) -> Mailbox {
@@ -152,7 +153,8 @@ impl Mailbox {
             findings: Arc::clone(findings),
             account: account.clone(),
             folder,
-            index: Mutex::new(None),
+            memory: Arc::clone(memory),
+            kept: Arc::default(),
             settled: Condvar::new(),
             new: DirSync::default(),
             cur: DirSync::default(),
@@ -235,12 +237,14 @@ impl Mailbox {
     /// Returns once what was placed, here and before it, would survive a power
     /// cut.
     pub(crate) fn settled(&self, slot: &Slot) -> Result<(), MailboxError> {
-        let mut guard = self.index.lock().map_err(|_| self.poisoned())?;
+        let mut guard = self.kept.index.lock().map_err(|_| self.poisoned())?;
         loop {
             match guard.as_ref() {
+                // Only what is settled, and all of it, is ever forgotten.
+                None => return Ok(()),
                 Some(index) if index.is_settled(slot.position) => return Ok(()),
-                Some(index) if !index.is_broken() => {}
-                _ => return Err(DiskError::Failed.into()),
+                Some(index) if index.is_broken() => return Err(DiskError::Failed.into()),
+                Some(_) => {}
             }
             guard = self.settled.wait(guard).map_err(|_| self.poisoned())?;
         }
@@ -381,12 +385,23 @@ impl Mailbox {
         act: impl FnOnce(&mut Index) -> Result<T, MailboxError>,
     ) -> Result<T, MailboxError> {
         // Poisoned: disk and index may disagree; a new start reads the disk.
-        let mut guard = self.index.lock().map_err(|_| self.poisoned())?;
-        let index = match guard.take() {
-            Some(index) => index,
-            None => self.load()?,
+        let mut guard = self.kept.index.lock().map_err(|_| self.poisoned())?;
+        self.memory.touch(&self.kept);
+        let (index, before) = match guard.take() {
+            Some(index) => {
+                let before = index.len();
+                (index, Some(before))
+            }
+            None => (self.load()?, None),
         };
-        act(guard.insert(index))
+        let index = guard.insert(index);
+        let outcome = act(index);
+        let more = index.len() - before.unwrap_or(0);
+        drop(guard);
+        if before.is_none() || more > 0 {
+            self.memory.grew(&self.kept, before.is_none(), more);
+        }
+        outcome
     }
 }
 

@@ -16,6 +16,7 @@ use crate::group::DirSync;
 use crate::layout::{self, ACCOUNTS, Folder, RECORD, TREE};
 use crate::look::Found;
 use crate::mailbox::Mailbox;
+use crate::memory::Memory;
 use crate::store::StoreError;
 
 /// Reads the records of the store at `path`, also while a smrd has it open;
@@ -48,8 +49,13 @@ pub(crate) struct Account {
 }
 
 impl Account {
-    fn new(disk: &Arc<Disk>, findings: &Arc<Findings>, name: MailboxName) -> Account {
-        let folder = |folder| Mailbox::new(disk, findings, &name, folder);
+    fn new(
+        disk: &Arc<Disk>,
+        findings: &Arc<Findings>,
+        memory: &Arc<Memory>,
+        name: MailboxName,
+    ) -> Account {
+        let folder = |folder| Mailbox::new(disk, findings, memory, &name, folder);
         Account {
             record: RwLock::new(None),
             keeping: Mutex::new(()),
@@ -114,6 +120,7 @@ impl Account {
 pub(crate) struct Registry {
     disk: Arc<Disk>,
     findings: Arc<Findings>,
+    memory: Arc<Memory>,
     accounts: RwLock<BTreeMap<MailboxName, Arc<Account>>>,
     sync: DirSync,
 }
@@ -121,11 +128,11 @@ pub(crate) struct Registry {
 impl Registry {
     /// Reads which accounts there are; reports what is none.
     pub(crate) fn load(disk: &Arc<Disk>, findings: &Arc<Findings>) -> Result<Registry, DiskError> {
-        let mut accounts = BTreeMap::new();
+        let (mut accounts, memory) = (BTreeMap::new(), Arc::default());
         for found in disk.names(ACCOUNTS)? {
             match account_name(disk, &found)? {
                 Ok(name) => {
-                    let account = Account::new(disk, findings, name.clone());
+                    let account = Account::new(disk, findings, &memory, name.clone());
                     accounts.insert(name, Arc::new(account));
                 }
                 Err(why) => findings.add(format!("{ACCOUNTS}/{}", found.shown()), why),
@@ -134,9 +141,15 @@ impl Registry {
         Ok(Registry {
             disk: Arc::clone(disk),
             findings: Arc::clone(findings),
+            memory,
             accounts: RwLock::new(accounts),
             sync: DirSync::default(),
         })
+    }
+
+    /// Returns what bounds the memory of all folders.
+    pub(crate) fn memory(&self) -> &Memory {
+        &self.memory
     }
 
     /// Returns an account, or none.
@@ -173,7 +186,7 @@ impl Registry {
             });
         }
         self.disk.sync_shared(&self.sync, ACCOUNTS)?;
-        let account = Account::new(&self.disk, &self.findings, name.clone());
+        let account = Account::new(&self.disk, &self.findings, &self.memory, name.clone());
         let mut accounts = self
             .accounts
             .write()

@@ -180,7 +180,7 @@ impl Store {
     }
 
     /// Returns the strangers found since the last call: those of the store
-    /// and its accounts when it was opened, those of a folder once it is used.
+    /// and its accounts when it was opened, those of a folder whenever it is read.
     pub fn findings(&self) -> Vec<Finding> {
         self.findings.take()
     }
@@ -193,6 +193,17 @@ impl Store {
     /// Returns how long syncs have taken since the store was opened.
     pub fn sync_times(&self) -> SyncTimes {
         self.disk.times.read()
+    }
+
+    /// Keeps at most so many entries of folders in memory, where no folder has
+    /// more alone; 200,000 if this is not called.
+    pub fn keep_in_memory(&self, entries: usize) {
+        self.registry.memory().keep(entries);
+    }
+
+    /// Returns how many entries of folders are in memory.
+    pub fn in_memory(&self) -> usize {
+        self.registry.memory().entries()
     }
 
     /// Tells whether there is such an account.

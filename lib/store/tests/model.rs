@@ -315,6 +315,8 @@ fn child_acts() {
         return;
     };
     let store = Store::open(Path::new(&path)).unwrap();
+    // So few that folders are forgotten all the time.
+    store.keep_in_memory(30);
     say("open");
     for line in std::io::stdin().lock().lines() {
         let outcome = Act::parse(&line.unwrap()).run(&store);

@@ -1,0 +1,185 @@
+//! What all folders hold in memory together: bounded, so that smrd does not
+//! grow with its store.
+//!
+//! Never waits for a folder: one that is busy stays.
+
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
+
+use crate::index::Index;
+
+/// How many entries are kept at most, unless one folder alone has more; some
+/// 400 bytes each.
+const MOST: usize = 200_000;
+
+/// A folder's index, while it is in memory, and when it was last used.
+#[derive(Default)]
+pub(crate) struct Kept {
+    // Protects the order of numbers and heads, and where each file lies; read
+    // from the directory when needed and not there.
+    pub(crate) index: Mutex<Option<Index>>,
+    used: AtomicU64,
+}
+
+/// The indexes that are in memory.
+pub(crate) struct Memory {
+    most: AtomicUsize,
+    entries: AtomicUsize,
+    /// From how many entries on room is made: more than `most` where that was
+    /// in vain, lest it be tried at each deposit.
+    goal: AtomicUsize,
+    clock: AtomicU64,
+    kept: Mutex<Vec<Arc<Kept>>>,
+}
+
+impl Default for Memory {
+    fn default() -> Memory {
+        Memory {
+            most: AtomicUsize::new(MOST),
+            entries: AtomicUsize::new(0),
+            goal: AtomicUsize::new(MOST),
+            clock: AtomicU64::new(0),
+            kept: Mutex::default(),
+        }
+    }
+}
+
+impl Memory {
+    /// Keeps at most so many entries from now on.
+    pub(crate) fn keep(&self, most: usize) {
+        self.most.store(most, Ordering::Relaxed);
+        self.goal.store(most, Ordering::Relaxed);
+    }
+
+    /// Returns how many entries are in memory.
+    pub(crate) fn entries(&self) -> usize {
+        self.entries.load(Ordering::Relaxed)
+    }
+
+    /// Notes that an index is used.
+    pub(crate) fn touch(&self, kept: &Kept) {
+        let now = self.clock.fetch_add(1, Ordering::Relaxed);
+        kept.used.store(now, Ordering::Relaxed);
+    }
+
+    /// Notes that an index was read, or has grown; makes room where all have
+    /// become too many. Call it without the lock of any index.
+    pub(crate) fn grew(&self, kept: &Arc<Kept>, read: bool, entries: usize) {
+        if read {
+            self.list().push(Arc::clone(kept));
+        }
+        let all = self.entries.fetch_add(entries, Ordering::Relaxed) + entries;
+        if all > self.goal.load(Ordering::Relaxed) {
+            self.make_room(kept);
+        }
+    }
+
+    // A push leaves nothing half done.
+    fn list(&self) -> MutexGuard<'_, Vec<Arc<Kept>>> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Forgets what was not used for longest, but `own`, until a quarter is
+    /// free.
+    fn make_room(&self, own: &Arc<Kept>) {
+        let mut list = self.list();
+        let most = self.most.load(Ordering::Relaxed);
+        list.sort_by_key(|kept| kept.used.load(Ordering::Relaxed));
+        list.retain(|kept| {
+            let enough = self.entries() <= most / 4 * 3;
+            let forgotten = match enough || Arc::ptr_eq(kept, own) {
+                true => None,
+                false => forget(kept),
+            };
+            let freed = forgotten.unwrap_or(0);
+            self.entries.fetch_sub(freed, Ordering::Relaxed);
+            forgotten.is_none()
+        });
+        let goal = most.max(self.entries()) + most / 16;
+        self.goal.store(goal, Ordering::Relaxed);
+    }
+}
+
+/// Drops an index that nobody uses and that follows from the names on the disk
+/// alone; returns how many entries it had, or none where it stays.
+fn forget(kept: &Kept) -> Option<usize> {
+    let mut index = match kept.index.try_lock() {
+        Ok(index) => index,
+        // After a panic it is used no more: disk and index may disagree.
+        Err(TryLockError::WouldBlock | TryLockError::Poisoned(_)) => return None,
+    };
+    index
+        .take_if(|index| index.is_at_rest())
+        .map(|index| index.len())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Kept, Memory};
+    use crate::index::Index;
+    use crate::layout::State;
+    use smr_name::{EntryName, MessageId};
+    use std::sync::Arc;
+
+    fn entry(number: u64) -> EntryName {
+        EntryName {
+            number,
+            time: 5,
+            id: MessageId::from_bytes([number as u8; 16]),
+            sender: "rui".parse().unwrap(),
+            size: 10,
+            sha256: [1; 32],
+            cms: [2; 32],
+        }
+    }
+
+    /// An index of so many entries, as it is after it was read.
+    fn read(memory: &Memory, entries: u64) -> Arc<Kept> {
+        let (kept, mut index) = (Arc::new(Kept::default()), Index::default());
+        for number in 1..=entries {
+            let position = index.push(entry(number), State::New);
+            index.settle(position);
+        }
+        *kept.index.lock().unwrap() = Some(index);
+        memory.touch(&kept);
+        memory.grew(&kept, true, entries as usize);
+        kept
+    }
+
+    fn is_there(kept: &Kept) -> bool {
+        kept.index.lock().unwrap().is_some()
+    }
+
+    #[test]
+    fn what_was_used_least_lately_is_forgotten() {
+        let memory = Memory::default();
+        memory.keep(100);
+        let kept = [40, 30, 30].map(|entries| read(&memory, entries));
+        assert_eq!(memory.entries(), 100);
+        memory.touch(&kept[0]);
+        let last = read(&memory, 10);
+        assert_eq!(kept.each_ref().map(|k| is_there(k)), [true, false, false]);
+        assert!(is_there(&last));
+        assert_eq!(memory.entries(), 50);
+    }
+
+    #[test]
+    fn what_is_busy_or_not_at_rest_stays() {
+        let memory = Memory::default();
+        memory.keep(10);
+        let kept = [4, 4, 2].map(|entries| read(&memory, entries));
+        kept[0]
+            .index
+            .lock()
+            .unwrap()
+            .as_mut()
+            .unwrap()
+            .push(entry(9), State::New);
+        let busy = kept[1].index.lock().unwrap();
+        let last = read(&memory, 20);
+        drop(busy);
+        assert_eq!(kept.each_ref().map(|k| is_there(k)), [true, true, false]);
+        // One folder alone may have more than all should.
+        assert!(is_there(&last));
+    }
+}
