@@ -7,7 +7,7 @@ use std::io::Write;
 use std::path::PathBuf;
 
 use clap::error::ErrorKind;
-use clap::{Args, Parser};
+use clap::{Args, Command, Parser};
 
 use crate::completion;
 use crate::help;
@@ -101,9 +101,16 @@ fn parse_from<T: Parser, W: Write>(
     {
         return Err(completions::<T, W>(tool, shell, out));
     }
-    let parsed = help::translated(T::command())
-        .try_get_matches_from(words)
-        .and_then(|matches| T::from_arg_matches(&matches));
+    let read = |command: Command| {
+        let matches = command.try_get_matches_from(&words)?;
+        T::from_arg_matches(&matches)
+    };
+    let translated = || read(help::translated(T::command()));
+    let parsed = read(T::command()).or_else(|error| match error.kind() {
+        // Translated only where somebody is to read it.
+        ErrorKind::DisplayHelp => translated(),
+        _ => Err(error),
+    });
     let error = match parsed {
         Ok(parsed) => return Ok(parsed),
         Err(error) => error,

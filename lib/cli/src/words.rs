@@ -15,20 +15,24 @@ use self::catalogue::Catalogue;
 /// Every translation there is: the language, and its file in `lib/cli/words`.
 const LANGUAGES: [(&str, &str); 1] = [("pt", include_str!("../words/pt.po"))];
 
-static SPOKEN: OnceLock<Option<Catalogue>> = OnceLock::new();
+static SPOKEN: OnceLock<Option<&'static str>> = OnceLock::new();
+
+/// Read when the first text is to be said: most runs of a tool say none, and
+/// there are more than a thousand patterns.
+static READ: OnceLock<Catalogue> = OnceLock::new();
 
 /// Speaks the language of the environment from now on; who never calls this
 /// speaks English, as smrd and smr-agent do.
 pub fn speak() {
     let variable = |name: &str| std::env::var(name).ok();
-    SPOKEN.get_or_init(|| wanted(variable).map(Catalogue::read));
+    SPOKEN.get_or_init(|| wanted(variable));
 }
 
 /// Returns an English text in the user's language; as it is where he reads
 /// English, or where nobody has translated it.
 pub fn say(text: &str) -> Cow<'_, str> {
-    let spoken = SPOKEN.get().and_then(Option::as_ref);
-    let said = spoken.and_then(|catalogue| catalogue.say(text));
+    let spoken = SPOKEN.get().copied().flatten();
+    let said = spoken.and_then(|file| READ.get_or_init(|| Catalogue::read(file)).say(text));
     said.map_or(Cow::Borrowed(text), Cow::Owned)
 }
 
