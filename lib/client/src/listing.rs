@@ -124,10 +124,10 @@ fn pages_after(
 ) -> Result<Peeked, Failure> {
     // Before the first request: what other tools see meanwhile may be further
     // than what this one is about to hear.
-    let mut due = user
+    let known = user
         .known
         .due(&user.address.mailbox, &user.repository, folder)?;
-    due.extend(promised);
+    let due = [&known, promised].concat();
     let heard = user
         .known
         .heard(&user.address.mailbox, &user.repository, folder)?;
@@ -137,11 +137,12 @@ fn pages_after(
         false => 0,
     };
     user.session.begin();
-    let chain = Chain::new(due.clone(), folder, begin);
+    let chain = Chain::new(due, folder, begin);
     let found = walk(user, folder, chain, &heard, page, peek);
     found.map_err(|failure| {
         let own = &user.address.mailbox;
-        let before = before(user, own, heads::kind_of(folder), &due, &heard);
+        // Not what was promised just now: that is part of the contradiction.
+        let before = before(user, own, heads::kind_of(folder), &known, &heard);
         user.session.prove(failure, &before)
     })
 }
