@@ -207,6 +207,12 @@ fn gauges(house: &House, text: &mut Text) {
         "1 once the store takes nothing more.",
         Some(failed),
     );
+    let help = "Messages that the journal holds and that wait for their names.";
+    let unnamed = house.store.unnamed() as f64;
+    gauge("smr_journal_messages", help, Some(unnamed));
+    let help = "Entries of folders that are in memory.";
+    let kept = house.store.in_memory() as f64;
+    gauge("smr_entries_in_memory", help, Some(kept));
     let disk = house.disk_bytes().ok();
     let free = disk.map(|(free, _)| free as f64);
     gauge("smr_disk_free_bytes", "Room on the store's disk.", free);

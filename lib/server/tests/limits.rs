@@ -214,6 +214,34 @@ fn one_card_cannot_take_the_enrolments_of_all() {
 }
 
 #[test]
+fn an_account_replaces_its_record_so_often_and_no_more() {
+    let town = Town::with("[rates]\nrecords = 2\n");
+    let card = town.ca.card("ana");
+    let mut ana = person(&card, "ana");
+    let mut client = ana.enrol(&town);
+    for turn in 0..4 {
+        let next = ana.next(&town.ca, |_| {});
+        let reply = client.ask_with(&Request::Publish, &next).0;
+        match turn {
+            0 | 1 => {
+                assert_eq!(reply, Reply::Done);
+                ana.record = next;
+            }
+            _ => assert_eq!(refused(&reply), Class::Busy),
+        }
+    }
+    // The record on file may be brought again, and others are not held up.
+    assert_eq!(
+        client.ask_with(&Request::Publish, &ana.record).0,
+        Reply::Done
+    );
+    let rui = person(&town.ca.card("rui"), "rui");
+    let next = rui.next(&town.ca, |_| {});
+    let mut client = rui.enrol(&town);
+    assert_eq!(client.ask_with(&Request::Publish, &next).0, Reply::Done);
+}
+
+#[test]
 fn deposits_leave_the_reserve_of_the_disk_and_receipts_use_it() {
     let mut town = Town::new();
     let (ana, rui) = (

@@ -138,6 +138,9 @@ fn a_local_socket_tells_the_same_by_http() {
     for line in [
         "counter smr_deposits_total[] 1.0",
         "counter smr_over_rate_total[rate=deposits] 0.0",
+        "gauge smr_journal_messages[] 0.0",
+        // One in an inbox, one among the sender's own.
+        "gauge smr_entries_in_memory[] 2.0",
         "gauge smr_waiting[of=members] 0.0",
         "gauge smr_waiting[of=strangers] 0.0",
     ] {

@@ -150,6 +150,11 @@ impl Maker {
         Ok(Room { queue, bytes })
     }
 
+    /// Returns how many messages wait for their names.
+    pub(crate) fn waiting(&self) -> usize {
+        self.queue.lock().works.len()
+    }
+
     /// Takes over what is on disk now.
     pub(crate) fn make(&self, work: Work) {
         self.queue.lock().works.push_back(work);

@@ -190,6 +190,12 @@ impl Store {
         self.disk.has_failed()
     }
 
+    /// Returns how many messages are in the journal and wait for their names;
+    /// the one being named is not counted.
+    pub fn unnamed(&self) -> usize {
+        self.maker.waiting()
+    }
+
     /// Returns how long syncs have taken since the store was opened.
     pub fn sync_times(&self) -> SyncTimes {
         self.disk.times.read()
