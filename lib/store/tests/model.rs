@@ -315,8 +315,10 @@ fn child_acts() {
         return;
     };
     let store = Store::open(Path::new(&path)).unwrap();
-    // So few that folders are forgotten all the time.
-    store.keep_in_memory(30);
+    if std::env::var_os("SMR_TEST_FORGET").is_some() {
+        // So few that folders are forgotten all the time.
+        store.keep_in_memory(30);
+    }
     say("open");
     for line in std::io::stdin().lock().lines() {
         let outcome = Act::parse(&line.unwrap()).run(&store);
@@ -341,8 +343,12 @@ struct Actor {
 }
 
 impl Actor {
-    fn start(path: &Path) -> Actor {
+    /// Starts it; in the first 1,000 acts it forgets folders all the time, which
+    /// costs more the more they hold.
+    fn start(path: &Path, acts: u64) -> Actor {
+        let forgets = (acts < 1000).then_some(("SMR_TEST_FORGET", "1"));
         let mut process = command(&child("child_acts", path))
+            .envs(forgets)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
@@ -406,7 +412,7 @@ fn a_store_is_what_the_model_says_whatever_kills_it() {
     };
     drop(ground::store_of(room.path(), &ACCOUNTS));
     let (mut dice, mut model, mut known) = (Dice(seed), Model::default(), 0);
-    let mut actor = Actor::start(room.path());
+    let mut actor = Actor::start(room.path(), 0);
     let mut kills = 0;
     for at in 0..acts {
         let act = Act::roll(&mut dice, known);
@@ -446,7 +452,7 @@ fn a_store_is_what_the_model_says_whatever_kills_it() {
             "seed {seed}, act {at}: {act:?}"
         );
         model = there;
-        actor = Actor::start(room.path());
+        actor = Actor::start(room.path(), at);
     }
     actor.end(false);
     assert!(kills as u64 >= acts / 500, "{kills}");
