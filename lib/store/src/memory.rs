@@ -95,7 +95,10 @@ impl Memory {
             self.entries.fetch_sub(freed, Ordering::Relaxed);
             forgotten.is_none()
         });
-        let goal = most.max(self.entries()) + most / 16;
+        let goal = match self.entries() {
+            kept if kept <= most => most,
+            kept => kept + most / 16,
+        };
         self.goal.store(goal, Ordering::Relaxed);
     }
 }
