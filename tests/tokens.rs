@@ -406,6 +406,25 @@ fn a_site_says_that_its_module_asks_in_a_window_of_its_own() {
     let said = cards.sh("ines", &format!("{by_name} $WHO")).expect(69);
     assert!(said.stderr.contains("no certificate"), "{}", said.stderr);
     assert_eq!(cards.logins("ines"), []);
+    table(
+        &mut cards,
+        "ines",
+        &dialog.replace("\"certificate\"", "\"id=7f\""),
+    );
+    cards.sh("ines", &format!("{by_name} $WHO")).expect(69);
+    assert_eq!(cards.logins("ines"), []);
+    // By its id it is.
+    cards.card("leo", "rsa", "window = true");
+    table(
+        &mut cards,
+        "leo",
+        &dialog.replace("\"certificate\"", "\"other\", \"id=01\""),
+    );
+    let command = format!(
+        "{by_name} --no-input --passphrase-file $CREDENTIALS_DIRECTORY/smr.passphrase $WHO"
+    );
+    cards.sh("leo", &command).expect(0);
+    assert_eq!(cards.logins("leo"), [(0, "user pin=none".to_owned())]);
     // A name that nobody knows: those that are known are listed.
     let command = by_name.replace("house", "hous");
     let said = cards.sh("ines", &format!("{command} $WHO")).expect(64);

@@ -102,7 +102,7 @@ fn choose_by(
         }
     }
     match look.profiles.iter().all(|profile| profile.exact) && !look.profiles.is_empty() {
-        // Only those labels were meant.
+        // Only what they name was meant.
         true => Ok(None),
         false => choose(candidates, None, purpose),
     }

@@ -20,14 +20,32 @@ pub struct Profile {
     pub about: String,
     /// Where its module may lie, the best first.
     pub modules: Vec<PathBuf>,
-    /// Labels of certificates for authentication, the best first.
+    /// Certificates for authentication, by label, or by CKA_ID as `id=HEX`; the
+    /// best first.
     pub authentication: Vec<String>,
-    /// Labels of certificates for signatures, the best first.
+    /// Certificates for signatures, likewise.
     pub signature: Vec<String>,
     /// The module asks for the PIN in a window of its own.
     pub dialog: bool,
-    /// Only certificates with these labels are meant.
+    /// Only these certificates are meant.
     pub exact: bool,
+}
+
+/// Tells whether an entry of a profile means the certificate of this label and
+/// CKA_ID (PKCS #11 3.0, 4.6).
+pub fn means(entry: &str, label: &str, id: &[u8]) -> bool {
+    match entry.strip_prefix("id=") {
+        Some(wanted) => id_of(wanted).is_some_and(|wanted| wanted == id),
+        None => entry == label,
+    }
+}
+
+fn id_of(hex: &str) -> Option<Vec<u8>> {
+    let digits = hex.as_bytes();
+    let byte = |pair: &[u8]| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok();
+    let plain = digits.iter().all(u8::is_ascii_hexdigit);
+    let whole = plain && !digits.is_empty() && digits.len().is_multiple_of(2);
+    whole.then(|| digits.chunks(2).map(byte).collect())?
 }
 
 /// Says why a table of tokens was not taken.
@@ -124,6 +142,13 @@ pub fn read(text: &str) -> Result<Vec<Profile>, String> {
             let module = module.display();
             return Err(format!("[{name}]: the module \"{module}\" is no full path"));
         }
+        let entries = profile.authentication.iter().chain(&profile.signature);
+        let mut ids = entries.filter_map(|entry| entry.strip_prefix("id="));
+        if let Some(id) = ids.find(|id| id_of(id).is_none()) {
+            return Err(format!(
+                "[{name}]: \"{id}\" is no CKA_ID in hexadecimal digits"
+            ));
+        }
         profiles.push(Profile { name, ..profile });
     }
     profiles.sort_by_key(|profile| place(&profile.name));
@@ -146,7 +171,7 @@ pub fn named(name: &str) -> Option<&'static Profile> {
 
 #[cfg(test)]
 mod tests {
-    use super::{all, folder_of, named, read};
+    use super::{all, folder_of, means, named, read};
 
     #[test]
     fn the_table_is_well_formed() {
@@ -171,6 +196,15 @@ mod tests {
     }
 
     #[test]
+    fn an_entry_is_a_label_or_an_id() {
+        assert!(means("login", "login", &[1]) && !means("login", "log", &[1]));
+        assert!(means("id=01", "whatever", &[1]) && means("id=0aFF", "", &[10, 255]));
+        for other in ["id=02", "id=0100", "id=", "id=1", "id=+1"] {
+            assert!(!means(other, other, &[1]), "{other}");
+        }
+    }
+
+    #[test]
     fn other_names_are_none() {
         for name in ["", "auto", "CC", "about"] {
             assert!(named(name).is_none(), "{name}");
@@ -192,6 +226,8 @@ mod tests {
         for text in [
             "[hsm]\nmodule = \"/x\"\n",
             "[hsm]\nmodules = [\"x.so\"]\n",
+            "[hsm]\nsignature = [\"id=1\"]\n",
+            "[hsm]\nauthentication = [\"id=0x\"]\n",
             "[auto]\n",
             "[\"../x\"]\n",
             "[hsm\n",

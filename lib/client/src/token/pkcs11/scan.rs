@@ -13,7 +13,7 @@ use cryptoki::slot::{Slot, TokenInfo};
 use smr_evidence::trust::{Certificate, KeyKind};
 
 use super::failed;
-use crate::token::profile::Profile;
+use crate::token::profile::{Profile, means};
 use crate::token::uri::Uri;
 use crate::token::{Listed, ListedCertificate, PinState, Purpose, TokenError, TokenState, fits};
 
@@ -222,15 +222,16 @@ pub(super) fn choose(
 ) -> Result<Option<Candidate>, TokenError> {
     candidates.retain(|c| fits(&c.certificate, purpose));
     if let Some(profile) = profile {
-        let labels = match purpose {
+        let entries = match purpose {
             Purpose::Authentication => &profile.authentication,
             Purpose::Signature => &profile.signature,
         };
-        let best = labels
+        let is_meant = |entry: &str, c: &Candidate| means(entry, &c.label, &c.id);
+        let best = entries
             .iter()
-            .find(|label| candidates.iter().any(|c| c.label == **label));
+            .find(|entry| candidates.iter().any(|c| is_meant(entry, c)));
         match best {
-            Some(label) => candidates.retain(|c| c.label == *label),
+            Some(entry) => candidates.retain(|c| is_meant(entry, c)),
             None if profile.exact => return Ok(None),
             None => {}
         }
