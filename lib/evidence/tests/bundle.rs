@@ -256,6 +256,65 @@ fn stray_files_are_refused() {
     assert!(matches!(scene.ours(&zip), Err(BundleError::Stray(_))));
 }
 
+/// Puts one name in the place of another of its length, where it stands the
+/// `place`th time from the end.
+fn renamed(zip: &[u8], from: &[u8], to: &[u8], place: usize) -> Vec<u8> {
+    let mut zip = zip.to_vec();
+    let windows = zip.windows(from.len()).enumerate().rev();
+    let mut found = windows.filter(|(_, w)| *w == from).map(|(at, _)| at);
+    let at = found.nth(place).expect("the name is there so often");
+    zip[at..at + to.len()].copy_from_slice(to);
+    zip
+}
+
+#[test]
+fn zips_with_two_readings_are_refused() {
+    let scene = scene();
+    let good = scene.zip(true);
+    let refused = |zip: &[u8], why: &str| {
+        let error = scene.ours(zip).map(drop).unwrap_err();
+        assert!(matches!(error, BundleError::Zip(_)), "{why}: {error}");
+    };
+    // One name twice, the good file last: some programs take the first.
+    let mut two = zip::ZipWriter::new(Cursor::new(Vec::new()));
+    let stored =
+        zip::write::SimpleFileOptions::default().compression_method(zip::CompressionMethod::Stored);
+    two.start_file("Message.eml", stored).unwrap();
+    std::io::Write::write_all(&mut two, b"Subject: something else\r\n\r\n").unwrap();
+    let rest = zip::ZipArchive::new(Cursor::new(&good)).unwrap();
+    two.merge_archive(rest).unwrap();
+    let two = two.finish().unwrap().into_inner();
+    let two = renamed(&two, b"Message.eml", b"message.eml", 1);
+    refused(&renamed(&two, b"Message.eml", b"message.eml", 0), "twice");
+    // Another name in the file's own header than in the directory.
+    let hidden = renamed(&good, b"message.eml", b"Message.eml", 1);
+    refused(&hidden, "two names");
+    // What stands before the files, and words after them.
+    refused(&[b"#!/bin/sh\n", &good[..]].concat(), "before");
+    let mut spoken = zip::ZipWriter::new_append(Cursor::new(good)).unwrap();
+    spoken.set_comment("something else").unwrap();
+    refused(&spoken.finish().unwrap().into_inner(), "a comment");
+}
+
+#[test]
+fn a_redacted_message_is_of_the_account_that_sent_it() {
+    let mut scene = scene();
+    // Signed by the card itself, whose holder has another account too.
+    let card = scene.pki.card("ANA", "BI1", "person");
+    let message = message(&card, ReceiptWanted::Read);
+    let opened = envelope::verify_plain(message.as_slice()).unwrap();
+    scene.bundle.receipts[0].der = receipt(&opened.signed, &scene.rui_laptop);
+    scene.bundle.signature = opened.cms;
+    scene.bundle.postmarks.clear();
+    scene.good(false);
+    let other: Address = "ana-private@repo.example".parse().unwrap();
+    let record = first_record(&other, &device(&card, &other, "laptop"));
+    scene.bundle.accounts.push((other.clone(), record));
+    scene.bundle.sender = other;
+    let error = scene.bad(false, "asks for receipts to someone else");
+    assert!(matches!(error, BundleError::Mismatch(_)), "{error}");
+}
+
 #[test]
 fn receipts_of_strangers_are_bad() {
     let mut scene = scene();

@@ -126,7 +126,9 @@ impl Place {
     }
 }
 
-/// Matches a whole text; `*` stands for any run of characters.
+/// Matches a whole text (RFC 4514); `*` stands for any run of characters, and
+/// no character is matched without the backslash before it: the comma within a
+/// name that its holder chose is not the one between two.
 fn matches(pattern: &str, text: &str) -> bool {
     let mut pieces = pattern.split('*');
     let first = pieces.next().unwrap_or("");
@@ -139,14 +141,26 @@ fn matches(pattern: &str, text: &str) -> bool {
     }
     while let Some(piece) = pieces.next() {
         if pieces.peek().is_none() {
-            return rest.ends_with(piece);
+            return rest
+                .strip_suffix(piece)
+                .is_some_and(|before| piece.is_empty() || is_whole(before));
         }
-        let Some(at) = rest.find(piece) else {
+        let fits = |at: &usize| {
+            let parts = rest.split_at_checked(*at);
+            parts.is_some_and(|(before, after)| is_whole(before) && after.starts_with(piece))
+        };
+        let Some(at) = (0..=rest.len()).find(fits) else {
             return false;
         };
         rest = rest.get(at + piece.len()..).unwrap_or("");
     }
     true
+}
+
+/// Tells whether a text does not end in the middle of an escape.
+fn is_whole(text: &str) -> bool {
+    let backslashes = text.bytes().rev().take_while(|b| *b == b'\\').count();
+    backslashes.is_multiple_of(2)
 }
 
 #[cfg(test)]
@@ -176,6 +190,21 @@ mod tests {
         assert!(!admits("ana", "serialNumber=BI33,C=PT"));
         assert!(!admits("eve", "serialNumber=BI22,C=PT"));
         assert!(!Admission::Closed.admits(&"rui".parse().unwrap(), "CN=x"));
+    }
+
+    #[test]
+    fn names_with_commas_in_them_admit_nobody_else() {
+        for (pattern, own, chosen) in [
+            ("CN=*,C=PT", "CN=Eve,C=PT", r"CN=Eve\,C=PT"),
+            ("CN=*,C=PT", r"CN=Eve\\,C=PT", r"CN=Eve\\\,C=PT"),
+            ("*,O=A,*", "CN=Eve,O=A,C=PT", r"CN=Eve\,O=A,C=PT"),
+            ("CN=Ana*,C=PT", r"CN=Ana\, Dr.,C=PT", r"CN=Ana\,C=PT"),
+        ] {
+            assert!(matches(pattern, own), "{pattern} {own}");
+            assert!(!matches(pattern, chosen), "{pattern} {chosen}");
+        }
+        // Looked for further on.
+        assert!(matches("*,O=A,*", r"CN=x\,O=A,O=A,C=PT"));
     }
 
     #[test]

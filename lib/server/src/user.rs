@@ -5,7 +5,7 @@
 
 use std::fs;
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, chown};
+use std::os::unix::fs::{DirBuilderExt, lchown};
 use std::path::{Path, PathBuf};
 
 use rustix::process::geteuid;
@@ -80,7 +80,8 @@ pub(crate) fn hand_over(folder: &Path, name: &str) -> Result<(), UserError> {
         source,
     };
     match fs::DirBuilder::new().mode(0o700).create(folder) {
-        Ok(()) => chown(folder, Some(uid), Some(gid)).map_err(failed)?,
+        // The folder itself: in its place there may be a link by now.
+        Ok(()) => lchown(folder, Some(uid), Some(gid)).map_err(failed)?,
         Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {}
         Err(e) => return Err(failed(e)),
     }

@@ -199,11 +199,26 @@ fn check_sum<R: Read + Seek>(zip: &mut ZipArchive<R>, name: &str) -> Result<(), 
     }
 }
 
+/// Refuses a zip in which two programs may find different files: one name
+/// twice, files over one another, headers that contradict the directory, files
+/// that it does not list, bytes before and words after.
+fn check_frame<R: Read + Seek>(zip: &mut ZipArchive<R>) -> Result<(), BundleError> {
+    zip.validate_header_consistency()
+        .map_err(zip_failed("reading"))?;
+    match zip.offset() == 0 && zip.comment().is_empty() {
+        true => Ok(()),
+        false => Err(BundleError::Zip(
+            "there is something before or after the files".into(),
+        )),
+    }
+}
+
 /// Reads everything of a bundle but the message; false says that there is none.
 ///
 /// Nothing is verified but that each file belongs there and is of its form.
 pub fn read<R: Read + Seek>(zip: R) -> Result<(Bundle, bool), BundleError> {
     let mut zip = ZipArchive::new(zip).map_err(zip_failed("reading"))?;
+    check_frame(&mut zip)?;
     let mut names: Vec<String> = zip
         .file_names()
         .map(|name| Ok(name.map_err(zip_failed("reading"))?.into_owned()))

@@ -201,6 +201,11 @@ fn check_redacted(bundle: &Bundle) -> Result<Original, BundleError> {
         request.content_identifier == name.as_bytes(),
         "it has another id",
     )?;
+    // A card may sign for several accounts of its holder.
+    same(
+        request.receipts_to == [bundle.sender.to_string()],
+        "its receipts go to someone else",
+    )?;
     let parse = |a: &String| {
         a.parse()
             .map_err(|_| BundleError::Mismatch("it was sent to no mailbox"))

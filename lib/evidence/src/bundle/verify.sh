@@ -364,6 +364,9 @@ else
         grep -Fq "$(printf ' %s %02x' "$1" "${#2}")$(printf '%s' "$2" | bytes | sed 's/ *$//') " "$tmp/hex"
     }
     holds 04 "$message@${sender#*@}" || fail 'message.p7s has another id'
+    # To one alone: a list (0x30, length) of one list of one name.
+    holds "$(printf '30 %02x 30 %02x 81' $((${#sender} + 4)) $((${#sender} + 2)))" "$sender" ||
+        fail 'message.p7s asks for receipts to someone else'
     addressed() { holds 81 "$1"; }
 fi
 if belongs message.p7s "$tmp/by" "$sender" "$(taken message.p7s)"; then

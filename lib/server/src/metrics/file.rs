@@ -3,7 +3,7 @@
 //!
 //! May be lost: it is not synced, and where it cannot be written smrd goes on.
 
-use std::fs::{self, OpenOptions, Permissions};
+use std::fs::{self, File, Permissions};
 use std::io::{self, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -60,8 +60,13 @@ fn replace(path: &Path, text: &str) -> io::Result<()> {
     let mut new = path.as_os_str().to_owned();
     new.push(".new");
     let new = PathBuf::from(new);
-    let mut options = OpenOptions::new();
-    let mut file = options.create(true).truncate(true).write(true).open(&new)?;
+    // What was left there by a smrd that was killed, or put there by whoever else
+    // writes in this folder: a link must not lead to a file of ours.
+    match fs::remove_file(&new) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let mut file = File::create_new(&new)?;
     // Whoever collects it is another user.
     file.set_permissions(Permissions::from_mode(0o644))?;
     file.write_all(text.as_bytes())?;
@@ -84,5 +89,20 @@ mod tests {
         assert_eq!(mode & 0o777, 0o644);
         assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1);
         assert!(replace(&dir.path().join("no/smrd.prom"), "text\n").is_err());
+    }
+
+    #[test]
+    fn a_link_in_the_way_leads_nowhere() {
+        let dir = tempfile::tempdir().unwrap();
+        let [path, key] = ["smrd.prom", "server.key"].map(|name| dir.path().join(name));
+        std::fs::write(&key, "secret").unwrap();
+        std::fs::set_permissions(&key, PermissionsExt::from_mode(0o600)).unwrap();
+        std::os::unix::fs::symlink(&key, dir.path().join("smrd.prom.new")).unwrap();
+        replace(&path, "text\n").unwrap();
+        assert_eq!(std::fs::read(&key).unwrap(), b"secret");
+        let mode = std::fs::metadata(&key).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
+        assert!(std::fs::symlink_metadata(&path).unwrap().is_file());
+        assert_eq!(std::fs::read(&path).unwrap(), b"text\n");
     }
 }

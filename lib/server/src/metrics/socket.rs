@@ -13,7 +13,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use rustix::net::{Shutdown, shutdown};
+use rustix::fs::{Mode, fchmod};
+use rustix::net::{
+    AddressFamily, Shutdown, SocketAddrUnix, SocketFlags, SocketType, listen, shutdown, socket_with,
+};
 
 use crate::config::Level;
 use crate::house::House;
@@ -24,6 +27,10 @@ const PATIENCE: Duration = Duration::from_secs(2);
 const LONGEST: usize = 4096;
 /// Time after which another is let in, where that has failed.
 const DEAF: Duration = Duration::from_millis(100);
+/// The mode of the socket: for its owner and group.
+const OPEN_TO: u32 = 0o660;
+/// How many may wait to be let in.
+const BACKLOG: i32 = 16;
 
 /// Binds a socket that its owner and group may open. One that nobody listens on
 /// any more is replaced; what is no socket is left alone.
@@ -32,9 +39,25 @@ pub(crate) fn bind(path: &Path) -> io::Result<UnixListener> {
     if stale && UnixStream::connect(path).is_err() {
         fs::remove_file(path)?;
     }
-    let listener = UnixListener::bind(path)?;
-    fs::set_permissions(path, Permissions::from_mode(0o660))?;
+    let listener = bound(path)?;
+    // The umask may have taken from the group.
+    fs::set_permissions(path, Permissions::from_mode(OPEN_TO))?;
     Ok(listener)
+}
+
+/// Binds a socket that is never open to more than it should be, whatever the
+/// umask: its file gets no more of a mode than the socket has (unix(7)).
+fn bound(path: &Path) -> io::Result<UnixListener> {
+    let socket = socket_with(
+        AddressFamily::UNIX,
+        SocketType::STREAM,
+        SocketFlags::CLOEXEC,
+        None,
+    )?;
+    fchmod(&socket, Mode::from_raw_mode(OPEN_TO))?;
+    rustix::net::bind(&socket, &SocketAddrUnix::new(path)?)?;
+    listen(&socket, BACKLOG)?;
+    Ok(socket.into())
 }
 
 /// The thread that answers.
@@ -194,6 +217,16 @@ mod tests {
         let (mut ours, mut theirs) = UnixStream::pair().unwrap();
         theirs.write_all(b"GET / HTTP/1.0\r\n").unwrap();
         assert!(asked(&mut ours, soon()).is_err());
+    }
+
+    #[test]
+    fn a_socket_is_at_no_moment_open_to_others() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("socket");
+        let _listener = super::bound(&path).unwrap();
+        // Before its mode is set; the umask here leaves others the right to read.
+        let mode = std::fs::metadata(&path).unwrap().permissions().mode();
+        assert_eq!(mode & 0o007, 0);
     }
 
     #[test]
