@@ -96,3 +96,34 @@ fn what_was_to_wait_waits_once_and_leaves_once() {
     there.sort();
     assert_eq!(there, ids);
 }
+
+/// What a trace says of the disk, in the order in which it came to its end: `s`
+/// for a sync, `n` for a name given.
+fn waits(trace: &str) -> String {
+    let ended = trace.lines().filter(|line| !line.contains("<unfinished"));
+    let word = |line: &str| match line {
+        _ if line.contains("fsync") => Some('s'),
+        _ if line.contains("linkat") || line.contains("rename") => Some('n'),
+        _ => None,
+    };
+    ended.filter_map(word).collect()
+}
+
+#[test]
+fn all_that_a_sender_keeps_is_synced_before_it_is_named_and_after() {
+    let mut house = House::with(&["alice", "bob", "carol"]);
+    house
+        .sh("alice", "smr-send bob carol < /dev/null")
+        .expect(0);
+    let traced = house.sh(
+        "alice",
+        "strace -f -qq -e trace=fsync,linkat,renameat,renameat2,rename -o trace \
+         smr-send bob carol < /dev/null >/dev/null && cat trace",
+    );
+    // Postmarks of bob, carol and the own copy; how far the folders of all three are.
+    let waits = waits(&traced.expect(0).text());
+    let folders = waits.strip_prefix("ssssssnnnnnn");
+    let folders = folders.unwrap_or_else(|| panic!("{waits}: not synced, then named"));
+    // The message's own and the one above, that of one's heads, that of others'.
+    assert_eq!(folders, "ssss", "{waits}");
+}

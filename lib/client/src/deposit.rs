@@ -21,6 +21,7 @@ use crate::agent::AgentError;
 use crate::failure::Failure;
 use crate::hand::Hand;
 use crate::heads;
+use crate::known::{Keeping, KnownError};
 use crate::listing;
 use crate::meter::Stage;
 use crate::once::{again, postmarked};
@@ -293,37 +294,61 @@ fn keep_postmarks(
     reached: &Reached,
     new: bool,
 ) -> Result<Vec<Postmark>, Unkept> {
-    let own = &user.address.mailbox;
     let expected = copies(user, offer);
     if notes.len() != expected.len() {
         let text = format!("{} postmarks for {} copies", notes.len(), expected.len());
         return Err(unkept(&text).into());
     }
+    let lost = |error| not_kept(&offer.id, error);
+    let mut keeping = user.known.keeping().map_err(lost)?;
     let mut behind = Vec::new();
-    for ((kind, mailbox), note) in expected.into_iter().zip(notes) {
-        let mark = check_postmark(user, kind, mailbox, note, offer)?;
-        let contradicts = |failure| Unkept {
-            failure: sent_all_the_same(&offer.id, failure),
-            against: reached.against(user, &mark),
-        };
-        // Of a message to oneself, the postmark of its arrival says it all.
-        if kind == Kind::Message || !offer.mailboxes.contains(own) {
-            let kept = user.known.keep_postmark(&offer.id, mailbox, note);
-            kept.map_err(|error| {
-                let failure = Failure::from(error).about("its postmark was not kept");
-                sent_all_the_same(&offer.id, failure)
-            })?;
-        }
-        heads::keep(user, note, &mark).map_err(contradicts)?;
-        match reached.passed_by(&mark) {
-            Ok(()) => {}
-            Err(back) if new => return Err(contradicts(back.into())),
-            // Its first postmark, as it may be: one's own folder shows it.
-            Err(_) if mailbox == own => behind.push(mark),
-            Err(_) => {}
-        }
-    }
+    let checked: Result<(), Unkept> =
+        expected
+            .into_iter()
+            .zip(notes)
+            .try_for_each(|(copy, note)| {
+                let late = keep_postmark(user, &mut keeping, copy, note, (offer, reached, new))?;
+                behind.extend(late);
+                Ok(())
+            });
+    // Those that are right are kept, whatever the next is.
+    let kept = keeping.keep().map_err(lost);
+    checked?;
+    kept?;
     Ok(behind)
+}
+
+/// Verifies the postmark of one copy, and lets it be kept; returns one that lies
+/// behind what was known of a folder of one's own.
+fn keep_postmark(
+    user: &User,
+    keeping: &mut Keeping<'_>,
+    (kind, mailbox): (Kind, &MailboxName),
+    note: &str,
+    (offer, reached, new): (&Offer, &Reached, bool),
+) -> Result<Option<Postmark>, Unkept> {
+    let own = &user.address.mailbox;
+    let mark = check_postmark(user, kind, mailbox, note, offer)?;
+    let contradicts = |failure| Unkept {
+        failure: sent_all_the_same(&offer.id, failure),
+        against: reached.against(user, &mark),
+    };
+    // Of a message to oneself, the postmark of its arrival says it all.
+    if kind == Kind::Message || !offer.mailboxes.contains(own) {
+        let kept = keeping.postmark(&offer.id, mailbox, note);
+        kept.map_err(|error| not_kept(&offer.id, error))?;
+    }
+    heads::keep(user, keeping, note, &mark).map_err(contradicts)?;
+    match reached.passed_by(&mark) {
+        Ok(()) => Ok(None),
+        Err(back) if new => Err(contradicts(back.into())),
+        // Its first postmark, as it may be: one's own folder shows it.
+        Err(_) => Ok((mailbox == own).then_some(mark)),
+    }
+}
+
+fn not_kept(id: &MessageId, error: KnownError) -> Failure {
+    sent_all_the_same(id, Failure::from(error).about("its postmark was not kept"))
 }
 
 /// Tells of a failure after the deposit: to run the command again would send

@@ -69,18 +69,31 @@ impl Fresh {
         }
     }
 
+    /// Returns where it will be.
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
     /// Gives the file its name, durably; refuses where somebody was faster.
     pub(crate) fn keep(self) -> Result<(), PrivateError> {
         self.file()
             .sync_all()
             .map_err(failed("write", &self.path))?;
+        let path = self.path.clone();
+        self.name()?;
+        sync_parent(&path)
+    }
+
+    /// Gives the file its name, which a power cut may still take back; refuses
+    /// where somebody was faster.
+    pub(crate) fn name(self) -> Result<(), PrivateError> {
         let path = self.path;
         let named = match self.form {
             Form::Nameless(file) => link(&file, &path),
             Form::Named(file) => file.persist_noclobber(&path).map(drop).map_err(|e| e.error),
         };
         match named {
-            Ok(()) => sync_parent(&path),
+            Ok(()) => Ok(()),
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
                 Err(PrivateError::Exists(path))
             }

@@ -14,7 +14,7 @@ use smr_name::{Address, Class, EntryName, Head, MailboxName, MessageId};
 
 use crate::deposit::unkept;
 use crate::failure::Failure;
-use crate::known::Heard;
+use crate::known::{Heard, Keeping};
 use crate::listing;
 use crate::user::User;
 
@@ -80,22 +80,24 @@ fn of_own(user: &User, kind: Kind) -> Result<Option<Told>, Failure> {
 
 /// Keeps from a postmark that was verified how far a folder is: the next listing
 /// of one's own must hold it, and the owner of another may be told later.
-pub(crate) fn keep(user: &User, note: &str, postmark: &Postmark) -> Result<(), Failure> {
+pub(crate) fn keep(
+    user: &User,
+    keeping: &mut Keeping<'_>,
+    note: &str,
+    postmark: &Postmark,
+) -> Result<(), Failure> {
     let mark = postmark.into();
     let own = &user.address.mailbox;
     if postmark.mailbox == *own {
         let folder = folder_of(postmark.kind);
-        return Ok(user
-            .known
-            .see_promise(own, &user.repository, folder, &mark)?);
+        return Ok(keeping.promise(own, &user.repository, folder, &mark)?);
     }
     let told = user
         .pinned
         .told(note, postmark)
         .map_err(|error| unkept(&error.to_string()))?
         .ok_or_else(|| unkept("the postmark lets nobody compare heads"))?;
-    user.known.see_theirs(own, &user.repository, &mark, &told)?;
-    Ok(())
+    Ok(keeping.theirs(own, &user.repository, &mark, &told)?)
 }
 
 /// Hears what somebody tells in a message or receipt that was verified and

@@ -5,6 +5,7 @@
 
 mod form;
 mod heads;
+mod keeping;
 mod told;
 
 use std::path::PathBuf;
@@ -16,6 +17,7 @@ use smr_name::{Class, Fingerprint, MailboxName, MessageId, RepositoryName};
 
 use self::form::{ContactFile, load, save};
 pub use self::heads::Mark;
+pub(crate) use self::keeping::Keeping;
 pub use self::told::Heard;
 use crate::home::Home;
 use crate::private::{self, Lock, PrivateError};
@@ -400,19 +402,7 @@ impl Known {
         mailbox: &MailboxName,
         text: &str,
     ) -> Result<Sighting, KnownError> {
-        let path = self.home.postmarks(id).join(mailbox.as_str());
-        match private::create(&path, text.as_bytes()) {
-            Ok(()) => return Ok(Sighting::First),
-            Err(PrivateError::Exists(_)) => {}
-            Err(error) => return Err(error.into()),
-        }
-        match private::read(&path, LIMIT)? {
-            Some(known) if known == text.as_bytes() => Ok(Sighting::Same),
-            _ => Err(KnownError::Forked {
-                what: format!("the postmark of {id} for \"{mailbox}\""),
-                number: 0,
-            }),
-        }
+        self.keep_one(|keeping| keeping.postmark(id, mailbox, text))
     }
 
     /// Returns the postmark that `mailbox` got for a message, or none.
@@ -633,6 +623,25 @@ mod tests {
             Some("note\n")
         );
         assert_eq!(known.postmarked(&id).unwrap(), [rui()]);
+    }
+
+    #[test]
+    fn what_is_kept_together_is_there_only_at_the_end() {
+        let (_dir, known) = known();
+        let id = MessageId::from_bytes([7; 16]);
+        let mark = Mark {
+            number: 4,
+            head: Head::from_bytes([1; 32]),
+        };
+        let mut keeping = known.keeping().unwrap();
+        keeping.postmark(&id, &rui(), "note\n").unwrap();
+        let folder = Folder::Sent;
+        keeping.promise(&rui(), &repo(), folder, &mark).unwrap();
+        assert_eq!(known.postmark(&id, &rui()).unwrap(), None);
+        assert_eq!(known.due(&rui(), &repo(), folder).unwrap(), []);
+        keeping.keep().unwrap();
+        assert!(known.postmark(&id, &rui()).unwrap().is_some());
+        assert_eq!(known.due(&rui(), &repo(), folder).unwrap(), [mark]);
     }
 
     #[test]

@@ -6,6 +6,7 @@
 pub mod agent;
 pub mod attachments;
 mod backup;
+mod batch;
 mod certified;
 pub mod config;
 pub mod delivery;

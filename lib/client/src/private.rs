@@ -3,15 +3,14 @@
 //! Never writes in place, and never into a folder that others can write to.
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
-use std::io::{self, Read, Write};
+use std::io::{self, Read};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use smr_name::Class;
-use tempfile::NamedTempFile;
 use zeroize::Zeroizing;
 
-use crate::fresh::Fresh;
+use crate::batch::Batch;
 
 /// Says which operation on which file failed.
 #[derive(Debug, thiserror::Error)]
@@ -134,22 +133,16 @@ pub fn read_secret(path: &Path, limit: u64) -> Result<Option<Zeroizing<Vec<u8>>>
 /// Puts `bytes` at `path` with mode 0600, durably and in one step: readers
 /// see the old file or the new one.
 pub fn replace(path: &Path, bytes: &[u8]) -> Result<(), PrivateError> {
-    let written = write_beside(path, bytes)?;
-    written
-        .persist(path)
-        .map_err(|e| failed("rename into place", path)(e.error))?;
-    sync_parent(path)
+    let mut batch = Batch::default();
+    batch.replace(path, bytes)?;
+    batch.keep()
 }
 
 /// Puts `bytes` at `path` like [`replace`], but refuses where there is a file.
 pub fn create(path: &Path, bytes: &[u8]) -> Result<(), PrivateError> {
-    make_dir(parent(path))?;
-    let fresh = Fresh::beside(path)?;
-    fresh
-        .file()
-        .write_all(bytes)
-        .map_err(failed("write", path))?;
-    fresh.keep()
+    let mut batch = Batch::default();
+    batch.create(path, bytes)?;
+    batch.keep()
 }
 
 /// Removes a file, durably.
@@ -178,17 +171,6 @@ pub(crate) fn parent(path: &Path) -> &Path {
         Some(dir) if !dir.as_os_str().is_empty() => dir,
         _ => Path::new("."),
     }
-}
-
-// The file gets mode 0600 from tempfile and the contents before its name.
-fn write_beside(path: &Path, bytes: &[u8]) -> Result<NamedTempFile, PrivateError> {
-    let dir = parent(path);
-    make_dir(dir)?;
-    let mut file = NamedTempFile::new_in(dir).map_err(failed("create a file in", dir))?;
-    file.write_all(bytes)
-        .and_then(|()| file.as_file().sync_all())
-        .map_err(failed("write", path))?;
-    Ok(file)
 }
 
 // Without it the name itself could be lost in a power cut.

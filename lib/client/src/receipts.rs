@@ -198,7 +198,10 @@ pub(crate) fn hand_in(
         .give_receipt(receipt, &mut Cursor::new(sealed))?;
     let (note, mark) = check_postmark(user, sender, &notes, receipt)
         .map_err(|failure| user.session.prove(failure, &[]))?;
-    let kept = heads::keep(user, note, &mark).and_then(|()| match new {
+    let mut keeping = user.known.keeping()?;
+    let kept = heads::keep(user, &mut keeping, note, &mark);
+    let kept = kept.and_then(|()| Ok(keeping.keep()?));
+    let kept = kept.and_then(|()| match new {
         true => Ok(reached.passed_by(&mark)?),
         // It may be its first postmark.
         false => Ok(()),

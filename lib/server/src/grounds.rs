@@ -16,6 +16,7 @@ use smr_evidence::trust::{Material, MaterialError, Rules, TrustStore};
 use smr_name::{Class, Fingerprint};
 
 use crate::admission::{Admission, AdmissionError};
+use crate::beside::Beside;
 use crate::config;
 use crate::revocation::{self, Held, Item};
 
@@ -75,6 +76,8 @@ pub(crate) struct Grounds {
     /// SHA-256 of each CRL, and then of each OCSP answer, in their order.
     digests: Vec<[u8; 32]>,
     places: HashMap<[u8; 32], usize>,
+    /// What of them goes with which record.
+    pub(crate) beside: Beside,
     /// What was read: role, realm or "-", file.
     pub(crate) files: Vec<(&'static str, String, PathBuf)>,
     /// Files in those folders that have the name of neither certificate nor CRL.
@@ -96,6 +99,7 @@ impl Grounds {
             held: Held::default(),
             digests: Vec::new(),
             places: HashMap::new(),
+            beside: Beside::default(),
             files: Vec::new(),
             passed_over: Vec::new(),
         };
@@ -129,6 +133,7 @@ impl Grounds {
             held: Held::default(),
             digests: Vec::new(),
             places: HashMap::new(),
+            beside: Beside::default(),
             files: self.files.clone(),
             passed_over: self.passed_over.clone(),
         };

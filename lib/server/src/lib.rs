@@ -5,6 +5,7 @@
 
 mod admission;
 mod audit;
+mod beside;
 mod check;
 pub mod config;
 mod confine;

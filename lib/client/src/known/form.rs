@@ -177,6 +177,10 @@ pub(super) fn load<T: DeserializeOwned>(path: &Path) -> Result<Option<T>, KnownE
 }
 
 pub(super) fn save<T: Serialize>(path: &Path, value: &T) -> Result<(), KnownError> {
-    let text = toml::to_string(value).map_err(|_| KnownError::Damaged(path.to_owned()))?;
-    Ok(private::replace(path, text.as_bytes())?)
+    Ok(private::replace(path, text(path, value)?.as_bytes())?)
+}
+
+/// Returns what stands in a file.
+pub(super) fn text<T: Serialize>(path: &Path, value: &T) -> Result<String, KnownError> {
+    toml::to_string(value).map_err(|_| KnownError::Damaged(path.to_owned()))
 }

@@ -9,8 +9,8 @@ use smr_channel::request::Folder;
 use smr_evidence::postmark::Postmark;
 use smr_name::{Head, MailboxName, RepositoryName};
 
-use super::form::{MarkFile, load, save};
-use super::{Known, KnownError, LIMIT, Sighting, compare};
+use super::form::{MarkFile, load};
+use super::{Known, KnownError, LIMIT};
 use crate::private;
 
 /// How far a mailbox had come.
@@ -39,14 +39,14 @@ pub(super) fn folder_name(folder: Folder) -> &'static str {
     }
 }
 
-fn load_mark(path: PathBuf) -> Result<Option<Mark>, KnownError> {
+pub(super) fn load_mark(path: PathBuf) -> Result<Option<Mark>, KnownError> {
     load::<MarkFile>(&path)?
         .map(|file| file.into_mark().ok_or(KnownError::Damaged(path)))
         .transpose()
 }
 
 impl Known {
-    fn mark_file(
+    pub(super) fn mark_file(
         &self,
         mailbox: &MailboxName,
         repository: &RepositoryName,
@@ -56,7 +56,7 @@ impl Known {
         dir.join(format!("{mailbox}.{}.toml", folder_name(folder)))
     }
 
-    fn promise_file(
+    pub(super) fn promise_file(
         &self,
         mailbox: &MailboxName,
         repository: &RepositoryName,
@@ -135,11 +135,7 @@ impl Known {
     ) -> Result<(), KnownError> {
         // Two tools may send at once and come here in any order; and a deposit
         // that is repeated has its first postmark again.
-        self.keep_furthest(
-            self.promise_file(mailbox, repository, folder),
-            || format!("{} of \"{mailbox}@{repository}\"", folder_name(folder)),
-            promised,
-        )
+        self.keep_one(|keeping| keeping.promise(mailbox, repository, folder, promised))
     }
 
     /// Keeps how far a folder has come, the furthest that was seen; refuses
@@ -154,29 +150,6 @@ impl Known {
         folder: Folder,
         seen: &Mark,
     ) -> Result<(), KnownError> {
-        self.keep_furthest(
-            self.mark_file(mailbox, repository, folder),
-            || format!("{} of \"{mailbox}@{repository}\"", folder_name(folder)),
-            seen,
-        )
-    }
-
-    fn keep_furthest(
-        &self,
-        path: PathBuf,
-        what: impl FnOnce() -> String,
-        seen: &Mark,
-    ) -> Result<(), KnownError> {
-        let _lock = self.lock()?;
-        if let Some(known) = load_mark(path.clone())? {
-            if known.number > seen.number {
-                return Ok(());
-            }
-            let here = (seen.number, seen.head.as_bytes());
-            if compare(what, (known.number, known.head.as_bytes()), here)? == Sighting::Same {
-                return Ok(());
-            }
-        }
-        save(&path, &MarkFile::from(seen))
+        self.keep_one(|keeping| keeping.mark(mailbox, repository, folder, seen))
     }
 }

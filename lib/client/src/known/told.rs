@@ -12,7 +12,7 @@ use smr_name::{Address, MailboxName, MessageId, RepositoryName};
 
 use super::form::{HeardFile, TheirsFile, load, save};
 use super::heads::folder_name;
-use super::{Known, KnownError, Mark, Sighting, compare};
+use super::{Known, KnownError, Mark};
 
 /// What somebody told of a folder of an own mailbox.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -37,7 +37,7 @@ impl Known {
         dir.join(format!("{mailbox}.{}.told.toml", folder_name(folder)))
     }
 
-    fn theirs_file(
+    pub(super) fn theirs_file(
         &self,
         own: &MailboxName,
         repository: &RepositoryName,
@@ -107,21 +107,7 @@ impl Known {
         mark: &Mark,
         told: &Told,
     ) -> Result<(), KnownError> {
-        let _lock = self.lock()?;
-        let mailbox = &told.address.mailbox;
-        let owner = self.owner(mailbox, repository)?;
-        let path = self.theirs_file(own, repository, mailbox, told.kind);
-        if let Some((known, _)) = load_theirs(path.clone(), &owner)? {
-            if known.number > mark.number {
-                return Ok(());
-            }
-            let seen = (mark.number, mark.head.as_bytes());
-            let what = || format!("the mailbox \"{}\"", told.address);
-            if compare(what, (known.number, known.head.as_bytes()), seen)? == Sighting::Same {
-                return Ok(());
-            }
-        }
-        save(&path, &TheirsFile::new(owner, mark, told))
+        self.keep_one(|keeping| keeping.theirs(own, repository, mark, told))
     }
 
     /// Returns how far a folder of another's mailbox is by the postmarks that
@@ -154,7 +140,7 @@ impl Known {
 
     /// Returns whose mailbox it is: a name that is another person's by now has
     /// another mailbox.
-    fn owner(
+    pub(super) fn owner(
         &self,
         mailbox: &MailboxName,
         repository: &RepositoryName,
@@ -167,7 +153,7 @@ impl Known {
     }
 }
 
-fn load_theirs(path: PathBuf, owner: &str) -> Result<Option<(Mark, Told)>, KnownError> {
+pub(super) fn load_theirs(path: PathBuf, owner: &str) -> Result<Option<(Mark, Told)>, KnownError> {
     load::<TheirsFile>(&path)?
         .filter(|file| file.is_of(owner))
         .map(|file| file.into_theirs().ok_or(KnownError::Damaged(path)))

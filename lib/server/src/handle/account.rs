@@ -40,13 +40,17 @@ pub(super) fn account<'a>(
     let record = house.store.record(name).map_err(|e| house.disk(e))?;
     let mut record = record.ok_or_else(|| no_mailbox(std::slice::from_ref(name)))?;
     let grounds = house.grounds();
+    let digest = *Fingerprint::of(&record).as_bytes();
     // A record that smrd no longer believes is handed out all the same: its
     // reader judges for himself.
-    let filed = judge::open_stored(house, &record).ok();
-    let mut wanted = filed.map_or_else(Vec::new, |account| places(&grounds, &account));
-    wanted.truncate(MAX_LISTS);
-    let lists = wanted.into_iter().filter_map(|place| grounds.listed(place));
-    if known == Some(Fingerprint::of(&record).as_bytes()) {
+    let wanted = grounds.beside.of(&digest, || {
+        let filed = judge::open_stored_by(house, &grounds, &record).ok()?;
+        let mut wanted = places(&grounds, &filed);
+        wanted.truncate(MAX_LISTS);
+        Some(wanted)
+    });
+    let lists = wanted.iter().filter_map(|place| grounds.listed(*place));
+    if known == Some(&digest) {
         record.clear();
     }
     let reply = Reply::Account {

@@ -42,7 +42,16 @@ pub(super) fn signed_by(device: &Certificate, message: &[u8], signature: &[u8]) 
 /// Opens a record that the store holds, without judging it again: it was
 /// judged when it came, and only what it says matters.
 pub(super) fn open_stored(house: &House, record: &[u8]) -> Result<Account, Refusal> {
-    opened_then(&house.grounds(), record).map_err(|error| {
+    open_stored_by(house, &house.grounds(), record)
+}
+
+/// Opens a record as [`open_stored`] does, under these grounds.
+pub(super) fn open_stored_by(
+    house: &House,
+    grounds: &Grounds,
+    record: &[u8],
+) -> Result<Account, Refusal> {
+    opened_then(grounds, record).map_err(|error| {
         let line = house.log.line(Level::Warn, "stored-record");
         line.with("why", &error).send();
         // Why, is for the operator: whoever asks may be a stranger to it.
