@@ -26,6 +26,11 @@ impl Activated {
     /// Waits for the first client; hands over the socket, and the keys as a
     /// credential.
     fn start(house: &House) -> Activated {
+        Activated::with(house, &[])
+    }
+
+    /// The same, and more sockets.
+    fn with(house: &House, more: &[String]) -> Activated {
         let heard = UnixDatagram::bind(house.path("notify")).unwrap();
         heard.set_read_timeout(Some(LONG)).unwrap();
         let handed = house.path("handed");
@@ -36,6 +41,7 @@ impl Activated {
             .open(house.path("smrd.log"));
         let child = Command::new("systemd-socket-activate")
             .arg(format!("--listen={}", house.server()))
+            .args(more)
             .arg(format!(
                 "--setenv=NOTIFY_SOCKET={}",
                 house.path("notify").display()
@@ -119,6 +125,62 @@ fn smrd_serves_a_socket_that_it_is_handed_and_says_how_it_is() {
     assert!(log.contains("event=reloaded"), "{log}");
     assert!(log.contains("event=fetched reader=carol"), "{log}");
     assert!(!log.contains("event=notify"), "{log}");
+}
+
+/// Asks for metrics on a local socket.
+fn metrics_of(socket: &Path) -> String {
+    let told = Command::new("curl")
+        .args(["-sSf", "--unix-socket"])
+        .arg(socket)
+        .arg("http://smrd/metrics")
+        .output()
+        .expect("curl runs");
+    String::from_utf8_lossy(&told.stdout).into_owned()
+}
+
+#[test]
+fn metrics_are_told_on_a_socket_that_is_handed_over_under_that_name() {
+    let mut house = House::build();
+    house.stop();
+    let socket = house.path("handed.sock");
+    let more = |name: &str| {
+        [
+            format!("--listen={}", socket.display()),
+            format!("--fdname=clients:{name}"),
+        ]
+    };
+    let mut smrd = Activated::with(&house, &more("metrics"));
+    until_listening(house.server());
+    // Whoever asks for them starts it, too.
+    let told = metrics_of(&socket);
+    assert!(told.contains("\nsmr_enrolments_total 0\n"), "{told}");
+    assert!(told.ends_with("# EOF\n"), "{told}");
+    house.move_in("carol");
+    let told = metrics_of(&socket);
+    assert!(told.contains("\nsmr_enrolments_total 1\n"), "{told}");
+    smrd.signal("TERM");
+    assert_eq!(smrd.child.wait().unwrap().code(), Some(0));
+    assert!(socket.exists(), "it is the giver's to take away");
+    assert!(!house.log().contains("event=metrics"), "{}", house.log());
+
+    // By another name it is not for metrics, and for nothing else.
+    fs::remove_file(&socket).unwrap();
+    fs::rename(
+        house.path("handed/smrd.key"),
+        house.path("store/server.key"),
+    )
+    .unwrap();
+    fs::remove_dir(house.path("handed")).unwrap();
+    fs::remove_file(house.path("notify")).unwrap();
+    let mut smrd = Activated::with(&house, &more("clients"));
+    until_listening(house.server());
+    assert_eq!(metrics_of(&socket), "");
+    assert_eq!(smrd.child.wait().unwrap().code(), Some(78));
+    assert!(
+        house.log().contains("\"clients\" that was handed over"),
+        "{}",
+        house.log()
+    );
 }
 
 /// Returns the process of this house's smrd, which holds its store's lock.
@@ -230,13 +292,7 @@ fn a_confined_smrd_writes_its_metrics() {
     fs::write(&file, text).unwrap();
     house.start();
     house.move_in("carol");
-    let told = Command::new("curl")
-        .args(["-sSf", "--unix-socket"])
-        .arg(&socket)
-        .arg("http://smrd/metrics")
-        .output()
-        .expect("curl runs");
-    let told = String::from_utf8_lossy(&told.stdout).into_owned();
+    let told = metrics_of(&socket);
     assert!(told.contains("\nsmr_enrolments_total 1\n"), "{told}");
     assert!(told.ends_with("# EOF\n"), "{told}");
     house.stop();
@@ -339,12 +395,19 @@ fn units(to: &Path) -> Vec<PathBuf> {
             continue;
         }
         let text = fs::read_to_string(&path).unwrap();
+        // Else the very calls by which smrd shuts itself in would end it.
+        if text.contains("SystemCallFilter=") {
+            assert!(
+                text.contains("SystemCallFilter=seccomp landlock_create_ruleset"),
+                "{text}"
+            );
+        }
         let text = text.replace("/usr/bin/smrd", env!("CARGO_BIN_EXE_smrd"));
         let unit = to.join(name);
         fs::write(&unit, text).unwrap();
         units.push(unit);
     }
-    assert_eq!(units.len(), 4, "{units:?}");
+    assert_eq!(units.len(), 5, "{units:?}");
     units
 }
 

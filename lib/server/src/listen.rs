@@ -4,6 +4,7 @@
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
+use std::os::unix::net::UnixListener;
 
 use listenfd::ListenFd;
 use smr_name::Class;
@@ -11,6 +12,10 @@ use smr_name::Class;
 /// Connections that the system keeps until they are let in; it may keep fewer
 /// (net.core.somaxconn).
 const BACKLOG: i32 = 4096;
+
+/// What a local socket for metrics is called where systemd hands it over
+/// (FileDescriptorName of systemd.socket(5)).
+const METRICS: &str = "metrics";
 
 /// Says why smrd does not listen.
 #[derive(Debug, thiserror::Error)]
@@ -31,6 +36,17 @@ pub enum ListenError {
         /// The system's answer.
         source: io::Error,
     },
+    /// A socket that was handed over is for nothing that smrd does.
+    #[error(
+        "the socket \"{name}\" that was handed over is neither TCP nor a local one called \"metrics\""
+    )]
+    Strange {
+        /// What it is called.
+        name: String,
+    },
+    /// More than one socket for metrics was handed over.
+    #[error("two sockets called \"metrics\" were handed over")]
+    Twice,
     /// There is nothing to listen on.
     #[error("no address to listen on")]
     Nowhere,
@@ -43,7 +59,10 @@ impl ListenError {
             ListenError::Bind { source, .. } if source.kind() == io::ErrorKind::AddrInUse => {
                 Class::Busy
             }
-            ListenError::Bind { .. } | ListenError::Nowhere => Class::Config,
+            ListenError::Bind { .. }
+            | ListenError::Nowhere
+            | ListenError::Strange { .. }
+            | ListenError::Twice => Class::Config,
             ListenError::Socket { .. } => Class::Io,
         }
     }
@@ -53,15 +72,23 @@ fn socket(operation: &'static str) -> impl FnOnce(io::Error) -> ListenError {
     move |source| ListenError::Socket { operation, source }
 }
 
-/// Takes the sockets that systemd hands over (sd_listen_fds(3)), or binds
-/// `addresses` where it hands over none.
-pub(crate) fn open(addresses: &[SocketAddr]) -> Result<Vec<TcpListener>, ListenError> {
-    let mut handed = ListenFd::from_env();
-    let mut listeners = Vec::new();
-    for index in 0..handed.len() {
-        let taken = handed.take_tcp_listener(index);
-        listeners.extend(taken.map_err(socket("take the socket handed over"))?);
-    }
+/// The sockets that smrd listens on.
+#[derive(Default)]
+pub(crate) struct Sockets {
+    /// For clients.
+    pub(crate) listeners: Vec<TcpListener>,
+    /// For whoever asks for metrics, where systemd hands it over.
+    pub(crate) metrics: Option<UnixListener>,
+}
+
+/// Takes the sockets that systemd hands over (sd_listen_fds(3)): those of TCP
+/// for clients, and a local one called "metrics". Binds `addresses` where there
+/// is none for clients.
+pub(crate) fn open(addresses: &[SocketAddr]) -> Result<Sockets, ListenError> {
+    let Sockets {
+        mut listeners,
+        metrics,
+    } = handed_over()?;
     if listeners.is_empty() {
         for &address in addresses {
             let bound = TcpListener::bind(address);
@@ -79,8 +106,36 @@ pub(crate) fn open(addresses: &[SocketAddr]) -> Result<Vec<TcpListener>, ListenE
     }
     match listeners.is_empty() {
         true => Err(ListenError::Nowhere),
-        false => Ok(listeners),
+        false => Ok(Sockets { listeners, metrics }),
     }
+}
+
+fn handed_over() -> Result<Sockets, ListenError> {
+    let names = std::env::var("LISTEN_FDNAMES").unwrap_or_default();
+    let mut names = names.split(':');
+    let mut handed = ListenFd::from_env();
+    let mut sockets = Sockets::default();
+    for index in 0..handed.len() {
+        let name = names.next().unwrap_or_default();
+        if let Ok(taken) = handed.take_tcp_listener(index) {
+            sockets.listeners.extend(taken);
+            continue;
+        }
+        // By its name too: whoever gives clients a local socket by mistake must
+        // not have smrd tell its metrics there.
+        let strange = |_| ListenError::Strange {
+            name: name.to_owned(),
+        };
+        let taken = handed.take_unix_listener(index).map_err(strange)?;
+        if name != METRICS {
+            return Err(strange(io::ErrorKind::InvalidInput.into()));
+        }
+        if sockets.metrics.is_some() {
+            return Err(ListenError::Twice);
+        }
+        sockets.metrics = taken;
+    }
+    Ok(sockets)
 }
 
 /// Returns where the sockets listen, with real ports.

@@ -16,7 +16,7 @@ use crate::house::{House, cache, now};
 use crate::{queue, revocation};
 
 pub(crate) use file::Exporter;
-pub(crate) use socket::{Teller, bind};
+pub(crate) use socket::{Counter, Teller};
 use text::{Kind, Text};
 
 /// What no line of the log stands for.

@@ -18,6 +18,7 @@ use crate::config::{Config, ConfigError, Confine, Level};
 use crate::confine::{Bounds, confine};
 use crate::herald::Herald;
 use crate::house::House;
+use crate::listen::ListenError;
 use crate::server::{Opened, Server, ServerError};
 use crate::user::{UserError, become_user};
 use crate::{limits, listen};
@@ -73,6 +74,9 @@ impl RunError {
         match self {
             RunError::Config(e) => Some(e.hint()),
             RunError::Server(ServerError::Start(e)) => e.hint(),
+            RunError::Server(ServerError::Listen(
+                ListenError::Strange { .. } | ListenError::Twice,
+            )) => Some("see FileDescriptorName in smrd-metrics.socket"),
             RunError::Server(ServerError::Listen(_)) => {
                 Some("does another smrd run? see \"listen.address\" in smrd.toml")
             }
@@ -119,13 +123,13 @@ pub fn run(path: &Path, sink: Sink, ready_fd: Option<u32>) -> Result<(), RunErro
 /// Opens all that smrd needs, in this order: sockets as whoever started it,
 /// the store as the user it becomes; then takes the rest of the system away.
 fn open(config: Config, log: &Log, herald: Herald) -> Result<Opened, RunError> {
-    let listeners = listen::open(&config.listen.address).map_err(ServerError::from)?;
+    let sockets = listen::open(&config.listen.address).map_err(ServerError::from)?;
     if let Some(user) = &config.user {
         become_user(user)?;
     }
     let rule = config.confine;
     let house = House::open(config, log.clone(), herald).map_err(ServerError::from)?;
-    let opened = Opened::open(house, listeners)?;
+    let opened = Opened::open(house, sockets)?;
     match rule {
         Confine::Off => log
             .line(Level::Warn, "unconfined")

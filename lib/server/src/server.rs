@@ -3,8 +3,7 @@
 //! Knows no signals: see `run`.
 
 use std::io;
-use std::net::{SocketAddr, TcpListener};
-use std::os::unix::net::UnixListener;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
@@ -19,8 +18,8 @@ use crate::door::{Bolt, Door};
 use crate::grounds::GroundsError;
 use crate::herald::Herald;
 use crate::house::{House, StartError};
-use crate::listen::{self, ListenError};
-use crate::metrics::{self, Exporter, Teller};
+use crate::listen::{self, ListenError, Sockets};
+use crate::metrics::{Counter, Exporter, Teller};
 
 /// Time that running requests have to finish when smrd stops.
 const GRACE: Duration = Duration::from_secs(2);
@@ -70,27 +69,30 @@ pub(crate) struct Opened {
     bolt: Bolt,
     door: Door,
     /// Where metrics are asked for.
-    socket: Option<UnixListener>,
+    counter: Option<Counter>,
 }
 
 impl Opened {
     /// Opens store, keys and trust, for these sockets.
-    pub(crate) fn open(house: House, listeners: Vec<TcpListener>) -> Result<Opened, ServerError> {
+    pub(crate) fn open(house: House, sockets: Sockets) -> Result<Opened, ServerError> {
         let house = Arc::new(house);
-        let addresses = listen::addresses(&listeners)?;
-        let socket = house.config.metrics.socket.as_deref();
-        let socket = socket.map(|path| {
-            let path = path.to_owned();
-            metrics::bind(&path).map_err(|source| ServerError::Metrics { path, source })
-        });
-        let socket = socket.transpose()?;
-        let (door, bolt) = Door::open(house.clone(), listeners)?;
+        let addresses = listen::addresses(&sockets.listeners)?;
+        let path = house.config.metrics.socket.as_deref();
+        let counter = match (sockets.metrics, path) {
+            (Some(handed), _) => Some(Counter::of(handed)?),
+            (None, Some(path)) => Some(Counter::bind(path).map_err(|source| {
+                let path = path.to_owned();
+                ServerError::Metrics { path, source }
+            })?),
+            (None, None) => None,
+        };
+        let (door, bolt) = Door::open(house.clone(), sockets.listeners)?;
         Ok(Opened {
             house,
             addresses,
             bolt,
             door,
-            socket,
+            counter,
         })
     }
 
@@ -105,10 +107,10 @@ impl Opened {
         let keeper = thread::Builder::new().name("door".to_owned());
         let textfile = self.house.config.metrics.textfile.clone();
         let begin = |path| Exporter::begin(self.house.clone(), path);
-        let tell = |socket| Teller::begin(self.house.clone(), socket);
+        let tell = |counter| Teller::begin(self.house.clone(), counter);
         let server = Server {
             exporter: textfile.map(begin).transpose()?,
-            teller: self.socket.map(tell).transpose()?,
+            teller: self.counter.map(tell).transpose()?,
             house: self.house,
             addresses: self.addresses,
             bolt: self.bolt,
@@ -151,8 +153,8 @@ impl Server {
     }
 
     fn serve(house: House) -> Result<Server, ServerError> {
-        let listeners = listen::open(&house.config.listen.address)?;
-        Opened::open(house, listeners)?.serve()
+        let sockets = listen::open(&house.config.listen.address)?;
+        Opened::open(house, sockets)?.serve()
     }
 
     fn log_start(&self) {

@@ -5,18 +5,17 @@
 
 use std::fs::{self, Permissions};
 use std::io::{self, Read, Write};
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
+use rustix::event::{EventfdFlags, PollFd, PollFlags, eventfd, poll};
 use rustix::fs::{Mode, fchmod};
-use rustix::net::{
-    AddressFamily, Shutdown, SocketAddrUnix, SocketFlags, SocketType, listen, shutdown, socket_with,
-};
+use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, listen, socket_with};
 
 use crate::config::Level;
 use crate::house::House;
@@ -27,22 +26,68 @@ const PATIENCE: Duration = Duration::from_secs(2);
 const LONGEST: usize = 4096;
 /// Time after which another is let in, where that has failed.
 const DEAF: Duration = Duration::from_millis(100);
+
 /// The mode of the socket: for its owner and group.
 const OPEN_TO: u32 = 0o660;
 /// How many may wait to be let in.
 const BACKLOG: i32 = 16;
 
-/// Binds a socket that its owner and group may open. One that nobody listens on
-/// any more is replaced; what is no socket is left alone.
-pub(crate) fn bind(path: &Path) -> io::Result<UnixListener> {
-    let stale = fs::symlink_metadata(path).is_ok_and(|there| there.file_type().is_socket());
-    if stale && UnixStream::connect(path).is_err() {
-        fs::remove_file(path)?;
+/// The socket on which metrics are asked for, and the bell that ends it: both
+/// are there before smrd is confined, for then neither can be made.
+pub(crate) struct Counter {
+    listener: UnixListener,
+    bell: OwnedFd,
+}
+
+impl Counter {
+    /// Takes a socket that was handed over, and is its giver's to take away.
+    pub(crate) fn of(listener: UnixListener) -> io::Result<Counter> {
+        // Whoever poll has seen may be gone at accept.
+        listener.set_nonblocking(true)?;
+        let bell = eventfd(0, EventfdFlags::CLOEXEC)?;
+        Ok(Counter { listener, bell })
     }
-    let listener = bound(path)?;
-    // The umask may have taken from the group.
-    fs::set_permissions(path, Permissions::from_mode(OPEN_TO))?;
-    Ok(listener)
+
+    /// Binds a socket that its owner and group may open. One that nobody listens
+    /// on any more is replaced; what is no socket is left alone.
+    pub(crate) fn bind(path: &Path) -> io::Result<Counter> {
+        let stale = fs::symlink_metadata(path).is_ok_and(|there| there.file_type().is_socket());
+        if stale && UnixStream::connect(path).is_err() {
+            fs::remove_file(path)?;
+        }
+        let listener = bound(path)?;
+        // The umask may have taken from the group.
+        fs::set_permissions(path, Permissions::from_mode(OPEN_TO))?;
+        Counter::of(listener)
+    }
+
+    /// Waits for the next who asks; none once the bell has rung.
+    fn next(&self) -> io::Result<Option<UnixStream>> {
+        loop {
+            let mut polled = [
+                PollFd::new(&self.bell, PollFlags::IN),
+                PollFd::new(&self.listener, PollFlags::IN),
+            ];
+            match poll(&mut polled, None) {
+                Err(rustix::io::Errno::INTR) => continue,
+                waited => waited?,
+            };
+            let [bell, _] = polled;
+            if !bell.revents().is_empty() {
+                return Ok(None);
+            }
+            match self.listener.accept() {
+                Ok((stream, _)) => return Ok(Some(stream)),
+                Err(e) if e.kind() == io::ErrorKind::WouldBlock => {}
+                Err(e) => return Err(e),
+            }
+        }
+    }
+
+    fn ring(&self) {
+        // It fails only when it has rung 2^64 - 2 times.
+        let _ = rustix::io::write(&self.bell, &1u64.to_ne_bytes());
+    }
 }
 
 /// Binds a socket that is never open to more than it should be, whatever the
@@ -62,24 +107,23 @@ fn bound(path: &Path) -> io::Result<UnixListener> {
 
 /// The thread that answers.
 pub(crate) struct Teller {
-    listener: Arc<UnixListener>,
-    over: Arc<AtomicBool>,
+    counter: Arc<Counter>,
     thread: JoinHandle<()>,
 }
 
 impl Teller {
     /// Begins to answer.
-    pub(crate) fn begin(house: Arc<House>, listener: UnixListener) -> io::Result<Teller> {
-        let (listener, over) = (Arc::new(listener), Arc::new(AtomicBool::new(false)));
-        let (own, ends) = (listener.clone(), over.clone());
+    pub(crate) fn begin(house: Arc<House>, counter: Counter) -> io::Result<Teller> {
+        let counter = Arc::new(counter);
+        let own = counter.clone();
         let builder = thread::Builder::new().name("teller".to_owned());
         let thread = builder.spawn(move || {
             loop {
-                let taken = own.accept();
-                if ends.load(Ordering::SeqCst) {
-                    return;
-                }
-                let answered = taken.and_then(|(stream, _)| answer(&house, stream));
+                let answered = match own.next() {
+                    Ok(None) => return,
+                    Ok(Some(stream)) => answer(&house, stream),
+                    Err(error) => Err(error),
+                };
                 if let Err(error) = answered {
                     let line = house.log.line(Level::Warn, "metrics");
                     line.with("why", error).send();
@@ -87,18 +131,12 @@ impl Teller {
                 }
             }
         })?;
-        Ok(Teller {
-            listener,
-            over,
-            thread,
-        })
+        Ok(Teller { counter, thread })
     }
 
     /// Lets nobody in any more, and ends.
     pub(crate) fn finish(self) {
-        self.over.store(true, Ordering::SeqCst);
-        // It wakes whoever accepts; it fails for a socket that is none.
-        let _ = shutdown(&*self.listener, Shutdown::Both);
+        self.counter.ring();
         // Its panic is not ours.
         let _ = self.thread.join();
     }
@@ -182,10 +220,10 @@ fn read(head: &[u8]) -> Asked {
 
 #[cfg(test)]
 mod tests {
-    use super::{Asked, LONGEST, asked, bind, read};
+    use super::{Asked, Counter, LONGEST, asked, read};
     use std::io::Write;
     use std::os::unix::fs::PermissionsExt;
-    use std::os::unix::net::UnixStream;
+    use std::os::unix::net::{UnixListener, UnixStream};
     use std::time::{Duration, Instant};
 
     #[test]
@@ -233,15 +271,29 @@ mod tests {
     fn a_socket_that_is_left_is_replaced_and_nothing_else() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("metrics.sock");
-        drop(bind(&path).unwrap());
-        let listener = bind(&path).unwrap();
+        drop(Counter::bind(&path).unwrap());
+        let listener = Counter::bind(&path).unwrap();
         let mode = std::fs::metadata(&path).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o660);
-        assert!(bind(&path).is_err(), "somebody listens");
+        assert!(Counter::bind(&path).is_err(), "somebody listens");
         drop(listener);
         std::fs::remove_file(&path).unwrap();
         std::fs::write(&path, "a file").unwrap();
-        assert!(bind(&path).is_err());
+        assert!(Counter::bind(&path).is_err());
         assert_eq!(std::fs::read(&path).unwrap(), b"a file");
+    }
+    #[test]
+    fn the_bell_ends_the_wait_and_leaves_the_socket_to_its_giver() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("metrics.sock");
+        let giver = UnixListener::bind(&path).unwrap();
+        let counter = Counter::of(giver.try_clone().unwrap()).unwrap();
+        let _asker = UnixStream::connect(&path).unwrap();
+        assert!(counter.next().unwrap().is_some());
+        counter.ring();
+        assert!(counter.next().unwrap().is_none());
+        drop(counter);
+        let _late = UnixStream::connect(&path).unwrap();
+        giver.accept().unwrap();
     }
 }
