@@ -2,9 +2,12 @@
 //! follow without a word of alarm, what the old keys signed stays good, and
 //! nobody is led astray by false successions or by old keys in other hands.
 
+#![allow(clippy::print_stdout)] // how many kills there were
+
 use std::fs;
+use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 mod house;
 
@@ -274,4 +277,80 @@ fn keys_that_systemd_hands_over_are_replaced_too() {
     fs::copy(&next, handed.join("smrd.key")).unwrap();
     smrd(&["--rotate-key"]).expect(0);
     assert_eq!(smrd(&["--fingerprint"]).text().len(), 50);
+}
+
+/// How often the keys were replaced, by the chain in the store.
+fn successions(house: &House) -> usize {
+    let chain = fs::read_to_string(house.path("store/succession")).unwrap_or_default();
+    chain.matches("\nsmr succession 1\n").count()
+}
+
+/// Replaces the keys under strace, which kills smrd where it makes its Nth such
+/// call; tells whether it came so far.
+fn killed_at(house: &House, call: &str, nth: usize) -> bool {
+    let ended = Command::new("strace")
+        .args(["-f", "-qq", "-o", "/dev/null", "-e"])
+        .arg(format!("trace={call}"))
+        .arg("-e")
+        .arg(format!("inject={call}:signal=KILL:when={nth}"))
+        .args([env!("CARGO_BIN_EXE_smrd"), "--config"])
+        .arg(house.path("smrd.toml"))
+        .arg("--rotate-key")
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .status()
+        .expect("strace is installed");
+    match ended.signal() {
+        Some(9) => true,
+        _ => {
+            assert_eq!(ended.code(), Some(0), "{call} {nth}");
+            false
+        }
+    }
+}
+
+#[test]
+fn a_rotation_killed_at_any_call_is_whole_or_never_was() {
+    let mut house = House::with(&["alice"]);
+    assert_eq!(house.stop(), Some(0));
+    let said = |house: &House| house.smrd_says(&["--fingerprint"]).expect(0).text();
+    let (mut never, mut whole) = (0, 0);
+    for call in ["openat", "write", "fsync", "unlink", "rename"] {
+        for nth in 1.. {
+            let (keys, number) = (said(&house), successions(&house));
+            if !killed_at(&house, call, nth) {
+                break;
+            }
+            match successions(&house) - number {
+                0 => {
+                    assert_eq!(said(&house), keys, "{call} {nth}");
+                    never += 1;
+                }
+                1 => {
+                    assert_ne!(said(&house), keys, "{call} {nth}");
+                    whole += 1;
+                }
+                more => panic!("{call} {nth}: {more} successions"),
+            }
+            house.smrd_says(&["--check"]).expect(0);
+            house.smrd_says(&["--fsck"]).expect(0);
+            if call != "openat" {
+                // Whichever it was, it serves, and nobody sees an alarm.
+                house.start();
+                house.sh("alice", "smr-ls").expect(0);
+                assert_eq!(house.stop(), Some(0));
+                assert!(!house.path("store/server.key.next").exists());
+            }
+        }
+    }
+    println!(
+        "killed {} times: {never} never were, {whole} whole",
+        never + whole
+    );
+    assert!(never > 0 && whole > 0);
+    // Each call once to its end, besides.
+    assert_eq!(successions(&house), whole + 5);
+    house.start();
+    send(&mut house, "alice", "alice", "after").expect(0);
+    assert!(!house.log().contains("event=stranger"), "{}", house.log());
 }

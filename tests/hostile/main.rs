@@ -3,6 +3,7 @@
 
 #![allow(clippy::print_stdout)] // how many cases of each kind there were
 
+mod chains;
 #[path = "../house/mod.rs"]
 mod house;
 mod liar;

@@ -2,13 +2,18 @@
 
 mod house;
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use house::{Agent, BIG, Device, RUI, Repository, Tool, load};
+use rand_core::OsRng;
+use smr_channel::identity::ServerKeys;
 use smr_channel::local::{Answer, Ask, Entrance, Frame, Load};
 use smr_channel::reply::Reply;
 use smr_channel::request::{Offer, Request};
 use smr_name::{Class, MessageId};
+use smr_note::Signer;
+use smr_note::succession::Chain;
 
 fn logged_in() -> (Agent, Repository, Tool) {
     let device = Device::generate();
@@ -150,6 +155,91 @@ fn another_server_is_untrusted_and_none_is_busy() {
     let mut nobody = load(RUI, &repository, &device);
     nobody.server = "127.0.0.1:1".into();
     assert_eq!(refused(nobody).0, Class::Busy);
+}
+
+/// The chain through these keys, in their order.
+fn chain(all: &[&ServerKeys]) -> String {
+    let signer = |keys: &ServerKeys| Signer::from_seed(keys.postmark_seed());
+    let mut chain = Chain::parse(&all[0].identity().to_string()).unwrap();
+    for pair in all.windows(2) {
+        let (old, new) = (signer(pair[0]), signer(pair[1]));
+        let document = pair[1].identity().to_string();
+        chain.succeed(&document, 1_800_000_000, &old, &new).unwrap();
+    }
+    chain.to_string()
+}
+
+#[test]
+fn keys_are_followed_as_those_before_say_and_no_others() {
+    let (agent, repository, mut tool) = logged_in();
+    let keys = |name: &str| Arc::new(ServerKeys::generate(name.parse().unwrap(), &mut OsRng));
+    let first = repository.keys.lock().unwrap().clone();
+    let (second, third, foreign) = (
+        keys("repo.example"),
+        keys("repo.example"),
+        keys("x.example"),
+    );
+    let mut follow = |account: &str, chain: &str| {
+        let (account, chain) = (account.parse().unwrap(), chain.to_owned());
+        match tool.ask(&Ask::Follow { account, chain }) {
+            Some(Answer::Done) => None,
+            Some(Answer::Failed { class, .. }) => Some(class),
+            other => panic!("{other:?}"),
+        }
+    };
+    let good = chain(&[&first, &second]);
+    let signed_by_strangers = {
+        let note = chain(&[&third, &second]);
+        let (_, note) = note.split_once("\nsmr succession 1\n").unwrap();
+        let follows = third.identity().fingerprint().to_string();
+        let note = note.replace(&follows, &first.identity().fingerprint().to_string());
+        format!("{}smr succession 1\n{note}", first.identity())
+    };
+    for bad in [
+        String::new(),
+        "smr identity 1\n".to_owned(),
+        foreign.identity().to_string(),
+        second.identity().to_string(),
+        chain(&[&second, &third]),
+        signed_by_strangers,
+        good.replace("number 1", "number 2"),
+        good[..good.len() - 1].to_owned(),
+    ] {
+        assert_eq!(follow(RUI, &bad), Some(Class::Untrusted), "{bad}");
+    }
+    assert_eq!(follow("ana@repo.example", &good), Some(Class::Unavailable));
+
+    // None of that has moved it: who has other keys is not believed.
+    let mut held = Vec::new();
+    let mut met = |keys: &Arc<ServerKeys>| {
+        *repository.keys.lock().unwrap() = keys.clone();
+        // A tool of its own, and so a session of its own.
+        held.push(Tool::open(&agent.socket));
+        let carried = held.last_mut().unwrap().carry(RUI, &Request::Ping);
+        carried.map(|c| c.reply).map_err(|failed| failed.class)
+    };
+    // The first has the session that the login opened.
+    assert_eq!(met(&first), Ok(Reply::Done));
+    assert_eq!(met(&second), Err(Class::Untrusted));
+    assert_eq!(met(&first), Ok(Reply::Done));
+
+    assert_eq!(follow(RUI, &good), None);
+    assert_eq!(met(&second), Ok(Reply::Done));
+    assert_eq!(met(&first), Err(Class::Untrusted), "there is no way back");
+    assert_eq!(follow(RUI, &good), None, "it is there already");
+    for (bad, refused) in [
+        (first.identity().to_string(), true),
+        (chain(&[&first, &third]), true),
+        // By another way it ends where the agent is.
+        (chain(&[&first, &third, &second]), false),
+    ] {
+        let refused = refused.then_some(Class::Untrusted);
+        assert_eq!(follow(RUI, &bad), refused, "{bad}");
+        assert_eq!(met(&third), Err(Class::Untrusted), "{bad}");
+        assert_eq!(met(&second), Ok(Reply::Done));
+    }
+    assert_eq!(follow(RUI, &chain(&[&first, &second, &third])), None);
+    assert_eq!(met(&third), Ok(Reply::Done));
 }
 
 #[test]

@@ -9,7 +9,10 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rand_core::OsRng;
+use rustix::event::epoll::EventFlags;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
+use rustix::net::{SendFlags, send};
 use smr_channel::frame::{ASK_CHAIN, ASK_IDENTITY, ASK_SESSION, MAGIC, MAX_FRAME};
 use smr_channel::handshake::{HandshakeError, MAX_FIRST, Responder, Suite};
 use smr_channel::session::{Session, SessionError};
@@ -95,6 +98,9 @@ enum Stage {
     /// The header of a proxy.
     Header,
     Greeting,
+    /// That more of what it was asked for outside a session can be sent: the
+    /// chain of its keys, from this byte on.
+    Telling(usize),
     /// Frame 1 of the handshake.
     First,
     /// Frame 3 of the handshake.
@@ -118,6 +124,8 @@ pub(crate) enum Due {
     Identity,
     /// How the keys followed one another was asked for.
     Chain,
+    /// The next part of that can be sent.
+    Rest,
     /// A frame has come whole.
     Frame(Vec<u8>),
     /// There may be news, or the wait is over.
@@ -127,7 +135,7 @@ pub(crate) enum Due {
 }
 
 /// Which strangers are alike; see `Conn::standing`.
-pub(crate) const STANDINGS: usize = 3;
+pub(crate) const STANDINGS: usize = 4;
 
 impl Conn {
     /// Makes a connection; one by a proxy begins with its header.
@@ -168,7 +176,18 @@ impl Conn {
             Stage::Header | Stage::Greeting => Some(0),
             Stage::First => Some(1),
             Stage::Third(_) => Some(2),
+            Stage::Telling(_) => Some(3),
             Stage::Idle(_) | Stage::Watching(..) => None,
+        }
+    }
+
+    /// Returns what it waits for.
+    pub(crate) fn awaits(&self) -> EventFlags {
+        match self.stage {
+            // Not for the peer's end: he may have said that he asks for nothing
+            // more.
+            Stage::Telling(_) => EventFlags::OUT,
+            _ => EventFlags::IN | EventFlags::RDHUP,
         }
     }
 
@@ -223,6 +242,7 @@ impl Conn {
                     Some(_) => Err(SessionError::OutOfTurn.into()),
                 };
             }
+            Stage::Telling(_) => return Ok(Some(Due::Rest)),
             Stage::First => MAX_FIRST,
             Stage::Third(_) | Stage::Idle(_) => MAX_FRAME,
         };
@@ -310,19 +330,14 @@ impl Conn {
                 .map(|()| None)
                 .map_err(Into::into),
             (Stage::Greeting, Due::Chain) => {
+                self.may_knock(house)?;
                 house.metrics.chain_told();
-                let text = house.chain.to_string();
-                text.as_bytes()
-                    .chunks(MAX_FRAME)
-                    .try_for_each(|part| self.put(part))
-                    .map(|()| None)
-                    .map_err(Into::into)
+                self.tell(house, 0)
             }
+            (Stage::Telling(from), Due::Rest) => self.tell(house, from),
             (Stage::First, Due::Frame(frame)) => {
                 // Before any of it costs: whoever has a frame can send it again.
-                let peer = peer_of(self.peer.ip());
-                let leave = house.rates.handshakes.take(peer);
-                leave.map_err(|_| ConnError::Hasty)?;
+                self.may_knock(house)?;
                 let accepted = Responder::accept(&house.keys, &Suite::ALL, &frame, &mut OsRng);
                 let (responder, second) = accepted?;
                 house.metrics.handshake();
@@ -368,6 +383,25 @@ impl Conn {
             #[cfg(feature = "lies")]
             asked: Default::default(),
         }
+    }
+
+    /// Takes leave for what costs before anybody is known.
+    fn may_knock(&self, house: &House) -> Result<(), ConnError> {
+        let leave = house.rates.handshakes.take(peer_of(self.peer.ip()));
+        leave.map_err(|_| ConnError::Hasty)
+    }
+
+    /// Sends as much of the chain as the connection takes now: whoever does not
+    /// read it keeps no worker.
+    fn tell(&self, house: &House, from: usize) -> Result<Option<(Stage, Instant)>, ConnError> {
+        let rest = house.told.get(from..).unwrap_or_default();
+        let flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
+        let sent = match send(&**self.stream(), rest, flags) {
+            Err(Errno::AGAIN | Errno::INTR) => 0,
+            sent => sent.map_err(|error| WireError::Io(error.into()))?,
+        };
+        let next = (Stage::Telling(from + sent), self.deadline);
+        Ok((sent < rest.len()).then_some(next))
     }
 
     /// Sends a frame to a stranger.

@@ -293,12 +293,9 @@ impl Door {
     /// Holds a connection until something comes, or its deadline.
     fn hold(&mut self, conn: Box<Conn>) {
         let number = conn.number();
-        let (data, flags) = (
-            EventData::new_u64(number),
-            EventFlags::IN | EventFlags::RDHUP,
-        );
+        let data = EventData::new_u64(number);
         // Once: the next event is for whoever holds it then.
-        let flags = flags | EventFlags::ONESHOT;
+        let flags = conn.awaits() | EventFlags::ONESHOT;
         if let Err(error) = epoll::modify(&self.epoll, &**conn.stream(), data, flags) {
             let error = crate::wire::WireError::Io(error.into());
             return end(&self.house, conn.about(), conn.peer(), &error.into());

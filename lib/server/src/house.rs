@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use smr_channel::frame::{self, MAX_FRAME};
 use smr_channel::identity::ServerKeys;
 use smr_evidence::account::Account;
 use smr_evidence::note::Signer;
@@ -87,6 +88,8 @@ pub(crate) struct House {
     pub(crate) identity: String,
     /// How the keys followed one another.
     pub(crate) chain: Chain,
+    /// The same in frames, as strangers are told.
+    pub(crate) told: Vec<u8>,
     pub(crate) store: Store,
     pub(crate) online: Arc<Online>,
     pub(crate) people: People,
@@ -119,6 +122,16 @@ pub(crate) fn now() -> i64 {
 
 /// The folder, within the store, of what may be lost.
 pub(crate) const CACHE: &str = "cache";
+
+/// What smrd itself has in the store's folder, finished or cut off.
+pub(crate) const OURS: [&str; 6] = [
+    keys::FILE,
+    keys::UNFINISHED,
+    rotation::NEXT,
+    rotation::CHAIN,
+    rotation::UNFINISHED_CHAIN,
+    CACHE,
+];
 
 /// Returns the folder of what may be lost.
 pub(crate) fn cache(config: &Config) -> PathBuf {
@@ -155,10 +168,7 @@ impl House {
         tell_of_keys(&log, &held);
         let Held { keys, chain, .. } = held;
         for stranger in store.findings() {
-            if !matches!(
-                stranger.path.as_str(),
-                keys::FILE | rotation::CHAIN | rotation::NEXT | CACHE
-            ) {
+            if !OURS.contains(&stranger.path.as_str()) {
                 log.line(Level::Warn, "stranger")
                     .with("what", stranger)
                     .send();
@@ -166,6 +176,7 @@ impl House {
         }
         Ok(House {
             identity: keys.identity().to_string(),
+            told: framed(&chain.to_string()),
             chain,
             online: Arc::default(),
             people: People::default(),
@@ -281,4 +292,15 @@ impl House {
     pub(crate) fn flood_limit(&self) -> u64 {
         self.config.store.max_message.saturating_add(1 << 20)
     }
+}
+
+/// Puts a text into as few frames as it takes.
+fn framed(text: &str) -> Vec<u8> {
+    let parts = text.as_bytes().chunks(MAX_FRAME);
+    parts
+        .flat_map(|part| {
+            let header = frame::header(part).expect("a chunk is a frame's length");
+            header.into_iter().chain(part.iter().copied())
+        })
+        .collect()
 }

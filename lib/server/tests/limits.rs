@@ -7,21 +7,23 @@
 mod town;
 
 use std::fs;
-use std::io::Write;
+use std::io::{BufRead, BufReader, Write};
 use std::net::TcpStream;
+use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use rand_core::OsRng;
-use smr_channel::frame::ASK_SESSION;
+use smr_channel::frame::{ASK_CHAIN, ASK_SESSION};
 use smr_channel::handshake::{Initiator, Suite};
 use smr_channel::reply::Reply;
 use smr_channel::request::{Folder, Request};
 use smr_name::{Class, MessageId};
-use town::Town;
+use smr_note::succession::Chain;
 use town::client::{Client, connect, connect_from, id, offer, read_frame, refused, write_frame};
 use town::people::{person, print_of};
+use town::{Town, when_free};
 
 const LONG: Duration = Duration::from_secs(20);
 
@@ -133,6 +135,94 @@ fn a_flood_of_handshakes_from_one_peer_keeps_no_other_out() {
     let longest = visits.iter().max().copied().unwrap();
     assert!(longest < Duration::from_secs(2), "{visits:?}");
     assert!(town.log().contains("too many handshakes of this peer"));
+}
+
+/// Asks for the chain so often, from sockets that hold little, and takes
+/// nothing of the answers; says so, and ends with its input.
+const ASK: &str = "
+import socket, sys
+held = []
+for _ in range(int(sys.argv[2])):
+    s = socket.socket()
+    s.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
+    s.setsockopt(socket.IPPROTO_TCP, socket.TCP_MAXSEG, 536)
+    s.connect(('127.0.0.1', int(sys.argv[1])))
+    s.sendall(b'smr/1\\nC')
+    held.append(s)
+print('asked', flush=True)
+sys.stdin.read()
+";
+
+/// A town whose keys were replaced so often that its chain does not fit into a
+/// socket.
+fn town_of_many_keys(more: &str) -> Town {
+    let mut town = Town::with(more);
+    assert!(town.stop());
+    for _ in 0..80 {
+        when_free(|| smr_server::rotate(&town.config()), |e| e.class());
+    }
+    town.start();
+    town
+}
+
+#[test]
+fn who_asks_for_the_chain_and_does_not_read_it_keeps_no_worker() {
+    let town = town_of_many_keys("");
+    let ana = person(&town.ca.card("ana"), "ana");
+    ana.enrol(&town);
+    let identity = town.identity();
+    let askers = 16;
+    let mut asking = Command::new("/usr/bin/python3")
+        .args(["-c", ASK, &town.address().port().to_string()])
+        .arg(askers.to_string())
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("python3 runs");
+    let mut asked = String::new();
+    BufReader::new(asking.stdout.take().unwrap())
+        .read_line(&mut asked)
+        .unwrap();
+    assert_eq!(asked, "asked\n");
+    // They have ten seconds, as all strangers; others wait for none of them.
+    let begin = Instant::now();
+    for number in 1..=5 {
+        let honest = connect_from([127, 0, 0, 2].into(), town.address()).unwrap();
+        let (mut client, reply) =
+            Client::over(honest, &identity, |hash| ana.login_as(&ana.name, hash));
+        assert!(matches!(reply, Reply::Welcome { .. }), "{reply:?}");
+        works(&mut client, number, "ana");
+    }
+    let took = begin.elapsed();
+    println!("{askers} ask for a chain and read nothing; five visits in {took:.0?}");
+    assert!(took < Duration::from_secs(5), "{took:?}");
+    let cut = || {
+        let log = town.log();
+        let lines = log.lines().filter(|line| line.contains("event=end"));
+        lines.filter(|line| line.contains("timed out")).count()
+    };
+    assert_eq!(cut(), 0, "they are all still there");
+    eventually("all of them are cut off", || cut() == askers);
+    drop(asking.stdin.take());
+    assert!(asking.wait().unwrap().success());
+    // Whoever reads it has it whole, and then the end.
+    let mut stream = connect(town.address(), ASK_CHAIN);
+    let mut chain = Vec::new();
+    while let Some(part) = read_frame(&mut stream) {
+        chain.extend(part);
+    }
+    let chain = Chain::parse(str::from_utf8(&chain).unwrap()).unwrap();
+    assert_eq!(chain.number(), 80);
+    assert_eq!(chain.tip().fingerprint(), identity.fingerprint());
+}
+
+#[test]
+fn asking_for_the_chain_counts_as_a_handshake() {
+    let town = Town::with("[rates]\nhandshakes = 3\n");
+    let asked = (0..5).filter(|_| read_frame(&mut connect(town.address(), ASK_CHAIN)).is_some());
+    assert_eq!(asked.count(), 3);
+    let log = town.log();
+    assert!(log.contains("too many handshakes of this peer"), "{log}");
 }
 
 /// Tells whether smrd has closed the connection.

@@ -9,7 +9,7 @@ use std::net::{TcpListener, TcpStream};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, mpsc};
+use std::sync::{Arc, Mutex, mpsc};
 use std::thread::{self, JoinHandle};
 
 use rand_core::OsRng;
@@ -70,6 +70,8 @@ pub(crate) struct Seen {
 pub(crate) struct Repository {
     pub(crate) address: String,
     pub(crate) identity: String,
+    /// Those of whoever comes next.
+    pub(crate) keys: Arc<Mutex<Arc<ServerKeys>>>,
     pub(crate) seen: Arc<Seen>,
 }
 
@@ -81,10 +83,12 @@ impl Repository {
         let address = listener.local_addr().unwrap().to_string();
         let identity = keys.identity().to_string();
         let seen = Arc::new(Seen::default());
-        let (keys, public, witness) = (Arc::new(keys), device.public.clone(), seen.clone());
+        let keys = Arc::new(Mutex::new(Arc::new(keys)));
+        let (present, public, witness) = (keys.clone(), device.public.clone(), seen.clone());
         thread::spawn(move || {
             for tcp in listener.incoming() {
-                let (keys, public, seen) = (keys.clone(), public.clone(), witness.clone());
+                let keys = present.lock().unwrap().clone();
+                let (public, seen) = (public.clone(), witness.clone());
                 thread::spawn(move || {
                     Peer::meet(tcp.unwrap(), keys, &public, seen).map(Peer::serve)
                 });
@@ -93,6 +97,7 @@ impl Repository {
         Repository {
             address,
             identity,
+            keys,
             seen,
         }
     }
