@@ -10,16 +10,21 @@
 #[path = "fuzz/src/lib.rs"]
 mod fuzz;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::io::Write;
+use std::io::{Cursor, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use rand_chacha::ChaCha20Rng;
 use rand_chacha::rand_core::{RngCore, SeedableRng};
 use sha2::{Digest, Sha256};
+use smr_evidence::{bundle, envelope};
+use smr_pki::certificate::Certificate;
+use smr_pki::crl;
 
 type Target = (&'static str, fn(&[u8]));
 
@@ -27,10 +32,10 @@ macro_rules! targets {
     ($($name:ident)*) => { [$((stringify!($name), fuzz::$name as fn(&[u8]))),*] };
 }
 
-const TARGETS: [Target; 29] = targets![
-    account answer certificate certificates client_toml cms entry ess handshake identity introduction keys list
-    local mail message names ocsp proxy record reply request sealed signed_note smrd_toml stamp token
-    tokens_toml zip
+const TARGETS: [Target; 32] = targets![
+    account answer certificate certificates client_toml cms entry ess handshake identity introduction journal
+    key_ring keys known list local mail message names ocsp proxy record reply request sealed signed_note
+    smrd_toml stamp token tokens_toml zip
 ];
 
 fn folder(name: &str) -> PathBuf {
@@ -182,6 +187,53 @@ fn sealed(plain: &[u8]) -> Vec<u8> {
     out
 }
 
+/// A bundle of the message and the answer of a vector.
+fn exported(name: &str) -> Vec<u8> {
+    let file = |name: &str| {
+        let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/vectors/receipt");
+        fs::read(dir.join(name)).unwrap()
+    };
+    let vec = format!("{name}.vec");
+    let head = String::from_utf8_lossy(&file(&vec)).into_owned();
+    let field = |key: &str| {
+        let line = head.lines().find_map(|line| line.strip_prefix(key));
+        line.expect("a field").trim().to_owned()
+    };
+    let message = vector(&format!("receipt/{vec}"));
+    let address = |name: &str| format!("{name}@repo.example").parse().unwrap();
+    let given = bundle::Given {
+        by: address(&field("by:")),
+        der: STANDARD.decode(field("answer:")).unwrap(),
+    };
+    let answers = match field("kind:").as_str() {
+        "refusal" => (vec![], vec![given]),
+        _ => (vec![given], vec![]),
+    };
+    let bundle = bundle::Bundle {
+        id: field("id:").parse().unwrap(),
+        sender: address("alice"),
+        time: field("given:").parse::<i64>().unwrap() + 10,
+        signature: envelope::verify_plain(message.as_slice()).unwrap().cms,
+        receipts: answers.0,
+        refusals: answers.1,
+        postmarks: vec![],
+        identity: None,
+        accounts: ["alice", "bob"]
+            .map(|name| (address(name), file(&format!("{name}.p7s"))))
+            .into(),
+        stamps: BTreeMap::new(),
+        anchors: Certificate::pem_or_der_bundle(&file("root.pem")).unwrap(),
+        clocks: vec![],
+        intermediates: vec![],
+        crls: crl::parse_bundle(&file("crls.pem")).unwrap(),
+        ocsp: vec![],
+    };
+    let mut zip = Cursor::new(Vec::new());
+    let mut emit = |out: &mut dyn Write| out.write_all(&message);
+    bundle::write(&bundle, bundle::Content::Whole(&mut emit), &mut zip).unwrap();
+    zip.into_inner()
+}
+
 /// Writes inputs that get far into the corpus: after a format has changed.
 #[test]
 #[ignore = "writes tests/fuzz/corpus"]
@@ -199,6 +251,12 @@ fn seeds_are_written() {
         let message = vector(&format!("envelope/{file}.vec"));
         seeds.push(("sealed", sealed(&message)));
         seeds.push(("message", message));
+    }
+    for dir in ["envelope", "receipt"] {
+        seeds.push(("account", text(&format!("tests/vectors/{dir}/alice.p7s"))));
+    }
+    for file in ["good-by-device", "refusal-good"] {
+        seeds.push(("zip", exported(file)));
     }
     for (target, bytes) in seeds {
         let dir = folder("corpus").join(target);

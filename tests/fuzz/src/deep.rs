@@ -7,17 +7,17 @@ use std::path::Path;
 use rand_chacha::ChaCha20Rng;
 use rand_chacha::rand_core::SeedableRng;
 use smr_channel::handshake::Introduction;
-use smr_evidence::envelope;
+use smr_evidence::{account, bundle, envelope};
 use smr_seal::{Identity, Kind, Recipient};
 
-use super::evidence::KEYS;
-use super::{hop, text};
+use super::evidence::{KEYS, STORE, rules};
+use super::{disk, hop, text};
 
 /// A target, and whether an input gets behind what it checks first.
 pub type Deep = (&'static str, fn(&[u8]) -> bool);
 
 /// Targets of which an input must be kept that gets there.
-pub const DEEP: [Deep; 9] = [
+pub const DEEP: [Deep; 14] = [
     ("handshake", hop::shakes_hands),
     ("record", hop::renews),
     ("introduction", |data| Introduction::decode(data).is_ok()),
@@ -40,6 +40,16 @@ pub const DEEP: [Deep; 9] = [
     ("tokens_toml", |data| {
         smr_client::token::profile::read(text(data)).is_ok_and(|all| !all.is_empty())
     }),
+    ("account", |data| {
+        account::open(data, &STORE, &rules()).is_ok()
+    }),
+    ("zip", |data| {
+        let (store, at) = (&*STORE, rules());
+        bundle::verify(Cursor::new(data), store, store, &at).is_ok()
+    }),
+    ("journal", disk::makes_files),
+    ("key_ring", disk::has_keys),
+    ("known", disk::is_known),
 ];
 
 /// Whom to seal to, so that `sealed` can open it.
@@ -77,5 +87,7 @@ pub fn seeds() -> Vec<(&'static str, Vec<u8>)> {
         let script = [&message[..], &renewed, &asked, after].concat();
         seeds.push(("record", script));
     }
+    seeds.extend(disk::journals().into_iter().map(|bytes| ("journal", bytes)));
+    seeds.extend(disk::owned());
     seeds
 }

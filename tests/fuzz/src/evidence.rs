@@ -22,16 +22,23 @@ use smr_seal::{Identity, Recipient};
 
 const NOW: i64 = 1_800_000_000;
 
-static STORE: LazyLock<TrustStore> = LazyLock::new(|| {
-    let anchors = authorities(include_bytes!("../../vectors/envelope/root.pem"));
+pub(super) static STORE: LazyLock<TrustStore> = LazyLock::new(|| {
+    let realm = |name: &str, pem| Realm {
+        name: name.into(),
+        anchors: authorities(pem),
+    };
+    let lists = |pem| crl::parse_bundle(pem).expect("the vectors' lists");
     TrustStore {
-        realms: vec![Realm {
-            name: "vectors".into(),
-            anchors,
-        }],
+        realms: vec![
+            realm("vectors", include_bytes!("../../vectors/envelope/root.pem")),
+            realm("receipts", include_bytes!("../../vectors/receipt/root.pem")),
+        ],
         intermediates: Vec::new(),
-        crls: crl::parse_bundle(include_bytes!("../../vectors/envelope/crls.pem"))
-            .expect("the vectors' lists"),
+        crls: [
+            lists(include_bytes!("../../vectors/envelope/crls.pem")),
+            lists(include_bytes!("../../vectors/receipt/crls.pem")),
+        ]
+        .concat(),
         ocsp: Vec::new(),
     }
 });
@@ -43,7 +50,7 @@ fn authorities(pem: &[u8]) -> Vec<Certificate> {
 pub(super) static KEYS: LazyLock<[Identity; 1]> =
     LazyLock::new(|| [Identity::generate_pq(&mut ChaCha20Rng::from_seed([3; 32]))]);
 
-fn rules() -> Rules {
+pub(super) fn rules() -> Rules {
     Rules {
         now: NOW,
         signed: None,

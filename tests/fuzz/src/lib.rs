@@ -4,11 +4,13 @@
 //! written again and must be the same where the format has one form only.
 
 mod deep;
+mod disk;
 mod evidence;
 mod hop;
 mod settings;
 
 pub use deep::{DEEP, recipient, seeds};
+pub use disk::{journal, key_ring, known};
 pub use evidence::*;
 pub use hop::*;
 pub use settings::*;
