@@ -136,12 +136,20 @@ impl Ocsp {
     }
 
     /// Returns what it says of the certificate `subject` of `issuer`; none
-    /// where it says nothing. Signatures are not looked at.
+    /// where it says nothing, and the worst where it says several things: the
+    /// earliest revocation, else what is not "good". Signatures are not looked
+    /// at.
     pub fn about(&self, subject: &Certificate, issuer: &Certificate) -> Option<Single> {
         let responses = &self.parsed.basic.tbs_response_data.responses;
         let found = responses
             .iter()
-            .find(|single| is_of(&single.cert_id, subject, issuer))?;
+            .filter(|single| is_of(&single.cert_id, subject, issuer))
+            .min_by_key(|single| match &single.cert_status {
+                CertStatus::Revoked(info) => (0, seconds(&info.revocation_time)),
+                CertStatus::Unknown(_) => (1, seconds(&single.this_update)),
+                // Of two that are good the older one: it ends first.
+                CertStatus::Good(_) => (2, seconds(&single.this_update)),
+            })?;
         Some(Single {
             said: match &found.cert_status {
                 CertStatus::Good(_) => Said::Good,
@@ -271,4 +279,81 @@ fn key_bits(certificate: &Certificate) -> Option<Vec<u8>> {
 
 fn seconds(time: &OcspGeneralizedTime) -> i64 {
     i64::try_from(time.0.to_unix_duration().as_secs()).unwrap_or(i64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use certval::ocsp::{ResponseBytes, ResponseData, RevokedInfo, SingleResponse, Version};
+    use der::asn1::{BitString, GeneralizedTime};
+
+    use super::*;
+
+    fn at(seconds: u64) -> OcspGeneralizedTime {
+        let time = GeneralizedTime::from_unix_duration(Duration::from_secs(seconds));
+        OcspGeneralizedTime(time.unwrap())
+    }
+
+    fn revoked(seconds: u64) -> CertStatus {
+        CertStatus::Revoked(RevokedInfo {
+            revocation_time: at(seconds),
+            revocation_reason: None,
+        })
+    }
+
+    /// An answer that says all this of one certificate, and nobody signed.
+    fn answer(of: &Certificate, said: &[(CertStatus, u64)]) -> Ocsp {
+        let asked = OcspRequest::from_der(&request(of, of, None).unwrap()).unwrap();
+        let cert_id = asked.tbs_request.request_list[0].req_cert.clone();
+        let single = |(status, this_update): &(CertStatus, u64)| SingleResponse {
+            cert_id: cert_id.clone(),
+            cert_status: *status,
+            this_update: at(*this_update),
+            next_update: None,
+            single_extensions: None,
+        };
+        let basic = BasicOcspResponse {
+            tbs_response_data: ResponseData {
+                version: Version::V1,
+                responder_id: ResponderId::ByName(of.subject_name().clone()),
+                produced_at: at(9),
+                responses: said.iter().map(single).collect(),
+                response_extensions: None,
+            },
+            signature_algorithm: cert_id.hash_algorithm.clone(),
+            signature: BitString::from_bytes(&[1]).unwrap(),
+            certs: None,
+        };
+        let response = OcspResponse {
+            response_status: OcspResponseStatus::Successful,
+            response_bytes: Some(ResponseBytes {
+                response_type: ID_PKIX_OCSP_BASIC,
+                response: OctetString::new(basic.to_der().unwrap()).unwrap(),
+            }),
+        };
+        Ocsp::from_der(&response.to_der().unwrap()).unwrap()
+    }
+
+    #[test]
+    fn of_two_words_on_one_certificate_the_worse_counts() {
+        let pem = include_bytes!("../../../tests/vectors/envelope/root.pem");
+        let root = &Certificate::pem_or_der_bundle(pem).unwrap()[0];
+        let good = || (CertStatus::good(), 5);
+        let both = |said: &[(CertStatus, u64)]| {
+            let forth = answer(root, said).about(root, root).unwrap();
+            let mut said = said.to_vec();
+            said.reverse();
+            assert_eq!(answer(root, &said).about(root, root), Some(forth));
+            (forth.said, forth.this_update)
+        };
+        assert_eq!(both(&[good(), (revoked(7), 6)]), (Said::Revoked(7), 6));
+        assert_eq!(
+            both(&[(revoked(8), 5), (revoked(7), 6)]).0,
+            Said::Revoked(7)
+        );
+        assert_eq!(both(&[good(), (CertStatus::unknown(), 6)]).0, Said::Unknown);
+        assert_eq!(both(&[good(), (CertStatus::good(), 6)]), (Said::Good, 5));
+        assert_eq!(answer(root, &[]).about(root, root), None);
+    }
 }

@@ -41,7 +41,7 @@ pub(super) fn find(list: &Crl, certificate: &Certificate) -> Result<Listed, CrlE
                 let issuer = issuer_of(&entry)?;
                 let issuer = issuer.as_ref().unwrap_or(&list.issuer);
                 if certval::compare_names(issuer, certificate.issuer_name()) {
-                    found = read(&entry)?;
+                    found = worse(found, read(&entry)?);
                 }
             }
             Ok(found)
@@ -60,10 +60,28 @@ fn find_indirect(list: &Crl, certificate: &Certificate) -> Result<Listed, CrlErr
         if entry.serial == certificate.serial()
             && certval::compare_names(&issuer, certificate.issuer_name())
         {
-            found = read(&entry)?;
+            found = worse(found, read(&entry)?);
         }
     }
     Ok(found)
+}
+
+/// Of two entries on one certificate the worse one counts, since the first of
+/// their dates: no list should have two, and others read the one or the other.
+fn worse(one: Listed, other: Listed) -> Listed {
+    let since = [one, other].into_iter().filter_map(|listed| match listed {
+        Listed::Revoked(date) | Listed::Held(date) => Some(date),
+        Listed::No | Listed::Removed => None,
+    });
+    let is_revoked = [one, other]
+        .iter()
+        .any(|listed| matches!(listed, Listed::Revoked(_)));
+    match (since.min(), one, other) {
+        (Some(date), ..) if is_revoked => Listed::Revoked(date),
+        (Some(date), ..) => Listed::Held(date),
+        (None, Listed::No, Listed::No) => Listed::No,
+        (None, ..) => Listed::Removed,
+    }
 }
 
 fn issuer_of(entry: &Entry<'_>) -> Result<Option<Name>, CrlError> {
@@ -99,4 +117,75 @@ fn read(entry: &Entry<'_>) -> Result<Listed, CrlError> {
 
 pub(super) fn seconds(time: GeneralizedTime) -> i64 {
     i64::try_from(time.to_unix_duration().as_secs()).unwrap_or(i64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tlv(tag: u8, parts: &[&[u8]]) -> Vec<u8> {
+        let content = parts.concat();
+        match u8::try_from(content.len()).unwrap() {
+            short @ 0..0x80 => [&[tag, short], &content[..]].concat(),
+            long => [&[tag, 0x81, long], &content[..]].concat(),
+        }
+    }
+
+    /// An entry of a second of 2026, and a reason.
+    fn entry(serial: &[u8], second: u8, reason: Option<u8>) -> Vec<u8> {
+        let time = tlv(0x17, &[format!("2601010000{second:02}Z").as_bytes()]);
+        let reason = reason.map_or(Vec::new(), |reason| {
+            let value = tlv(0x04, &[&[0x0a, 1, reason]]);
+            tlv(0x30, &[&tlv(0x30, &[&[6, 3, 0x55, 0x1d, 0x15], &value])])
+        });
+        tlv(0x30, &[&tlv(0x02, &[serial]), &time, &reason])
+    }
+
+    /// A list of the issuer of `of`, which nobody signed.
+    fn list(of: &Certificate, is_indirect: bool, entries: &[Vec<u8>]) -> Crl {
+        let algorithm: &[u8] = &[0x30, 10, 6, 8, 0x2a, 0x86, 0x48, 0xce, 0x3d, 4, 3, 2];
+        let time = tlv(0x17, &[b"260101000000Z"]);
+        // id-ce-issuingDistributionPoint, and in it indirectCRL.
+        let point = tlv(0x04, &[&[0x30, 3, 0x84, 1, 0xff]]);
+        let point = tlv(0x30, &[&[6, 3, 0x55, 0x1d, 0x1c, 1, 1, 0xff], &point]);
+        let point = match is_indirect {
+            true => tlv(0xa0, &[&tlv(0x30, &[&point])]),
+            false => Vec::new(),
+        };
+        let entries = tlv(0x30, &[&entries.concat()]);
+        let issuer = of.issuer_der();
+        let tbs = tlv(
+            0x30,
+            &[&[2, 1, 1], algorithm, issuer, &time, &entries, &point],
+        );
+        Crl::from_der(&tlv(0x30, &[&tbs, algorithm, &[3, 2, 0, 0]])).unwrap()
+    }
+
+    #[test]
+    fn of_two_entries_on_one_certificate_the_worse_counts() {
+        let pem = include_bytes!("../../../../../tests/vectors/envelope/root.pem");
+        let root = &Certificate::pem_or_der_bundle(pem).unwrap()[0];
+        let day = 1_767_225_600;
+        let (hold, removed) = (Some(6), Some(8));
+        let cases = [
+            ([(1, hold), (2, None)], Listed::Revoked(day + 1)),
+            ([(1, None), (2, hold)], Listed::Revoked(day + 1)),
+            ([(1, None), (2, removed)], Listed::Revoked(day + 1)),
+            ([(3, None), (2, None)], Listed::Revoked(day + 2)),
+            ([(1, hold), (2, removed)], Listed::Held(day + 1)),
+            ([(1, removed), (2, removed)], Listed::Removed),
+        ];
+        for (entries, expected) in cases {
+            let mut entries = entries.map(|(second, why)| entry(root.serial(), second, why));
+            for _ in 0..2 {
+                for is_indirect in [false, true] {
+                    let list = list(root, is_indirect, &entries);
+                    assert_eq!(find(&list, root).unwrap(), expected, "{is_indirect}");
+                }
+                entries.reverse();
+            }
+        }
+        let others = [entry(&[1, 2, 3], 1, None)];
+        assert_eq!(find(&list(root, true, &others), root).unwrap(), Listed::No);
+    }
 }
