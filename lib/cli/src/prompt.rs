@@ -63,9 +63,10 @@ pub struct Question<'a> {
 }
 
 impl Question<'_> {
-    /// Returns what a person is asked, in English.
+    /// Returns what a person is asked, in English, with nothing hidden in it:
+    /// what a token calls itself goes to programs that show anything.
     fn prompt(&self) -> String {
-        let of = self.of;
+        let of = visible(self.of);
         match (self.kind, self.new) {
             (Kind::Pin, _) => format!("PIN of {of}"),
             (Kind::Passphrase, false) => format!("passphrase of {of}"),
@@ -450,12 +451,23 @@ mod tests {
         assert_eq!(ask(&args, &sources, &pin).unwrap(), "2222");
         fs::remove_file(dir.path().join("smr.pin")).unwrap();
         assert_eq!(ask(&args, &sources, &pin).unwrap(), "PIN of token \"T\": ");
+        let hidden = Question {
+            of: "token \"\u{202e}T\x1b\"",
+            ..pin
+        };
+        let shown = "PIN of token \"\\u{202e}T\\x1b\": ";
+        assert_eq!(ask(&args, &sources, &hidden).unwrap(), shown);
         sources.askpass = None;
         assert_eq!(ask(&args, &sources, &pin).unwrap(), "4444");
         sources.pinentry = None;
         let error = ask(&args, &sources, &pin).unwrap_err();
         assert!(matches!(error, PromptError::Nobody("PIN")));
         assert_eq!(error.code(), 77);
+    }
+
+    #[test]
+    fn what_was_read_is_not_copied_when_it_is_moved() {
+        assert!(size_of::<read::Bounded>() < 64);
     }
 
     #[test]

@@ -6,13 +6,17 @@ use std::borrow::Cow;
 use std::fmt::Write;
 
 /// Tells whether a terminal may act on a character, or a reader may be misled
-/// by it: controls, line separators, bidi controls (UAX 9), invisible ones.
+/// by it: controls, line separators, bidi controls (UAX 9), invisible ones
+/// (Default_Ignorable_Code_Point). Not joiners and variation selectors, which
+/// words and pictures are written with.
 pub fn is_hidden(c: char) -> bool {
     c.is_control()
         || matches!(c,
-            '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}' | '\u{200e}' | '\u{200f}'
-            | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}'
-            | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
+            '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}'
+            | '\u{180e}' | '\u{200b}' | '\u{200e}' | '\u{200f}'
+            | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{3164}' | '\u{feff}'
+            | '\u{ffa0}' | '\u{fff0}'..='\u{fffb}' | '\u{1bca0}'..='\u{1bca3}'
+            | '\u{1d173}'..='\u{1d17a}' | '\u{e0000}'..='\u{e00ff}' | '\u{e01f0}'..='\u{e0fff}')
 }
 
 fn spell(out: &mut String, c: char) {
@@ -95,6 +99,9 @@ mod tests {
             visible("\u{200b}\u{feff}\u{e0041}"),
             "\\u{200b}\\u{feff}\\u{e0041}"
         );
+        // Letters that take room, or none, and show nothing.
+        assert_eq!(visible("a.pdf\u{3164}\u{1160}"), "a.pdf\\u{3164}\\u{1160}");
+        assert_eq!(visible("r\u{34f}ui\u{ffa0}"), "r\\u{34f}ui\\u{ffa0}");
     }
 
     #[test]

@@ -2,7 +2,9 @@
 //! Post-quantum ones (`mlkem768x25519`), which the age crate does not have,
 //! are built here; classic ones are age's own.
 //!
-//! Knows neither mail nor people, opens no file, keeps no key.
+//! Knows neither mail nor people, opens no file, keeps no key. What it holds of
+//! a secret it wipes; states that the crates of hashes have of one, on the
+//! stack, it cannot: who holds keys for long has no core file and no swap.
 
 mod bech;
 mod hpke;

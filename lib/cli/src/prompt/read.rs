@@ -26,9 +26,10 @@ pub(super) fn read_file(path: &Path, kind: Kind) -> Result<Zeroizing<String>, Pr
     text_of(&bytes, kind, &from)
 }
 
-/// Bytes in memory of a fixed size, wiped on drop.
+/// Bytes in memory of a fixed size, wiped on drop; in a box, for what is moved
+/// leaves a copy behind that nobody wipes.
 pub(super) struct Bounded {
-    pub(super) bytes: Zeroizing<[u8; LONGEST + 1]>,
+    pub(super) bytes: Box<Zeroizing<[u8; LONGEST + 1]>>,
     pub(super) length: usize,
 }
 
@@ -40,7 +41,7 @@ impl Bounded {
 
 pub(super) fn read_bounded(from: &mut impl Read) -> io::Result<Bounded> {
     let mut read = Bounded {
-        bytes: Zeroizing::new([0; LONGEST + 1]),
+        bytes: Box::new(Zeroizing::new([0; LONGEST + 1])),
         length: 0,
     };
     while let Some(rest) = read.bytes.get_mut(read.length..).filter(|r| !r.is_empty()) {
