@@ -39,8 +39,14 @@ fn command(town: &Town) -> Command {
 impl Smrd {
     /// Starts it, and waits until it says that it listens.
     pub(crate) fn start(town: &Town) -> Smrd {
+        Smrd::start_with(town, &[])
+    }
+
+    /// The same, with more of an environment.
+    pub(crate) fn start_with(town: &Town, environment: &[(&str, &str)]) -> Smrd {
         let log = town.path("log");
         let mut child = command(town)
+            .envs(environment.iter().copied())
             // standard output is the descriptor that it says it on
             .args(["--ready-fd", "1"])
             .stdout(Stdio::piped())
