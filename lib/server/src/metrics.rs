@@ -219,10 +219,17 @@ fn gauges(house: &House, text: &mut Text) {
     let size = disk.map(|(_, size)| size as f64);
     gauge("smr_disk_size_bytes", "Size of the store's disk.", size);
     let cache = cache(&house.config);
-    let index = revocation::index(&revocation::folder(&cache));
+    let folder = revocation::folder(&cache);
+    let index = revocation::index(&folder);
     let fetched = index.values().map(|entry| entry.fetched).max();
     let help = "Time since a source of revocation data last answered.";
     gauge("smr_revocation_age_seconds", help, fetched.map(since));
+    let help = "Time since the fetcher of revocation data last came to its end.";
+    let run = revocation::last_run(&folder).map(since);
+    gauge("smr_revocation_run_age_seconds", help, run);
+    let help = "How late a source of revocation data is that should have answered.";
+    let late = revocation::overdue(&index, now).map(|late| late as f64);
+    gauge("smr_revocation_overdue_seconds", help, late);
     let help = "Time that certificates have waited for revocation data.";
     let waiting = queue::waiting_since(&cache).map(since);
     gauge("smr_revocation_queue_age_seconds", help, waiting);

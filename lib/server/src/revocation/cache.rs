@@ -9,6 +9,7 @@ use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::time::UNIX_EPOCH;
 
 use smr_name::Class;
 
@@ -65,7 +66,7 @@ pub(crate) struct Entry {
     pub(super) validators: Validators,
     /// When the source last said what there is, unix seconds.
     pub(crate) fetched: i64,
-    /// From when on it is to be asked again.
+    /// From when on it is to be asked again; 0 while nobody needs it.
     pub(crate) due: i64,
     /// From when on it is of no use.
     pub(super) until: i64,
@@ -104,6 +105,24 @@ impl Entry {
 pub(crate) fn index(folder: &Path) -> BTreeMap<String, Entry> {
     let text = fs::read_to_string(folder.join(INDEX)).unwrap_or_default();
     text.lines().filter_map(Entry::read).collect()
+}
+
+/// Returns how late the source is that is latest, in seconds; none where there
+/// are no sources.
+pub(crate) fn overdue(index: &BTreeMap<String, Entry>, now: i64) -> Option<i64> {
+    let late = |entry: &Entry| match entry.due {
+        0 => 0,
+        due => now.saturating_sub(due).max(0),
+    };
+    index.values().map(late).max()
+}
+
+/// Returns when a fetcher last came to its end, unix seconds; none where none
+/// has.
+pub(crate) fn last_run(folder: &Path) -> Option<i64> {
+    let written = fs::metadata(folder.join(INDEX)).ok()?.modified().ok()?;
+    let since = written.duration_since(UNIX_EPOCH).ok()?;
+    i64::try_from(since.as_secs()).ok()
 }
 
 /// The cache, held by this process alone.
@@ -165,6 +184,9 @@ impl Cache {
         keeps: impl Fn(&str) -> bool,
     ) -> Result<(), CacheError> {
         self.index.retain(|name, e| keeps(name) || e.until >= now);
+        // Not late, as nobody asks it; and asked once somebody needs it.
+        let idle = self.index.iter_mut().filter(|(name, _)| !keeps(name));
+        idle.for_each(|(_, entry)| entry.due = 0);
         let list = || -> io::Result<Vec<PathBuf>> {
             let entries = fs::read_dir(&self.folder)?;
             entries.map(|entry| Ok(entry?.path())).collect()
@@ -197,7 +219,8 @@ impl Cache {
 
 #[cfg(test)]
 mod tests {
-    use super::{Cache, CacheError, Entry, Validators, index};
+    use super::{Cache, CacheError, Entry, Validators, index, last_run, overdue};
+    use std::time::UNIX_EPOCH;
 
     fn entry(until: i64) -> Entry {
         Entry {
@@ -233,6 +256,24 @@ mod tests {
     }
 
     #[test]
+    fn the_latest_source_and_the_last_run_are_told() {
+        let dir = tempfile::tempdir().unwrap();
+        assert_eq!(last_run(dir.path()), None);
+        let mut cache = Cache::open(dir.path()).unwrap();
+        assert_eq!(overdue(&cache.index, 1000), None);
+        let due = |due| Entry { due, ..entry(9) };
+        cache.index.insert("idle.crl".into(), due(0));
+        cache.index.insert("in-time.crl".into(), due(2000));
+        assert_eq!(overdue(&cache.index, 1000), Some(0));
+        cache.index.insert("late.crl".into(), due(300));
+        cache.index.insert("later.crl".into(), due(700));
+        assert_eq!(overdue(&cache.index, 1000), Some(700));
+        let before = UNIX_EPOCH.elapsed().unwrap().as_secs().cast_signed();
+        cache.close(false).unwrap();
+        assert!(last_run(dir.path()).unwrap() >= before);
+    }
+
+    #[test]
     fn what_nobody_needs_goes_once_it_is_over() {
         let dir = tempfile::tempdir().unwrap();
         let mut cache = Cache::open(dir.path()).unwrap();
@@ -251,6 +292,9 @@ mod tests {
             assert_eq!(dir.path().join(name).exists(), stays, "{name}");
             assert_eq!(index(dir.path()).contains_key(name), stays, "{name}");
         }
+        // Nobody asks it, so it is not late.
+        assert_eq!(index(dir.path())["current.crl"].due, 0);
+        assert_ne!(index(dir.path())["wanted.crl"].due, 0);
         assert!(!dir.path().join("unknown.ocsp").exists());
         assert!(!dir.path().join("stamp").exists());
     }

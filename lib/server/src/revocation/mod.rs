@@ -30,7 +30,7 @@ use judge::Sound;
 use needs::{Need, Needs};
 
 pub use cache::CacheError;
-pub(crate) use cache::index;
+pub(crate) use cache::{index, last_run, overdue};
 pub(crate) use held::{Held, Item};
 pub use http::Limits;
 pub use needs::Kind;
