@@ -9,8 +9,8 @@ use std::fmt;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use rand_core::CryptoRngCore;
-use ring::signature::{Ed25519KeyPair, KeyPair};
 use smr_name::{Class, Fingerprint, RepositoryName};
+use smr_note::{Signer, public_key};
 use x25519_dalek::StaticSecret;
 use zeroize::Zeroizing;
 
@@ -170,7 +170,7 @@ pub struct ServerKeys {
     mlkem: KemSecret,
     warrant: Key,
     /// The same, ready to sign.
-    warrants: Ed25519KeyPair,
+    warrants: Signer,
     postmark: Key,
     identity: Identity,
 }
@@ -199,15 +199,15 @@ impl ServerKeys {
             name: name.clone(),
             x25519: kem::x25519_public(&x25519),
             mlkem: mlkem.public(),
-            warrant: public(&warrant),
-            postmark: public(&postmark),
+            warrant: public_key(&warrant),
+            postmark: public_key(&postmark),
         };
         ServerKeys {
             name,
             x25519,
             mlkem_seed,
             mlkem,
-            warrants: pair(&warrant),
+            warrants: Signer::from_seed(&warrant),
             warrant,
             postmark,
             identity,
@@ -257,7 +257,7 @@ impl ServerKeys {
         &self.postmark
     }
 
-    pub(crate) fn warrant_key(&self) -> &Ed25519KeyPair {
+    pub(crate) fn warrant_key(&self) -> &Signer {
         &self.warrants
     }
 
@@ -268,16 +268,6 @@ impl ServerKeys {
     pub(crate) fn mlkem(&self) -> &KemSecret {
         &self.mlkem
     }
-}
-
-fn pair(seed: &[u8; 32]) -> Ed25519KeyPair {
-    Ed25519KeyPair::from_seed_unchecked(seed).expect("any 32 bytes seed an Ed25519 key")
-}
-
-fn public(seed: &[u8; 32]) -> [u8; 32] {
-    let pair = pair(seed);
-    let public = pair.public_key().as_ref();
-    public.try_into().expect("Ed25519 keys have 32 bytes")
 }
 
 #[cfg(test)]

@@ -3,8 +3,8 @@
 //!
 //! Looks at no request or reply, only at their hashes.
 
-use ring::signature::{ED25519, Ed25519KeyPair, UnparsedPublicKey};
 use smr_name::Class;
+use smr_note::{Signer, is_signed};
 
 use crate::codec::{CodecError, Reader, Writer};
 use crate::label;
@@ -42,20 +42,14 @@ pub struct Warrant {
 impl Warrant {
     /// Verifies the signature under smrd's warrant key.
     pub fn verify(&self, warrant_key: &[u8; 32]) -> Result<(), WarrantError> {
-        UnparsedPublicKey::new(&ED25519, warrant_key)
-            .verify(&self.to_sign(), &self.signature)
-            .map_err(|_| WarrantError)
+        is_signed(&self.to_sign(), &self.signature, warrant_key)
+            .then_some(())
+            .ok_or(WarrantError)
     }
 
     /// Signs in place of whatever signature is there.
-    pub(crate) fn sign(mut self, key: &Ed25519KeyPair) -> Self {
-        let signature = key.sign(&self.to_sign());
-        self.signature.copy_from_slice(
-            signature
-                .as_ref()
-                .get(..64)
-                .expect("Ed25519 signs 64 bytes"),
-        );
+    pub(crate) fn sign(mut self, key: &Signer) -> Self {
+        self.signature = key.sign(&self.to_sign());
         self
     }
 
@@ -111,12 +105,10 @@ impl Warrant {
 
 #[cfg(test)]
 mod tests {
-    use ring::signature::{Ed25519KeyPair, KeyPair};
-
-    use super::{Warrant, WarrantError};
+    use super::{Signer, Warrant, WarrantError};
 
     fn signed() -> (Warrant, [u8; 32]) {
-        let key = Ed25519KeyPair::from_seed_unchecked(&[7; 32]).unwrap();
+        let key = Signer::from_seed(&[7; 32]);
         let warrant = Warrant {
             session: [1; 32],
             number: 2,
@@ -125,8 +117,7 @@ mod tests {
             time: 5,
             signature: [0; 64],
         };
-        let public = key.public_key().as_ref().try_into().unwrap();
-        (warrant.sign(&key), public)
+        (warrant.sign(&key), key.public_key())
     }
 
     #[test]

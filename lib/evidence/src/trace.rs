@@ -102,7 +102,7 @@ impl Told {
         self.address.repository.as_ref() == Some(repository)
             && self
                 .signature
-                .is_some_and(|signature| note::is_signature(&text, &signature, public))
+                .is_some_and(|signature| note::is_signed(text.as_bytes(), &signature, public))
     }
 }
 

@@ -3,11 +3,10 @@
 //!
 //! Does no I/O, reads no clock; knows nothing of mail.
 
+mod key;
 pub mod lines;
 mod note;
 pub mod succession;
 
-pub use note::{
-    MAX_NOTE, NoteError, Signer, is_signature, line, open, public_key, sign, signature_over,
-    verifier_key,
-};
+pub use key::{Signer, is_signed, public_key};
+pub use note::{MAX_NOTE, NoteError, line, open, sign, signature_over, verifier_key};

@@ -5,9 +5,10 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use ring::signature::{ED25519, Ed25519KeyPair, KeyPair, UnparsedPublicKey};
 use sha2::{Digest, Sha256};
 use smr_name::Class;
+
+use crate::key::{Signer, is_signed};
 
 /// The longest note taken, in bytes.
 pub const MAX_NOTE: usize = 64 * 1024;
@@ -44,18 +45,6 @@ impl NoteError {
     }
 }
 
-/// A key that signs notes. Deriving it costs as much as a signature, so whoever
-/// signs more than one keeps it.
-pub struct Signer(Ed25519KeyPair);
-
-impl Signer {
-    /// Returns the key of a seed (RFC 8032 5.1.5).
-    pub fn from_seed(seed: &[u8; 32]) -> Signer {
-        let pair = Ed25519KeyPair::from_seed_unchecked(seed);
-        Signer(pair.expect("any 32 bytes are an Ed25519 seed"))
-    }
-}
-
 /// Signs `text` with this key: the text, an empty line, and
 /// `U+2014 NAME BASE64` of the key's id (4 bytes) and signature (64 bytes).
 pub fn sign(text: &str, name: &str, signer: &Signer) -> Result<String, NoteError> {
@@ -69,9 +58,8 @@ pub fn line(text: &str, name: &str, signer: &Signer) -> Result<String, NoteError
     if !plain || text.len() > MAX_NOTE / 2 {
         return Err(NoteError::Text);
     }
-    let Signer(key) = signer;
-    let mut line = key_id(name, key.public_key().as_ref()).to_vec();
-    line.extend_from_slice(key.sign(text.as_bytes()).as_ref());
+    let mut line = key_id(name, &signer.public_key()).to_vec();
+    line.extend_from_slice(&signer.sign(text.as_bytes()));
     Ok(format!("\u{2014} {name} {}", STANDARD.encode(line)))
 }
 
@@ -102,13 +90,6 @@ pub fn signature_over(
     Ok(found)
 }
 
-/// Tells whether a signature over `text` is by this key.
-pub fn is_signature(text: &str, signature: &[u8; 64], public: &[u8; 32]) -> bool {
-    UnparsedPublicKey::new(&ED25519, public)
-        .verify(text.as_bytes(), signature)
-        .is_ok()
-}
-
 /// Splits a note into its text and its lines, without the last LF.
 fn split(note: &str) -> Result<(&str, &str), NoteError> {
     if note.len() > MAX_NOTE || note.chars().any(|c| c < ' ' && c != '\n') {
@@ -125,13 +106,6 @@ pub fn verifier_key(name: &str, public: &[u8; 32]) -> String {
     let id = crate::lines::hex_text(&key_id(name, public));
     let key = [&[ED25519_TYPE], public.as_slice()].concat();
     format!("{name}+{id}+{}", STANDARD.encode(key))
-}
-
-/// Returns the public key of a seed (RFC 8032 5.1.5).
-pub fn public_key(seed: &[u8; 32]) -> [u8; 32] {
-    let mut public = [0; 32];
-    public.copy_from_slice(Signer::from_seed(seed).0.public_key().as_ref());
-    public
 }
 
 fn check_name(name: &str) -> Result<(), NoteError> {
@@ -170,14 +144,15 @@ fn verify_line(
     signature
         .try_into()
         .ok()
-        .filter(|signature| is_signature(text, signature, public))
+        .filter(|signature| is_signed(text.as_bytes(), signature, public))
         .map(Some)
         .ok_or_else(|| NoteError::Forged(name.into()))
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{NoteError, Signer, open, public_key, sign, verifier_key};
+    use super::{NoteError, open, sign, verifier_key};
+    use crate::key::{Signer, public_key};
 
     const SEED: [u8; 32] = [7; 32];
 

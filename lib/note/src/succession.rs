@@ -8,8 +8,9 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use smr_name::{Class, Fingerprint, RepositoryName};
 
+use crate::key::Signer;
 use crate::lines::{LineError, Lines, number, time, time_text};
-use crate::note::{self, NoteError, Signer};
+use crate::note::{self, NoteError};
 
 /// The longest chain taken, in bytes: about a hundred successions.
 pub const MAX_CHAIN: usize = 256 * 1024;
@@ -322,7 +323,7 @@ fn split(text: &str) -> Vec<&str> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::note::public_key;
+    use crate::key::public_key;
 
     fn signer(seed: u8) -> Signer {
         Signer::from_seed(&[seed; 32])

@@ -323,6 +323,10 @@ impl Conn {
             if Instant::now() >= self.deadline {
                 return Err(WireError::TimedOut.into());
             }
+            // Each waits for the other's frame.
+            if matches!(due, Due::Frame(_)) && self.gather.has_begun() {
+                return Err(SessionError::OutOfTurn.into());
+            }
         }
         match (std::mem::replace(&mut self.stage, Stage::Greeting), due) {
             (Stage::Greeting, Due::Identity) => self
@@ -348,18 +352,19 @@ impl Conn {
                 let hash = responder.hash();
                 let (introduction, mut session) = responder.finish(&frame, now())?;
                 let visit = self
-                    .talk(house, &mut session)
+                    .talk(house, &mut session, Vec::new())
                     .introduce(introduction, &hash)?;
                 Ok(visit.map(|visit| idle(house, Box::new(Stay { session, visit }))))
             }
             (Stage::Idle(mut stay), Due::Frame(frame)) => {
                 let Stay { session, visit } = &mut *stay;
-                let turn = self.talk(house, session).request(&frame, visit)?;
+                let ahead = self.gather.rest();
+                let turn = self.talk(house, session, ahead).request(&frame, visit)?;
                 Ok(after(house, stay, turn))
             }
             (Stage::Watching(mut stay, watch), Due::News) => {
                 let Stay { session, visit } = &mut *stay;
-                let turn = self.talk(house, session).news(watch, visit)?;
+                let turn = self.talk(house, session, Vec::new()).news(watch, visit)?;
                 Ok(after(house, stay, turn))
             }
             (Stage::Idle(mut stay), Due::Judgement) => {
@@ -373,10 +378,11 @@ impl Conn {
         }
     }
 
-    fn talk<'a>(&self, house: &'a House, session: &'a mut Session) -> Talk<'a> {
+    /// Begins to talk with a peer of whom so much has come already.
+    fn talk<'a>(&self, house: &'a House, session: &'a mut Session, ahead: Vec<u8>) -> Talk<'a> {
         Talk {
             house,
-            wire: Wire::new(self.stream().clone()),
+            wire: Wire::new(self.stream().clone(), ahead),
             session,
             peer: self.peer,
             number: self.number(),
@@ -407,7 +413,7 @@ impl Conn {
     /// Sends a frame to a stranger.
     fn put(&self, frame: &[u8]) -> Result<(), WireError> {
         let patience = Patience::Until(self.deadline);
-        let mut wire = Wire::new(self.stream().clone());
+        let mut wire = Wire::new(self.stream().clone(), Vec::new());
         wire.put(frame, patience)?;
         wire.flush(patience)
     }

@@ -1,4 +1,4 @@
-//! The bytes of a frame that is not whole yet.
+//! The bytes of a frame that is not whole yet, and what has come after it.
 //!
 //! Never waits for the peer, and never makes room by a length it was told:
 //! only for bytes that have come.
@@ -12,7 +12,7 @@ use smr_channel::frame::{self, FrameError, HEADER};
 use crate::wire::WireError;
 
 /// Bytes taken from the socket at a time.
-const PART: usize = 4096;
+const PART: usize = 16 << 10;
 
 /// What has come, the frame's length included.
 #[derive(Default)]
@@ -24,6 +24,11 @@ impl Gather {
     /// Tells whether a frame has begun.
     pub(crate) fn has_begun(&self) -> bool {
         !self.bytes.is_empty()
+    }
+
+    /// Returns what has come after the frame that was returned.
+    pub(crate) fn rest(&mut self) -> Vec<u8> {
+        std::mem::take(&mut self.bytes)
     }
 
     /// Takes what is there; returns `count` bytes once they are whole.
@@ -63,20 +68,19 @@ impl Gather {
         loop {
             let goal = goal(&self.bytes)?;
             if self.bytes.len() >= goal {
-                return Ok(Some(std::mem::take(&mut self.bytes)));
+                let rest = self.bytes.split_off(goal);
+                return Ok(Some(std::mem::replace(&mut self.bytes, rest)));
             }
-            if !self.more(stream, goal)? {
+            if !self.more(stream)? {
                 return Ok(None);
             }
         }
     }
 
-    /// Receives towards `goal` bytes; false where no more are there now.
-    fn more(&mut self, stream: &TcpStream, goal: usize) -> Result<bool, WireError> {
+    /// Receives what is there; false where nothing is.
+    fn more(&mut self, stream: &TcpStream) -> Result<bool, WireError> {
         let mut part = [0; PART];
-        let wanted = goal.saturating_sub(self.bytes.len()).min(PART);
-        let room = part.get_mut(..wanted).unwrap_or_default();
-        match recv(stream, room, RecvFlags::DONTWAIT) {
+        match recv(stream, &mut part[..], RecvFlags::DONTWAIT) {
             Ok((_, 0)) if self.bytes.is_empty() => Err(WireError::Closed),
             // Nothing is lost; a proxy that looks whether smrd is there does so.
             Err(Errno::CONNRESET) if self.bytes.is_empty() => Err(WireError::Closed),
@@ -128,13 +132,13 @@ mod tests {
             assert_eq!(gather.frame(&stream, 9).unwrap(), None);
             assert!(gather.has_begun());
         }
-        // The next frame, which comes along, is left where it is.
-        client.write_all(&[3, 0, 1, 7]).unwrap();
+        // The next frame, which comes along, is kept.
+        client.write_all(&[3, 0, 1, 7, 0]).unwrap();
         ready(&stream);
         assert_eq!(gather.frame(&stream, 9).unwrap(), Some(vec![1, 2, 3]));
-        assert!(!gather.has_begun());
-        ready(&stream);
         assert_eq!(gather.frame(&stream, 9).unwrap(), Some(vec![7]));
+        assert_eq!(gather.rest(), [0]);
+        assert!(!gather.has_begun());
     }
 
     #[test]

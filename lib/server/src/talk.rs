@@ -196,6 +196,10 @@ impl<'a> Talk<'a> {
             let frame = self.wire.frame(pace.patience())?;
             pace.went(frame.len());
             match self.session.receive(&frame)? {
+                // Nothing is said after it before the answer.
+                Event::Close(_) if self.wire.is_ahead() => {
+                    return Err(SessionError::OutOfTurn.into());
+                }
                 Event::Close(_) => return Ok(intake),
                 Event::Head(_) => return Err(SessionError::OutOfTurn.into()),
                 Event::Body(part) => {

@@ -3,11 +3,14 @@
 //! Never allocates by a length it was told before the frame is bounded: at
 //! most 64 KiB.
 
-use std::io::{self, Read, Write};
+use std::io;
 use std::net::TcpStream;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
+use rustix::net::{RecvFlags, SendFlags, recv, send};
 use smr_channel::frame::{self, FrameError};
 
 /// Says why a connection ended.
@@ -27,11 +30,11 @@ pub(crate) enum WireError {
     Frame(#[from] FrameError),
 }
 
-impl From<io::Error> for WireError {
-    fn from(error: io::Error) -> Self {
-        match error.kind() {
-            io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => WireError::TimedOut,
-            _ => WireError::Io(error),
+impl From<Errno> for WireError {
+    fn from(error: Errno) -> Self {
+        match error {
+            Errno::TIMEDOUT => WireError::TimedOut,
+            _ => WireError::Io(error.into()),
         }
     }
 }
@@ -96,21 +99,34 @@ impl Patience {
     }
 }
 
-/// One connection.
+/// One connection, while its peer is waited for.
 pub(crate) struct Wire {
     stream: Arc<TcpStream>,
+    /// What has come, and how much of it was taken.
+    ahead: Vec<u8>,
+    taken: usize,
     out: Vec<u8>,
 }
 
 /// Bytes gathered before they are written.
 const GATHER: usize = 128 << 10;
+/// Bytes taken from the socket at a time, unless more of a frame are due.
+const PART: usize = 4096;
 
 impl Wire {
-    pub(crate) fn new(stream: Arc<TcpStream>) -> Self {
+    /// Takes over a connection, and what has come of it already.
+    pub(crate) fn new(stream: Arc<TcpStream>, ahead: Vec<u8>) -> Self {
         Wire {
             stream,
+            ahead,
+            taken: 0,
             out: Vec::new(),
         }
+    }
+
+    /// Tells whether something has come that nobody has taken.
+    pub(crate) fn is_ahead(&self) -> bool {
+        self.taken < self.ahead.len()
     }
 
     /// Fills `bytes`; fails with `Closed` where the peer closed before the
@@ -118,16 +134,64 @@ impl Wire {
     fn fill(&mut self, bytes: &mut [u8], patience: Patience) -> Result<(), WireError> {
         let mut filled = 0;
         while let Some(rest) = bytes.get_mut(filled..).filter(|rest| !rest.is_empty()) {
-            self.stream.set_read_timeout(Some(patience.left()?))?;
-            match (&*self.stream).read(rest) {
-                Ok(0) if filled == 0 => return Err(WireError::Closed),
-                Ok(0) => return Err(WireError::Io(io::ErrorKind::UnexpectedEof.into())),
-                Ok(count) => filled += count,
-                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
-                Err(e) => return Err(e.into()),
+            let came = match self.is_ahead() {
+                true => self.take(rest),
+                // A large part goes where it belongs, what is small comes along.
+                false if rest.len() >= PART => self.receive(rest, patience)?,
+                false => {
+                    let mut part = [0; PART];
+                    let came = self.receive(&mut part, patience)?;
+                    self.ahead.clear();
+                    self.ahead
+                        .extend_from_slice(part.get(..came).unwrap_or_default());
+                    self.taken = 0;
+                    match came {
+                        0 => 0,
+                        _ => self.take(rest),
+                    }
+                }
+            };
+            match came {
+                0 if filled == 0 => return Err(WireError::Closed),
+                0 => return Err(WireError::Io(io::ErrorKind::UnexpectedEof.into())),
+                count => filled += count,
             }
         }
         Ok(())
+    }
+
+    fn take(&mut self, room: &mut [u8]) -> usize {
+        let there = self.ahead.get(self.taken..).unwrap_or_default();
+        let count = there.len().min(room.len());
+        if let (Some(room), Some(there)) = (room.get_mut(..count), there.get(..count)) {
+            room.copy_from_slice(there);
+        }
+        self.taken += count;
+        count
+    }
+
+    /// Receives at least a byte, unless the peer has closed.
+    fn receive(&self, room: &mut [u8], patience: Patience) -> Result<usize, WireError> {
+        loop {
+            // However fast drops come, they cannot stretch it.
+            patience.left()?;
+            match recv(&*self.stream, &mut *room, RecvFlags::DONTWAIT) {
+                Ok((_, count)) => return Ok(count),
+                Err(Errno::AGAIN) => self.wait(PollFlags::IN, patience)?,
+                Err(Errno::INTR) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+
+    /// Waits until there may be something to read, or room to write.
+    fn wait(&self, flags: PollFlags, patience: Patience) -> Result<(), WireError> {
+        let time = Timespec::try_from(patience.left()?).expect("times of patience fit");
+        match poll(&mut [PollFd::new(&*self.stream, flags)], Some(&time)) {
+            Ok(0) => Err(WireError::TimedOut),
+            Ok(_) | Err(Errno::INTR) => Ok(()),
+            Err(error) => Err(error.into()),
+        }
     }
 
     /// Reads a frame.
@@ -154,11 +218,12 @@ impl Wire {
         let out = std::mem::take(&mut self.out);
         let mut rest = out.as_slice();
         while !rest.is_empty() {
-            self.stream.set_write_timeout(Some(patience.left()?))?;
-            match (&*self.stream).write(rest) {
+            let flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
+            match send(&*self.stream, rest, flags) {
                 Ok(count) => rest = rest.get(count..).unwrap_or_default(),
-                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
-                Err(e) => return Err(e.into()),
+                Err(Errno::AGAIN) => self.wait(PollFlags::OUT, patience)?,
+                Err(Errno::INTR) => {}
+                Err(error) => return Err(error.into()),
             }
         }
         Ok(())
@@ -177,7 +242,7 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
         let stream = Arc::new(listener.accept().unwrap().0);
-        (Wire::new(stream), client)
+        (Wire::new(stream, Vec::new()), client)
     }
 
     const SHORT: Patience = Patience::Each(Duration::from_millis(20));

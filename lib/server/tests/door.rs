@@ -739,3 +739,30 @@ fn sub_folders_are_realms() {
     std::fs::write(trust.join("damaged.pem"), "damaged").unwrap();
     assert!(judged().unwrap_err().to_string().contains("damaged.pem"));
 }
+
+#[test]
+fn who_speaks_before_the_answer_is_cut_off() {
+    let town = Town::new();
+    let card = town.ca.card("ana");
+    let mut ana = person(&card, "ana").enrol(&town);
+    // The bytes of a request all at once are in order; one more byte is not.
+    assert_eq!(ana.ask(&Request::Ping), Reply::Done);
+    let mut bytes = ana.frames(&Request::Ping, &[]);
+    bytes.push(0);
+    ana.stream.write_all(&bytes).unwrap();
+    assert_eq!(read_frame(&mut ana.stream), None);
+    drop(ana);
+    let end = Instant::now() + Duration::from_secs(20);
+    while !town.log().contains("said something out of turn") {
+        assert!(Instant::now() < end, "{}", town.log());
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    // The same before smrd's frame of the handshake.
+    let mut stream = connect(town.address(), ASK_SESSION);
+    let (_, frame) = Initiator::start(&town.identity(), &Suite::ALL, &mut OsRng).unwrap();
+    let length = u16::try_from(frame.len()).unwrap().to_be_bytes();
+    stream
+        .write_all(&[&length, &frame[..], &[0]].concat())
+        .unwrap();
+    assert_eq!(read_frame(&mut stream), None);
+}

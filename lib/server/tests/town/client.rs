@@ -110,9 +110,28 @@ impl Client {
         }
     }
 
+    /// Sends a request, all of it at once, and takes the reply.
     pub fn ask_with(&mut self, request: &Request, body: &[u8]) -> (Reply, Vec<u8>) {
-        self.begin(request, body);
-        self.end(&[])
+        let frames = self.frames(request, body);
+        self.stream.write_all(&frames).unwrap();
+        self.take()
+    }
+
+    /// Returns a request as it goes over the wire.
+    pub fn frames(&mut self, request: &Request, body: &[u8]) -> Vec<u8> {
+        let head = self.session.send_head(&request.encode().unwrap());
+        let mut frames = vec![head.unwrap()];
+        for part in body.chunks(MAX_CHUNK) {
+            frames.push(self.session.send_body(part).unwrap());
+        }
+        frames.push(self.session.close_request().unwrap());
+        let mut bytes = Vec::new();
+        for frame in frames {
+            let length = u16::try_from(frame.len()).unwrap();
+            bytes.extend_from_slice(&length.to_be_bytes());
+            bytes.extend_from_slice(&frame);
+        }
+        bytes
     }
 
     /// Sends a request but for the rest of its body and its close.
