@@ -2,6 +2,7 @@
 
 mod edge;
 
+use std::io::{BufWriter, Write};
 use std::process::ExitCode;
 
 use clap::Parser;
@@ -13,10 +14,10 @@ use smr_cli::report::Outcome;
 use smr_cli::table::{Table, Weight, terminal_width};
 use smr_cli::{size, terminal, time};
 use smr_client::filter::{Filter, is_unread};
-use smr_client::listing::{self, Folder, Line, Progress, State, UserLine};
+use smr_client::listing::{self, Entry, Folder, Line, Progress, State, UserLine, View};
 use smr_client::numbers;
 use smr_client::user::User;
-use smr_name::{Address, Class, MailboxName, MessageId};
+use smr_name::{Address, Class, MailboxName, MessageId, RepositoryName};
 
 const TOOL: &str = "smr-ls";
 
@@ -228,82 +229,232 @@ fn messages(
     user: &mut User,
     folder: Folder,
 ) -> Result<u8, Stop> {
-    let short = args.common.quiet || args.one || args.zero;
-    // Subjects cost a look into each message: not where nobody asks for them.
-    let open = !short || filter.needs_headers() || (args.unread && folder == Folder::Sent);
+    let wanted = Wanted::of(args, filter, folder);
+    let mut display = Display::of(edge, args, user, folder);
     // The newest of all need no look at the others.
-    let newest = args
-        .newest
-        .filter(|_| *filter == Filter::default() && !args.unread);
-    let bare = |entry| Line {
-        entry,
-        headers: None,
-    };
-    let mut lines: Vec<Line> = match (open, newest) {
-        (true, None) => listing::lines(user, folder)?,
-        (true, Some(n)) => listing::newest_lines(user, folder, n)?,
-        (false, None) => listing::entries(user, folder)?
-            .into_iter()
-            .map(bare)
-            .collect(),
-        (false, Some(n)) => {
-            let entries = listing::newest_entries(user, folder, n)?;
-            entries.into_iter().map(bare).collect()
+    if let (Some(n), true) = (args.newest, wanted.all()) {
+        let mut lines = wanted.newest(user, n)?;
+        put_in_order(args, folder, &mut lines, |line| line.entry.state);
+        for line in lines {
+            if let Some(found) = wanted.keep(user, line)? {
+                display.add(found)?;
+            }
         }
-    };
-    lines.retain(|line| filter.keeps(line));
-    let mut found = Vec::with_capacity(lines.len());
-    for line in lines {
-        let states = match folder {
-            // How far a sent message has come is asked for where it is shown or counts.
-            Folder::Sent if args.unread || !short => Some(listing::progress(user, &line)?),
-            _ => None,
-        };
-        if !args.unread || is_unread(line.entry.state, states.as_deref()) {
-            found.push((line, states));
+        return display.end();
+    }
+    let view = listing::view(user, folder)?;
+    // What was opened is remembered, also where nobody reads on.
+    let shown = shown(args, &wanted, user, &view, &mut display);
+    view.close(user)?;
+    shown?;
+    display.end()
+}
+
+fn shown(
+    args: &Args,
+    wanted: &Wanted<'_>,
+    user: &mut User,
+    view: &View,
+    display: &mut Display<'_>,
+) -> Result<(), Stop> {
+    let mut there: Vec<(u64, State)> = view.there().collect();
+    if let Some(n) = args.newest {
+        there = wanted.last(user, view, there, n)?;
+    }
+    put_in_order(args, wanted.folder, &mut there, |(_, state)| *state);
+    for (number, state) in there {
+        if let Some(found) = wanted.at(user, view, number, state)? {
+            display.add(found)?;
+        }
+        if display.is_enough() {
+            break;
         }
     }
-    found.drain(..found.len() - args.newest.unwrap_or(usize::MAX).min(found.len()));
+    Ok(())
+}
+
+/// Unread first; stable, so that within each half it is by arrival.
+fn put_in_order<T>(args: &Args, folder: Folder, all: &mut [T], state: impl Fn(&T) -> State) {
     if folder == Folder::Inbox {
-        // Stable: within each half by arrival.
-        found.sort_by_key(|(line, _)| line.entry.state == State::Read);
+        all.sort_by_key(|one| state(one) == State::Read);
     }
     if args.reverse {
-        found.reverse();
+        all.reverse();
     }
-    show(edge, args, user, folder, &found)
 }
 
 /// A message, and how far it has come where it was sent.
 type Found = (Line, Option<Vec<(MailboxName, Progress)>>);
 
-fn show(
-    edge: &Edge,
-    args: &Args,
-    user: &User,
+/// Which messages are wanted, and what must be known of them.
+struct Wanted<'a> {
+    filter: &'a Filter,
+    unread: bool,
     folder: Folder,
-    found: &[Found],
-) -> Result<u8, Stop> {
-    if args.common.quiet {
-        return Ok(u8::from(found.is_empty()));
+    /// Headers: they cost a look into a message the first time.
+    headers: bool,
+    /// How far a sent message has come.
+    progress: bool,
+}
+
+impl<'a> Wanted<'a> {
+    fn of(args: &Args, filter: &'a Filter, folder: Folder) -> Wanted<'a> {
+        let short = args.common.quiet || args.one || args.zero;
+        let unread_sent = args.unread && folder == Folder::Sent;
+        Wanted {
+            filter,
+            unread: args.unread,
+            folder,
+            headers: !short || filter.needs_headers() || unread_sent,
+            progress: folder == Folder::Sent && (args.unread || !short),
+        }
     }
-    let mut out = Out::stdout();
-    let ids: Vec<MessageId> = found.iter().map(|(l, _)| l.entry.name.id).collect();
-    if args.one || args.zero {
-        let ids: Vec<String> = ids.iter().map(ToString::to_string).collect();
-        return bare(&mut out, &ids, args.zero);
+
+    /// Tells whether all messages are.
+    fn all(&self) -> bool {
+        *self.filter == Filter::default() && !self.unread
     }
-    let rows: Vec<Row> = found.iter().map(|f| Row::of(user, folder, f)).collect();
-    match edge.common.json {
-        true => rows.iter().try_for_each(|row| out.json(row.json(folder))),
-        false => table(edge, folder, &rows, &out).write(&mut out, terminal_width()),
+
+    fn newest(&self, user: &mut User, count: usize) -> Result<Vec<Line>, Stop> {
+        if self.headers {
+            return Ok(listing::newest_lines(user, self.folder, count)?);
+        }
+        let entries = listing::newest_entries(user, self.folder, count)?;
+        Ok(entries.into_iter().map(bare_line).collect())
     }
-    .and_then(|()| out.finish())
-    .map_err(Stop::Out)?;
-    if let (false, Some(terminal)) = (edge.common.json, terminal::shown_on()) {
-        numbers::keep(&edge.home, &terminal, &ids)?;
+
+    /// Returns the last `count` of these that are wanted.
+    fn last(
+        &self,
+        user: &mut User,
+        view: &View,
+        mut there: Vec<(u64, State)>,
+        count: usize,
+    ) -> Result<Vec<(u64, State)>, Stop> {
+        let mut last = Vec::new();
+        while let Some((number, state)) = there.pop().filter(|_| last.len() < count) {
+            if self.at(user, view, number, state)?.is_some() {
+                last.push((number, state));
+            }
+        }
+        last.reverse();
+        Ok(last)
     }
-    Ok(0)
+
+    /// Returns a message of a folder, if it is wanted.
+    fn at(
+        &self,
+        user: &mut User,
+        view: &View,
+        number: u64,
+        state: State,
+    ) -> Result<Option<Found>, Stop> {
+        if self.folder == Folder::Inbox && self.unread && !is_unread(state, None) {
+            return Ok(None);
+        }
+        let line = match self.headers {
+            true => view.line(user, number)?,
+            false => bare_line(view.entry(user, number)?),
+        };
+        self.keep(user, line)
+    }
+
+    fn keep(&self, user: &mut User, line: Line) -> Result<Option<Found>, Stop> {
+        if !self.filter.keeps(&line) {
+            return Ok(None);
+        }
+        let states = match self.progress {
+            true => Some(listing::progress(user, &line)?),
+            false => None,
+        };
+        let wanted = !self.unread || is_unread(line.entry.state, states.as_deref());
+        Ok(wanted.then_some((line, states)))
+    }
+}
+
+fn bare_line(entry: Entry) -> Line {
+    Line {
+        entry,
+        headers: None,
+    }
+}
+
+/// Shows messages: a program gets each as it is found, a person all of them at
+/// the end, in columns.
+struct Display<'a> {
+    edge: &'a Edge,
+    args: &'a Args,
+    repository: RepositoryName,
+    folder: Folder,
+    out: Out<Box<dyn Write>>,
+    /// Of a person.
+    found: Vec<Found>,
+    any: bool,
+}
+
+impl<'a> Display<'a> {
+    fn of(edge: &'a Edge, args: &'a Args, user: &User, folder: Folder) -> Display<'a> {
+        let stdout = Out::stdout();
+        let (terminal, colour) = (stdout.is_terminal(), stdout.shows_colour());
+        let to: Box<dyn Write> = Box::new(BufWriter::new(stdout.into_inner()));
+        Display {
+            edge,
+            args,
+            repository: user.repository.clone(),
+            folder,
+            out: Out::to(to, terminal).with_colour(colour),
+            found: Vec::new(),
+            any: false,
+        }
+    }
+
+    /// Tells whether nothing more need be found.
+    fn is_enough(&self) -> bool {
+        self.args.common.quiet && self.any
+    }
+
+    fn add(&mut self, found: Found) -> Result<(), Stop> {
+        self.any = true;
+        let (args, out) = (self.args, &mut self.out);
+        let id = found.0.entry.name.id;
+        match () {
+            () if args.common.quiet => Ok(()),
+            () if args.one => out.line(&id.to_string()),
+            () if args.zero => out.zero(&id.to_string()),
+            () if args.common.json => {
+                out.json(Row::of(&self.repository, self.folder, &found).json(self.folder))
+            }
+            () if out.is_terminal() => {
+                self.found.push(found);
+                Ok(())
+            }
+            () => {
+                let row = Row::of(&self.repository, self.folder, &found);
+                table(self.edge, self.folder, &[row], out).write(out, None)
+            }
+        }
+        .map_err(Stop::Out)
+    }
+
+    /// Returns the exit code.
+    fn end(mut self) -> Result<u8, Stop> {
+        if self.args.common.quiet {
+            return Ok(u8::from(!self.any));
+        }
+        let of = |found| Row::of(&self.repository, self.folder, found);
+        let rows: Vec<Row> = self.found.iter().map(of).collect();
+        let table = table(self.edge, self.folder, &rows, &self.out);
+        table
+            .write(&mut self.out, terminal_width())
+            .and_then(|()| self.out.finish())
+            .map_err(Stop::Out)?;
+        let listed = !self.args.common.json && !self.args.one && !self.args.zero;
+        if let (true, Some(terminal)) = (listed, terminal::shown_on()) {
+            let ids: Vec<MessageId> = rows.iter().map(|row| row.line.entry.name.id).collect();
+            numbers::keep(&self.edge.home, &terminal, &ids)?;
+        }
+        Ok(0)
+    }
 }
 
 /// One message, in words.
@@ -316,7 +467,7 @@ struct Row<'a> {
 }
 
 impl<'a> Row<'a> {
-    fn of(user: &User, folder: Folder, (line, states): &'a Found) -> Row<'a> {
+    fn of(own: &RepositoryName, folder: Folder, (line, states): &'a Found) -> Row<'a> {
         let headers = line.headers.as_ref();
         let state = match folder {
             Folder::Sent => progress(states.as_deref().unwrap_or_default()),
@@ -328,7 +479,7 @@ impl<'a> Row<'a> {
             },
         };
         let name = |address: &smr_name::Address| match &address.repository {
-            Some(repository) if *repository == user.repository => address.mailbox.to_string(),
+            Some(repository) if repository == own => address.mailbox.to_string(),
             _ => address.to_string(),
         };
         Row {
@@ -388,7 +539,7 @@ fn progress(states: &[(MailboxName, Progress)]) -> &'static str {
 
 /// Makes the table; a person's has numbers in front, which the other tools
 /// take in the same terminal.
-fn table(edge: &Edge, folder: Folder, rows: &[Row<'_>], out: &Out) -> Table {
+fn table<W: Write>(edge: &Edge, folder: Folder, rows: &[Row<'_>], out: &Out<W>) -> Table {
     let terminal = out.is_terminal();
     let ids: Vec<_> = rows.iter().map(|row| row.line.entry.name.id).collect();
     let digits = if terminal { edge::short_ids(&ids) } else { 32 };

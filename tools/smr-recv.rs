@@ -114,7 +114,7 @@ fn run(edge: &Edge, mut args: Args) -> Result<u8, Stop> {
     let mut wanted: Vec<(Folder, MessageId)> = Vec::new();
     if args.ids.is_empty() {
         let unread = match args.all {
-            true => smr_client::follow::unread(&mut user)?.0,
+            true => smr_client::follow::unread(&mut user, usize::MAX)?.0,
             false => fetch::oldest_unread(&mut user, args.count.map_or(1, NonZeroUsize::get))?,
         };
         wanted.extend(unread.into_iter().map(|id| (Folder::Inbox, id)));

@@ -66,6 +66,10 @@ pub(crate) fn proved(said: &str) -> PathBuf {
     dir
 }
 
+/// Forgets the entries that were listed, not how far folders had come: so that
+/// they are listed again, and lied about.
+const FORGET: &str = "rm -rf $SMR_HOME/cache/shelves";
+
 /// Edits the listing of a folder, and chains what comes of it.
 fn relist(
     saying: &mut Saying<'_>,
@@ -266,9 +270,69 @@ fn an_entry_altered_after_it_was_seen() {
         let lie = move |saying: &mut Saying<'_>| {
             relist(saying, Folder::Inbox, |entries, _| edit(entries))
         };
-        let said = lied_to(&mut house, "bob", "smr-ls -1", 76, lie);
+        let list = format!("{FORGET}; smr-ls -1");
+        let said = lied_to(&mut house, "bob", &list, 76, lie);
         proved(&said);
     }
+}
+
+#[test]
+fn a_listing_that_does_not_go_on_from_what_is_remembered() {
+    let mut house = House::with(PEOPLE);
+    send(&mut house, "alice", "bob", "one");
+    let both = house.sh("bob", "smr-ls -1").expect(0).text();
+    for lie in [0, 1] {
+        let lie = move |saying: &mut Saying<'_>| {
+            let Reply::Listing {
+                entries,
+                mut head,
+                mut before,
+                ..
+            } = saying.reply()
+            else {
+                return false;
+            };
+            // Of the one page after it, and of the whole that is asked for then.
+            match lie {
+                0 => (head, before) = (Head::default(), Head::default()),
+                _ => {
+                    head = head.extend(&entries.first().map_or_else(other_name, |e| e.name.clone()))
+                }
+            }
+            let (count, more) = (entries.len() as u64, false);
+            let reply = Reply::Listing {
+                entries,
+                more,
+                count,
+                head,
+                before,
+            };
+            let body = saying.body.clone();
+            saying.say(&reply, &body);
+            true
+        };
+        proved(&lied_to(&mut house, "bob", "smr-ls -1", 76, lie));
+        assert_eq!(house.sh("bob", "smr-ls -1").expect(0).text(), both);
+    }
+    // Fewer states than entries.
+    let lie = |saying: &mut Saying<'_>| match saying.reply() {
+        Reply::Tally { .. } => {
+            saying.say(&Reply::Tally { count: 0 }, b"");
+            true
+        }
+        _ => false,
+    };
+    proved(&lied_to(&mut house, "bob", "smr-ls -1", 76, lie));
+    assert_eq!(house.sh("bob", "smr-ls -1").expect(0).text(), both);
+}
+
+fn other_name() -> smr_name::EntryName {
+    let name = format!(
+        "000000000002.01800000000.{}.alice,S=3,H={A},C={A}",
+        "ab".repeat(16),
+        A = "A".repeat(43)
+    );
+    name.parse().expect("a name of an entry")
 }
 
 #[test]
@@ -416,20 +480,23 @@ fn a_false_receipt() {
 #[track_caller]
 fn not_read(house: &mut House, sent: &str) {
     let status = house
-        .sh("alice", &format!("smr-receipt --status {sent}"))
+        .sh("alice", &format!("{FORGET}; smr-receipt --status {sent}"))
         .expect(65);
     assert!(!status.text().contains("good"), "{}", status.text());
     house
-        .sh("alice", &format!("smr-receipt --wait 0s {sent}"))
+        .sh("alice", &format!("{FORGET}; smr-receipt --wait 0s {sent}"))
         .expect(1);
     refused(
         house,
         "alice",
-        &format!("rm -f e.zip; smr-receipt --export e.zip {sent}"),
+        &format!("{FORGET}; rm -f e.zip; smr-receipt --export e.zip {sent}"),
         65,
     );
     house
-        .sh("alice", "rm $SMR_HOME/state/known/heads/*/*.receipts.*")
+        .sh(
+            "alice",
+            &format!("{FORGET}; rm $SMR_HOME/state/known/heads/*/*.receipts.*"),
+        )
         .expect(0);
 }
 
@@ -691,7 +758,8 @@ fn a_stranger_can_check_a_kept_proof() {
     send(&mut house, "alice", "bob", "one");
     house.sh("bob", "smr-ls -1").expect(0);
     let lie = |saying: &mut Saying<'_>| relist(saying, Folder::Inbox, |entries, _| entries.clear());
-    let said = lied_to(&mut house, "bob", "smr-ls -1", 76, lie);
+    let list = format!("{FORGET}; smr-ls -1");
+    let said = lied_to(&mut house, "bob", &list, 76, lie);
     let dir = proved(&said);
     let readme = fs::read_to_string(dir.join("README.txt")).unwrap();
     assert!(readme.contains("smrd has altered the inbox"), "{readme}");

@@ -131,6 +131,7 @@ REQUESTS = {
     0x12: ("watch", FOLDER, U64, U16),
     0x13: ("remove", FOLDER, ID),
     0x14: ("post", ID, U64, HASH, HASH, LIST(NAME)),
+    0x15: ("tally", FOLDER),
 }
 
 REPLIES = {
@@ -149,6 +150,7 @@ REPLIES = {
     0x8D: ("lists", LIST(U32)),
     0x8E: ("keys", LIST(TUPLE(HASH, U64, U32)), FLAG),
     0x8F: ("news", U64),
+    0x90: ("tally", U64),
 }
 
 def encode(table, message):

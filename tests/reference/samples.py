@@ -45,6 +45,7 @@ GOOD = [
         ("watch", 3, 2**64 - 1, 1),
         ("remove", 2, ID),
         ("post", ID, 61440, H1, H2, ["ana"]),
+        ("tally", 2),
     ]),
     ("reply", REPLIES, [
         ("welcome", "rui", 1_800_043_200, -1),
@@ -67,6 +68,7 @@ GOOD = [
         ("lists", [0, 1400]),
         ("keys", [(H1, 7, 400)], False),
         ("news", 2**64 - 1),
+        ("tally", 100_000),
     ]),
 ]
 

@@ -82,7 +82,7 @@ fn deliver(
     held: &mut Held,
     watcher: &mut Watcher,
 ) -> Result<u64, Stop> {
-    let (unread, last) = follow::unread(user)?;
+    let (unread, last) = follow::unread(user, usize::MAX)?;
     held.retain(|id, _| unread.contains(id));
     for id in unread {
         if watcher.is_stopped() {

@@ -11,6 +11,7 @@ use smr_channel::local::{Entrance, Load, Loaded, Stanza};
 use smr_name::{Address, Class, MessageId};
 use smr_note::succession::{Chain, Standing};
 use smr_seal::FileKey;
+use zeroize::Zeroizing;
 
 use crate::clock;
 use crate::failure::Failure;
@@ -178,6 +179,11 @@ impl Account {
     /// Returns the message id that belongs to a key.
     pub(crate) fn derive(&self, key: &str) -> Result<MessageId, Failure> {
         Ok(self.keys()?.derive(key))
+    }
+
+    /// Returns the key of what tools seal for themselves.
+    pub(crate) fn shelf_key(&self) -> Result<Zeroizing<[u8; 32]>, Failure> {
+        Ok(self.keys()?.shelf_key())
     }
 
     /// Lends a session with smrd.

@@ -113,6 +113,9 @@ fn answer(ask: Ask, table: &Table) -> Result<Answer, Failure> {
             table.find_to_use(&account)?.unwrap(&stanzas)?,
         )),
         Ask::Derive { account, key } => Ok(Answer::Id(table.find_to_use(&account)?.derive(&key)?)),
+        Ask::ShelfKey { account } => {
+            Ok(Answer::ShelfKey(table.find_to_use(&account)?.shelf_key()?))
+        }
         Ask::Follow { account, chain } => {
             table.find(&account)?.follow(&chain).map(|()| Answer::Done)
         }

@@ -2,7 +2,8 @@
 //! locked memory.
 //!
 //! Signs only what it has composed itself (login, enrol) or has checked to be
-//! the signed attributes of a CMS signature; never gives a secret away.
+//! the signed attributes of a CMS signature; gives no secret away but one key,
+//! which opens nothing but what tools remember for themselves.
 
 use ring::hmac;
 use ring::rand::SystemRandom;
@@ -11,6 +12,7 @@ use smr_channel::handshake::Introduction;
 use smr_channel::local::{Entrance, Load, Stanza};
 use smr_name::{Class, Fingerprint, MailboxName, MessageId};
 use smr_seal::{FileKey, SealError};
+use zeroize::Zeroizing;
 
 use crate::attributes::{self, AttributesError};
 use crate::identities::Identities;
@@ -18,6 +20,7 @@ use crate::locked::Locked;
 
 /// Separates ids from whatever else may one day be derived from their secret.
 const ID_LABEL: &[u8] = b"smr message id\0";
+const SHELF_LABEL: &[u8] = b"smr shelf key\0";
 /// Bytes of the secret of ids.
 const ONCE: usize = 32;
 
@@ -110,6 +113,16 @@ impl Keys {
         let half = mac.as_ref().get(..id.len());
         id.copy_from_slice(half.expect("an HMAC-SHA256 has 32 bytes"));
         MessageId::from_bytes(id)
+    }
+
+    /// Returns the key under which tools seal what they keep for themselves: the
+    /// HMAC-SHA256 of a label under the account's own secret. No id comes of the
+    /// same bytes, for their label is another one.
+    pub(crate) fn shelf_key(&self) -> Zeroizing<[u8; 32]> {
+        let mac = hmac::sign(&self.once, SHELF_LABEL);
+        let mut key = Zeroizing::new([0; 32]);
+        key.copy_from_slice(mac.as_ref());
+        key
     }
 
     /// Signs the signed attributes of a CMS signature; ECDSA in DER.
@@ -235,6 +248,24 @@ pub(crate) mod tests {
             suites: smr_channel::suite::Suite::ALL.to_vec(),
             entrance: Entrance::Login,
         }
+    }
+
+    #[test]
+    fn a_shelf_has_one_key_under_each_secret() {
+        let keys = Keys::new(&load(&[])).unwrap();
+        // printf 'smr shelf key\0' | openssl dgst -sha256 -mac HMAC -macopt hexkey:0505...05
+        let key: String = keys
+            .shelf_key()
+            .iter()
+            .map(|b| format!("{b:02x}"))
+            .collect();
+        assert_eq!(
+            key,
+            "2c8749aaa0171099d452c07925f6d3595788da523bcd3ca6dce2aabe20090cd6"
+        );
+        let mut other = load(&[]);
+        other.once = Secret::copy_of(&[6; 32]);
+        assert_ne!(Keys::new(&other).unwrap().shelf_key(), keys.shelf_key());
     }
 
     #[test]

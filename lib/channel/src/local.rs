@@ -169,6 +169,7 @@ mod tests {
                 account: account(),
                 key: "dump of today".to_owned(),
             },
+            Ask::ShelfKey { account: account() },
             Ask::Carry {
                 account: account(),
                 head: vec![1],
@@ -201,6 +202,7 @@ mod tests {
             Answer::FileKey(None),
             Answer::FileKey(Some(Zeroizing::new([9; 16]))),
             Answer::Id(smr_name::MessageId::from_bytes([9; 16])),
+            Answer::ShelfKey(Zeroizing::new([9; 32])),
             Answer::Reply { head: vec![0x82] },
             Answer::Failed {
                 class: Class::Busy,

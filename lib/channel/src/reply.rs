@@ -90,6 +90,12 @@ pub enum Reply {
         /// one that was passed over.
         before: Head,
     },
+    /// The states of a folder. Body: two bits an entry, as [`State::pack`]
+    /// makes them.
+    Tally {
+        /// Entries in the folder.
+        count: u64,
+    },
     /// The messages that a prefix names.
     Found {
         /// Folder and id of each.
@@ -196,6 +202,7 @@ mod tests {
                 until: -1,
                 now: 1_800_000_000,
             },
+            Reply::Tally { count: 100_000 },
             Reply::Done,
             Reply::Refused {
                 class: Class::Denied,
@@ -297,5 +304,28 @@ mod tests {
             hint: String::new(),
         };
         assert_eq!(reply.encode(), Err(CodecError::Size("text")));
+    }
+
+    #[test]
+    fn states_are_packed_four_to_a_byte() {
+        use State::{Fetched, New, Read, Removed};
+        for (states, packed) in [
+            (&[][..], &[][..]),
+            (&[New], &[0]),
+            (&[Removed], &[3]),
+            (&[New, Fetched, Read, Removed], &[0b11_10_01_00]),
+            (&[Read, Read, Read, Read, Fetched], &[0b10_10_10_10, 1]),
+        ] {
+            assert_eq!(State::pack(states.iter().copied()), packed);
+            let count = states.len() as u64;
+            assert_eq!(State::unpack(packed, count).unwrap(), states);
+            // Neither more nor less, and nothing in what is left of a byte.
+            let other = |bytes: &[u8], count| State::unpack(bytes, count).is_err();
+            assert!(other(&[packed, &[0]].concat(), count));
+            assert!(other(packed, count + 4));
+            assert!(count == 0 || other(&packed[1..], count));
+            assert!(other(packed, u64::MAX));
+        }
+        assert!(State::unpack(&[0b01_00], 1).is_err());
     }
 }

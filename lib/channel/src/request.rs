@@ -105,6 +105,11 @@ pub enum Request {
         /// First bytes of each sealed file to send along, 0 for none.
         peek: u32,
     },
+    /// Asks for the states of all entries of a folder.
+    Tally {
+        /// Which folder.
+        folder: Folder,
+    },
     /// Asks which messages have ids that begin so.
     Find {
         /// The beginning of the id.
@@ -247,6 +252,9 @@ mod tests {
                 after: 7,
                 limit: 50,
                 peek: 8192,
+            },
+            Request::Tally {
+                folder: Folder::Sent,
             },
             Request::Find {
                 prefix: "abababab".parse().unwrap(),

@@ -54,6 +54,7 @@ fn request() -> impl Strategy<Value = Request> {
                 peek
             }
         ),
+        folder().prop_map(|folder| Request::Tally { folder }),
         (id(), 8..33usize).prop_map(|(id, digits)| Request::Find {
             prefix: id.to_string()[..digits].parse().unwrap()
         }),
@@ -137,6 +138,7 @@ fn reply() -> impl Strategy<Value = Reply> {
             now
         }),
         Just(Reply::Done),
+        any::<u64>().prop_map(|count| Reply::Tally { count }),
         (class(), text(), text()).prop_map(|(class, text, hint)| Reply::Refused {
             class,
             text,

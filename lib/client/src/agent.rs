@@ -12,6 +12,7 @@ use smr_channel::local::{Answer, Ask, Frame, Load, Loaded, Memory, VERSION};
 use smr_channel::warrant::Warrant;
 use smr_name::{Address, Class, MessageId};
 use smr_seal::FileKey;
+use zeroize::Zeroizing;
 
 use crate::private::is_full;
 use talk::{answer, connect, groups, receive, send_body, write};
@@ -111,13 +112,18 @@ pub struct Connection {
 impl Connection {
     /// Connects to the agent at `socket` and greets it.
     pub fn open(socket: &Path) -> Result<Self, AgentError> {
-        let mut connection = Connection {
+        let mut connection = Connection::later(socket);
+        connection.reconnect()?;
+        Ok(connection)
+    }
+
+    /// Connects to the agent at `socket` when something is asked of it.
+    pub fn later(socket: &Path) -> Self {
+        Connection {
             socket: socket.to_owned(),
             stream: None,
             pid: 0,
-        };
-        connection.reconnect()?;
-        Ok(connection)
+        }
     }
 
     /// Returns the agent's process.
@@ -192,6 +198,15 @@ impl Connection {
         };
         match self.ask(&ask)? {
             Answer::Id(id) => Ok(id),
+            _ => Err(AgentError::OutOfTurn),
+        }
+    }
+
+    /// Returns the key under which tools seal what they remember of an account.
+    pub fn shelf_key(&mut self, account: &Address) -> Result<Zeroizing<[u8; 32]>, AgentError> {
+        let account = account.clone();
+        match self.ask(&Ask::ShelfKey { account })? {
+            Answer::ShelfKey(key) => Ok(key),
             _ => Err(AgentError::OutOfTurn),
         }
     }

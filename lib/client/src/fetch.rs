@@ -101,8 +101,7 @@ fn ambiguous(prefix: &IdPrefix) -> Failure {
 
 /// Returns the ids of the oldest unread messages, `count` at most, one at least.
 pub fn oldest_unread(user: &mut User, count: usize) -> Result<Vec<MessageId>, Failure> {
-    let (mut ids, _) = follow::unread(user)?;
-    ids.truncate(count);
+    let (ids, _) = follow::unread(user, count)?;
     match ids.is_empty() {
         true => Err(Failure::new(Class::Missing, "nothing unread").hint("smr-ls")),
         false => Ok(ids),

@@ -91,11 +91,10 @@ fn has(text: &str, field: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use smr_evidence::envelope::{Author, Headers, ReceiptWanted};
     use smr_name::{EntryName, MessageId};
 
     use super::*;
-    use crate::listing::Entry;
+    use crate::listing::{Entry, Shown};
 
     fn line() -> Line {
         let id = MessageId::from_bytes([0xab; 16]);
@@ -114,20 +113,10 @@ mod tests {
                 state: State::New,
                 peek_len: 0,
             },
-            headers: Some(Headers {
-                from: Author {
-                    display: "ANA".into(),
-                    address: address("ana@repo.example"),
-                },
+            headers: Some(Shown {
                 to: vec![address("rui@repo.example")],
                 cc: vec![address("eva@repo.example")],
-                date: 900,
                 subject: "Relatório de Março".into(),
-                id,
-                repository: "repo.example".parse().unwrap(),
-                in_reply_to: None,
-                receipt: ReceiptWanted::None,
-                told: Vec::new(),
             }),
         }
     }

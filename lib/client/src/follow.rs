@@ -26,12 +26,13 @@ const GRACE: Duration = Duration::from_secs(15);
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 
-/// Returns what is unread, the oldest first, and the number of the last entry.
-pub fn unread(user: &mut User) -> Result<(Vec<MessageId>, u64), Failure> {
-    let entries = listing::entries(user, Folder::Inbox)?;
-    let last = entries.last().map_or(0, |entry| entry.name.number);
-    let unread = entries.iter().filter(|e| e.state != State::Read);
-    Ok((unread.map(|e| e.name.id).collect(), last))
+/// Returns what is unread, the oldest first and `most` at most, and the number of
+/// the last entry.
+pub fn unread(user: &mut User, most: usize) -> Result<(Vec<MessageId>, u64), Failure> {
+    let view = listing::view(user, Folder::Inbox)?;
+    let unread = view.there().filter(|(_, state)| *state != State::Read);
+    let ids = unread.take(most).map(|(number, _)| view.id(user, number));
+    Ok((ids.collect::<Result<_, _>>()?, view.last()))
 }
 
 enum Event {

@@ -4,8 +4,6 @@
 //! Asks smrd for nothing but a listing, and believes of another's word only
 //! what smrd has signed.
 
-use std::collections::HashSet;
-
 use smr_channel::request::Folder;
 use smr_evidence::postmark::{Kind, Postmark};
 use smr_evidence::receipt::Remark;
@@ -16,6 +14,7 @@ use crate::deposit::unkept;
 use crate::failure::Failure;
 use crate::known::{Heard, Keeping};
 use crate::listing;
+use crate::shelf::Shelf;
 use crate::user::User;
 
 // With more than these untold to any listing, one is asked for.
@@ -135,18 +134,19 @@ fn is_believed(user: &User, told: &Told, by: &Address) -> bool {
 
 fn hear_one(user: &mut User, heard: &Heard, seen_in: Folder, number: u64) -> Result<(), Failure> {
     let folder = folder_of(heard.told.kind);
-    let walked = user.walked(folder);
-    let is_met = |heads: &[Head]| heads.iter().any(|h| Trace::of(h) == heard.told.trace);
-    if walked.is_some_and(is_met) {
-        return Ok(());
+    let mut conclusive = false;
+    if let Some(walked) = user.walked(folder) {
+        if walked.lacks(&[heard.told.trace])?.is_empty() {
+            return Ok(());
+        }
+        // It was told before this entry was made, so it lies before it.
+        conclusive = folder == seen_in && walked.count() >= number;
     }
-    // It was told before this entry was made, so it lies before it.
-    let conclusive = folder == seen_in && walked.is_some_and(|heads| heads.len() as u64 >= number);
     let own = user.address.mailbox.clone();
     let waiting = user.known.hear(&own, &user.repository, folder, heard)?;
     if conclusive || waiting > MAX_HEARD {
         // It must meet what was just kept, or proves that it does not.
-        listing::entries(user, folder)?;
+        listing::walked(user, folder)?;
     }
     match conclusive {
         true => Err(unmet(user, folder, heard)),
@@ -154,19 +154,19 @@ fn hear_one(user: &mut User, heard: &Heard, seen_in: Folder, number: u64) -> Res
     }
 }
 
-/// Compares all heads of a folder, by number, with what was told of it before
-/// it was listed.
+/// Compares all heads of a folder with what was told of it before it was walked.
 pub(crate) fn compare(
     user: &User,
     folder: Folder,
-    heads: &[Head],
+    walked: &mut Shelf,
     heard: &[Heard],
 ) -> Result<(), Failure> {
     if heard.is_empty() {
         return Ok(());
     }
-    let traces: HashSet<Trace> = heads.iter().map(Trace::of).collect();
-    match heard.iter().find(|h| !traces.contains(&h.told.trace)) {
+    let told: Vec<Trace> = heard.iter().map(|h| h.told.trace).collect();
+    let lacking = walked.lacks(&told)?;
+    match heard.iter().find(|h| lacking.contains(&h.told.trace)) {
         Some(missing) => Err(unmet(user, folder, missing)),
         None => {
             let own = &user.address.mailbox;
@@ -192,22 +192,20 @@ fn unmet(user: &User, folder: Folder, heard: &Heard) -> Failure {
     ))
 }
 
-/// Says where a message stands in the inbox, by a listing of all of it.
+/// Says where a message stands in the inbox, all of which was walked.
 pub(crate) fn place(user: &mut User, entry: &EntryName) -> Result<(u64, Head), Failure> {
+    let number = entry.number;
     let walked = user.walked(Folder::Inbox);
-    if walked.is_none_or(|heads| (heads.len() as u64) < entry.number) {
-        listing::entries(user, Folder::Inbox)?;
+    if walked.is_none_or(|shelf| shelf.count() < number) {
+        listing::walked(user, Folder::Inbox)?;
     }
-    let heads = user.walked(Folder::Inbox).unwrap_or_default();
-    let at = usize::try_from(entry.number).unwrap_or(usize::MAX);
-    let head = |at: usize| match at {
-        0 => Some(Head::default()),
-        at => heads.get(at - 1).copied(),
-    };
-    let here = head(at).filter(|h| head(at - 1).map(|before| before.extend(entry)) == Some(*h));
     let why = "it lists another message than it serves under one number";
-    here.map(|head| (entry.number, head))
-        .ok_or_else(|| listing::altered(Folder::Inbox, why))
+    let another = || listing::altered(Folder::Inbox, why);
+    let shelf = user.walked(Folder::Inbox).ok_or_else(another)?;
+    let before = shelf.head_at(number.saturating_sub(1))?;
+    let here = shelf.head_at(number)?;
+    let here = here.filter(|here| before.map(|head| head.extend(entry)) == Some(*here));
+    here.map(|head| (number, head)).ok_or_else(another)
 }
 
 /// Checks that a message stands in its reader's inbox, as he says in his

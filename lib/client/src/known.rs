@@ -17,6 +17,7 @@ use smr_name::{Class, Fingerprint, MailboxName, MessageId, RepositoryName};
 
 use self::form::{ContactFile, load, save};
 pub use self::heads::Mark;
+pub(crate) use self::heads::folder_name;
 pub(crate) use self::keeping::Keeping;
 pub use self::told::Heard;
 use crate::home::Home;

@@ -9,7 +9,7 @@ use std::collections::HashSet;
 
 pub use smr_channel::reply::{Entry, Progress, State, UserLine};
 pub use smr_channel::request::Folder;
-use smr_evidence::envelope::{self, EnvelopeError, Headers};
+use smr_evidence::envelope::{self, EnvelopeError};
 use smr_evidence::postmark::{Kind, Postmark};
 use smr_name::{Class, EntryName, Head, MailboxName, MessageId};
 
@@ -17,6 +17,8 @@ use crate::failure::Failure;
 use crate::heads;
 use crate::known::{Heard, Mark};
 use crate::proof::{Against, Word};
+pub use crate::shelf::Shown;
+use crate::shelf::{Kept, Shelf};
 use crate::user::User;
 
 const PAGE: u16 = 200;
@@ -28,48 +30,174 @@ pub struct Line {
     /// What smrd says of it.
     pub entry: Entry,
     /// What it says of itself, unverified; none where it cannot be opened.
-    pub headers: Option<Headers>,
+    pub headers: Option<Shown>,
+}
+
+/// A folder that was walked to its end: what is in it is looked at one by one,
+/// by number.
+pub struct View {
+    folder: Folder,
+    states: Vec<State>,
+}
+
+/// Walks a folder on from where it is remembered, and asks for the states of all
+/// its entries.
+pub fn view(user: &mut User, folder: Folder) -> Result<View, Failure> {
+    walked(user, folder)?;
+    let mut states = user.session.tally(folder)?;
+    let count = user.walked(folder).map_or(0, |shelf| shelf.count());
+    let count = usize::try_from(count).unwrap_or(usize::MAX);
+    if states.len() < count {
+        let failure = altered(folder, "it counts fewer entries than it lists");
+        return Err(user.session.prove(failure, &[]));
+    }
+    // What came since is for the next walk.
+    states.truncate(count);
+    Ok(View { folder, states })
+}
+
+impl View {
+    /// Returns the number of the last entry.
+    pub fn last(&self) -> u64 {
+        self.states.len() as u64
+    }
+
+    /// Returns the numbers of the messages that are there, and their states.
+    pub fn there(&self) -> impl Iterator<Item = (u64, State)> + '_ {
+        let numbered = (1..).zip(self.states.iter().copied());
+        numbered.filter(|(_, state)| *state != State::Removed)
+    }
+
+    /// Returns the id of a message.
+    pub fn id(&self, user: &mut User, number: u64) -> Result<MessageId, Failure> {
+        let id = self.shelf(user)?.id(number)?;
+        id.ok_or_else(|| no_entry(number))
+    }
+
+    /// Returns an entry.
+    pub fn entry(&self, user: &mut User, number: u64) -> Result<Entry, Failure> {
+        let kept = self.kept(user, number)?;
+        Ok(self.entry_of(kept.name))
+    }
+
+    /// Returns a message with its headers, which it is opened for the first time.
+    pub fn line(&self, user: &mut User, number: u64) -> Result<Line, Failure> {
+        let kept = self.kept(user, number)?;
+        let headers = match kept.shown {
+            Some(shown) => Some(shown),
+            None => self.open(user, number)?,
+        };
+        let entry = self.entry_of(kept.name);
+        Ok(Line { entry, headers })
+    }
+
+    /// Remembers the headers of the messages that were opened.
+    pub fn close(&self, user: &mut User) -> Result<(), Failure> {
+        self.shelf(user)?.save()
+    }
+
+    fn shelf<'a>(&self, user: &'a mut User) -> Result<&'a mut Shelf, Failure> {
+        let shelf = user.walked(self.folder);
+        shelf.ok_or_else(|| Failure::new(Class::Broken, "a folder was not walked"))
+    }
+
+    fn kept(&self, user: &mut User, number: u64) -> Result<Kept, Failure> {
+        let kept = self.shelf(user)?.kept(number)?;
+        kept.ok_or_else(|| no_entry(number))
+    }
+
+    fn entry_of(&self, name: EntryName) -> Entry {
+        let place = usize::try_from(name.number).unwrap_or(0).checked_sub(1);
+        let state = place.and_then(|place| self.states.get(place).copied());
+        Entry {
+            name,
+            state: state.unwrap_or(State::Removed),
+            peek_len: 0,
+        }
+    }
+
+    /// Opens a message for its headers, and those that come with it in a page.
+    fn open(&self, user: &mut User, number: u64) -> Result<Option<Shown>, Failure> {
+        user.session.begin();
+        let page = user
+            .session
+            .list(self.folder, number - 1, PEEK_PAGE, envelope::PEEK)?;
+        let mut wanted = None;
+        for (entry, peek) in page.entries {
+            let at = entry.name.number;
+            // Of what came since nothing is verified.
+            let Some(kept) = self.shelf(user)?.kept(at)? else {
+                break;
+            };
+            if kept.name != entry.name {
+                let why = "it lists another message than before under one number";
+                return Err(user.session.prove(altered(self.folder, why), &[]));
+            }
+            if kept.shown.is_some() || entry.state == State::Removed {
+                continue;
+            }
+            let shown = headers(user, self.folder, &entry, &peek)?;
+            if let Some(shown) = &shown {
+                self.shelf(user)?.show(at, shown)?;
+            }
+            if at == number {
+                wanted = shown;
+            }
+        }
+        Ok(wanted)
+    }
+}
+
+fn no_entry(number: u64) -> Failure {
+    Failure::new(Class::Broken, format!("a listing has no entry {number}"))
+}
+
+/// Returns what a message says of itself; none for what cannot be opened, and
+/// for what says that it is another message.
+fn headers(
+    user: &mut User,
+    folder: Folder,
+    entry: &Entry,
+    peek: &[u8],
+) -> Result<Option<Shown>, Failure> {
+    let peeked = match envelope::peek(peek, &user.keys) {
+        Err(EnvelopeError::Short) if entry.name.size > peek.len() as u64 => {
+            envelope::peek(&more(user, folder, entry)?, &user.keys)
+        }
+        peeked => peeked,
+    };
+    let opened = peeked.ok().filter(|opened| opened.id == entry.name.id);
+    Ok(opened.map(|opened| Shown {
+        to: opened.to,
+        cc: opened.cc,
+        subject: opened.subject,
+    }))
 }
 
 /// Returns all entries of a folder whose messages are there, by number, and
 /// remembers how far it has come.
 pub fn entries(user: &mut User, folder: Folder) -> Result<Vec<Entry>, Failure> {
-    let lines = pages(user, folder, None, PAGE, 0)?;
-    Ok(lines.into_iter().map(|(entry, _)| entry).collect())
+    let view = view(user, folder)?;
+    let there = view.there().map(|(number, _)| view.entry(user, number));
+    there.collect()
 }
 
 /// Returns the newest `most` entries of a folder, by number; what lies before
 /// them is not listed, and where nothing of the folder was seen yet, not
 /// verified (smr-session(7)).
 pub fn newest_entries(user: &mut User, folder: Folder, most: usize) -> Result<Vec<Entry>, Failure> {
-    let lines = pages(user, folder, Some(most), PAGE, 0)?;
+    let lines = newest(user, folder, most, PAGE, 0)?;
     Ok(lines.into_iter().map(|(entry, _)| entry).collect())
-}
-
-/// Returns all messages of a folder with their headers.
-pub fn lines(user: &mut User, folder: Folder) -> Result<Vec<Line>, Failure> {
-    opened(user, folder, None)
 }
 
 /// Returns the newest `most` messages of a folder with their headers; else as
 /// [`newest_entries`].
 pub fn newest_lines(user: &mut User, folder: Folder, most: usize) -> Result<Vec<Line>, Failure> {
-    opened(user, folder, Some(most))
-}
-
-fn opened(user: &mut User, folder: Folder, most: Option<usize>) -> Result<Vec<Line>, Failure> {
-    let found = pages(user, folder, most, PEEK_PAGE, envelope::PEEK)?;
+    let found = newest(user, folder, most, PEEK_PAGE, envelope::PEEK)?;
     let mut lines = Vec::with_capacity(found.len());
     for (entry, peek) in found {
-        // What cannot be opened is listed all the same, without its subject;
-        // so is what says of itself that it is another message.
-        let headers = match envelope::peek(&peek, &user.keys) {
-            Err(EnvelopeError::Short) if entry.name.size > peek.len() as u64 => {
-                envelope::peek(&more(user, folder, &entry)?, &user.keys).ok()
-            }
-            peeked => peeked.ok(),
-        };
-        let headers = headers.filter(|h| h.id == entry.name.id);
+        // What cannot be opened is listed all the same, without its subject.
+        let headers = headers(user, folder, &entry, &peek)?;
         lines.push(Line { entry, headers });
     }
     Ok(lines)
@@ -88,16 +216,13 @@ fn more(user: &mut User, folder: Folder, entry: &Entry) -> Result<Vec<u8>, Failu
     Ok(found.map(|(_, bytes)| bytes).unwrap_or_default())
 }
 
-fn pages(
+fn newest(
     user: &mut User,
     folder: Folder,
-    most: Option<usize>,
+    most: usize,
     page: u16,
     peek: u32,
 ) -> Result<Peeked, Failure> {
-    let Some(most) = most else {
-        return pages_after(user, folder, &[], 0, page, peek);
-    };
     let count = user.session.list(folder, u64::MAX, 1, 0)?.count;
     let mut window = most as u64;
     loop {
@@ -112,6 +237,30 @@ fn pages(
     }
 }
 
+/// What a folder must hold, as it was known before smrd is asked: what other
+/// tools see meanwhile may be further than what this one is about to hear.
+struct Due {
+    marks: Vec<Mark>,
+    heard: Vec<Heard>,
+}
+
+impl Due {
+    fn look(user: &User, folder: Folder) -> Result<Due, Failure> {
+        let own = &user.address.mailbox;
+        Ok(Due {
+            marks: user.known.due(own, &user.repository, folder)?,
+            heard: user.known.heard(own, &user.repository, folder)?,
+        })
+    }
+
+    /// Proves that smrd contradicts it.
+    fn proved(&self, user: &User, folder: Folder, failure: Failure) -> Failure {
+        let (own, kind) = (&user.address.mailbox, heads::kind_of(folder));
+        let before = before(user, own, kind, &self.marks, &self.heard);
+        user.session.prove(failure, &before)
+    }
+}
+
 /// Walks a folder from after `begin`, or from an earlier number up to which it
 /// was seen; it must hold these marks besides.
 fn pages_after(
@@ -122,29 +271,76 @@ fn pages_after(
     page: u16,
     peek: u32,
 ) -> Result<Peeked, Failure> {
-    // Before the first request: what other tools see meanwhile may be further
-    // than what this one is about to hear.
-    let known = user
-        .known
-        .due(&user.address.mailbox, &user.repository, folder)?;
-    let due = [&known, promised].concat();
-    let heard = user
-        .known
-        .heard(&user.address.mailbox, &user.repository, folder)?;
-    // What was told may lie anywhere: only the whole folder can meet it.
-    let begin = match heard.is_empty() {
-        true => due.iter().map(|m| m.number).fold(begin, u64::min),
-        false => 0,
-    };
+    let mut due = Due::look(user, folder)?;
+    if !due.heard.is_empty() {
+        // What was told may lie anywhere: only the whole folder can meet it.
+        walked(user, folder)?;
+        due = Due::look(user, folder)?;
+    }
+    let marks = [&due.marks[..], promised].concat();
+    let begin = marks.iter().map(|m| m.number).fold(begin, u64::min);
     user.session.begin();
-    let chain = Chain::new(due, folder, begin);
-    let found = walk(user, folder, chain, &heard, page, peek);
-    found.map_err(|failure| {
-        let own = &user.address.mailbox;
-        // Not what was promised just now: that is part of the contradiction.
-        let before = before(user, own, heads::kind_of(folder), &known, &heard);
-        user.session.prove(failure, &before)
-    })
+    let chain = Chain::new(marks, folder, begin);
+    let found = walk(user, folder, chain, page, peek);
+    // Not what was promised just now: that is part of the contradiction.
+    found.map_err(|failure| due.proved(user, folder, failure))
+}
+
+/// Walks all of a folder, from where it is remembered on.
+pub(crate) fn walked(user: &mut User, folder: Folder) -> Result<(), Failure> {
+    let due = Due::look(user, folder)?;
+    let mut shelf = user.take_shelf(folder)?;
+    user.session.begin();
+    let remembered = shelf.count();
+    let mut outcome = walk_on(user, folder, &mut shelf, &due);
+    if matches!(&outcome, Err(failure) if failure.class == Class::Untrusted) && remembered > 0 {
+        // What is remembered decides no alarm, and a proof needs the whole.
+        shelf.forget()?;
+        user.session.begin();
+        outcome = walk_on(user, folder, &mut shelf, &due);
+    }
+    outcome.map_err(|failure| due.proved(user, folder, failure))?;
+    user.walk(folder, shelf);
+    Ok(())
+}
+
+/// Walks a folder on from the end of what is remembered of it, and remembers
+/// what is new.
+fn walk_on(user: &mut User, folder: Folder, shelf: &mut Shelf, due: &Due) -> Result<(), Failure> {
+    let begin = shelf.count();
+    let altered = |why| altered(folder, why);
+    let (passed, ahead): (Vec<Mark>, _) = due.marks.iter().partition(|m| m.number <= begin);
+    for mark in passed {
+        if shelf.head_at(mark.number)? != Some(mark.head) {
+            return Err(altered("it does not extend what was seen before"));
+        }
+    }
+    let mut chain = Chain::new(ahead, folder, begin);
+    chain.head = Some(shelf.head());
+    let mut ids = HashSet::new();
+    loop {
+        let listing = user.session.list(folder, chain.number, PAGE, 0)?;
+        chain.joins(listing.before).map_err(altered)?;
+        if listing.entries.is_empty() && listing.more {
+            return Err(altered("an empty page is not the last"));
+        }
+        for (entry, _) in listing.entries {
+            let name = entry.name;
+            let head = chain.extend(&name).map_err(altered)?;
+            ids.insert(name.id);
+            let (head, shown) = (head.unwrap_or_default(), None);
+            shelf.push(&Kept { head, name, shown })?;
+        }
+        if !listing.more {
+            let mark = chain.end(listing.head).map_err(altered)?;
+            if folder != Folder::Receipts && !ids.is_empty() && shelf.holds(&ids, begin)? {
+                return Err(altered(TWICE));
+            }
+            heads::compare(user, folder, shelf, &due.heard)?;
+            remember(user, folder, &mark, &due.marks)?;
+            return shelf.save();
+        }
+    }
 }
 
 /// Returns what must have been met on the way, for whoever is shown a proof:
@@ -202,12 +398,10 @@ fn walk(
     user: &mut User,
     folder: Folder,
     mut chain: Chain,
-    heard: &[Heard],
     page: u16,
     peek: u32,
 ) -> Result<Peeked, Failure> {
-    let (due, begin) = (chain.due.clone(), chain.number);
-    let mut heads: Vec<Head> = Vec::new();
+    let due = chain.due.clone();
     let mut all: Peeked = Vec::new();
     loop {
         let listing = user.session.list(folder, chain.number, page, peek)?;
@@ -221,26 +415,20 @@ fn walk(
             chain
                 .extend(&entry.name)
                 .map_err(|why| altered(folder, why))?;
-            heads.extend(chain.head);
             all.push((entry, peek));
         }
         if !listing.more {
             let mark = chain
                 .end(listing.head)
                 .map_err(|why| altered(folder, why))?;
-            heads::compare(user, folder, &heads, heard)?;
-            remember(user, folder, &mark)?;
-            if mark.number > 0 && !due.contains(&mark) {
-                keep_word(user, folder)?;
-            }
-            if begin == 0 {
-                user.walk(folder, heads);
-            }
+            remember(user, folder, &mark, &due)?;
             all.retain(|(entry, _)| entry.state != State::Removed);
             return Ok(all);
         }
     }
 }
+
+const TWICE: &str = "a message stands in it twice";
 
 /// Follows a folder from one of its entries on.
 struct Chain {
@@ -280,17 +468,18 @@ impl Chain {
         self.due.retain(|mark| Some(*mark) != here);
     }
 
-    fn extend(&mut self, name: &EntryName) -> Result<(), &'static str> {
+    /// Goes on to the next entry; returns the head after it, where that is known.
+    fn extend(&mut self, name: &EntryName) -> Result<Option<Head>, &'static str> {
         if Some(name.number) != self.number.checked_add(1) {
             return Err("an entry is missing");
         }
         if self.met.as_mut().is_some_and(|met| !met.insert(name.id)) {
-            return Err("a message stands in it twice");
+            return Err(TWICE);
         }
         self.number = name.number;
         self.head = self.head.map(|head| head.extend(name));
         self.pass();
-        Ok(())
+        Ok(self.head)
     }
 
     /// Ends at the head that smrd told.
@@ -320,11 +509,16 @@ fn keep_word(user: &User, folder: Folder) -> Result<(), Failure> {
     }
 }
 
-fn remember(user: &User, folder: Folder, mark: &Mark) -> Result<(), Failure> {
+/// Remembers how far a folder has come, and smrd's word on it where it came
+/// further than what was `due`.
+fn remember(user: &User, folder: Folder, mark: &Mark, due: &[Mark]) -> Result<(), Failure> {
     let mailbox = &user.address.mailbox;
-    Ok(user
-        .known
-        .see_mark(mailbox, &user.repository, folder, mark)?)
+    let known = &user.known;
+    known.see_mark(mailbox, &user.repository, folder, mark)?;
+    match mark.number > 0 && !due.contains(mark) {
+        true => keep_word(user, folder),
+        false => Ok(()),
+    }
 }
 
 /// Says that a folder is not what it was.
@@ -347,7 +541,7 @@ pub fn progress(user: &mut User, line: &Line) -> Result<Vec<(MailboxName, Progre
         return Ok(Vec::new());
     };
     let mut mailboxes: Vec<MailboxName> = Vec::new();
-    for address in headers.to.iter().chain(&headers.cc) {
+    for address in headers.addressees() {
         let name = &address.mailbox;
         if address.repository.as_ref() == Some(&user.repository) && !mailboxes.contains(name) {
             mailboxes.push(name.clone());
@@ -399,7 +593,9 @@ mod tests {
     ) -> Result<Mark, &'static str> {
         let mut chain = Chain::new(due.to_vec(), Folder::Inbox, begin);
         chain.joins(before)?;
-        numbers.iter().try_for_each(|n| chain.extend(&name(*n)))?;
+        numbers
+            .iter()
+            .try_for_each(|n| chain.extend(&name(*n)).map(drop))?;
         chain.end(told)
     }
 
@@ -448,7 +644,7 @@ mod tests {
             };
             chain
                 .extend(&name(1))
-                .and_then(|()| chain.extend(&again))
+                .and_then(|_| chain.extend(&again))
                 .is_ok()
         };
         assert!(!twice(Folder::Inbox));

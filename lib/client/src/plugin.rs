@@ -95,8 +95,7 @@ impl Opener {
     /// Finds the key of a file, none where it is sealed for somebody else.
     fn open(&self, stanzas: &[Stanza]) -> Result<Option<age_core::format::FileKey>, Error> {
         for account in &self.accounts {
-            let keys = AgentKeys::open(&self.socket, account.clone());
-            let keys = keys.map_err(|e| failed(&e.to_string(), e.hint().unwrap_or_default()))?;
+            let keys = AgentKeys::new(&self.socket, account.clone());
             let key = keys.unwrap(stanzas).map_err(|e| failed(&e.text, &e.hint))?;
             if let Some(key) = key {
                 let fill = |place: &mut [u8; 16]| place.copy_from_slice(&*key);

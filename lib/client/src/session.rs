@@ -10,10 +10,11 @@ mod account;
 use std::io::{self, Read, Write};
 use std::rc::Rc;
 
-use smr_channel::reply::{Entry, Progress, Reply, UserLine};
+use smr_channel::reply::{Entry, Progress, Reply, State, UserLine};
 pub use smr_channel::request::Offer;
 use smr_channel::request::{Folder, MAX_POST, Request};
 use smr_name::{Address, Class, Head, IdPrefix, MailboxName, MessageId};
+use zeroize::Zeroizing;
 
 pub use self::account::Published;
 use crate::agent::{AgentError, Connection};
@@ -24,6 +25,8 @@ use crate::proof::{Against, Passing, Proofs, ReadPassing, Word, Words, WritePass
 
 // Users a page.
 const PAGE: u16 = 500;
+// Of a folder of 64 million entries, in bytes.
+const MAX_TALLY: u64 = 16 << 20;
 
 /// Says why a request did not succeed.
 #[derive(Debug, thiserror::Error)]
@@ -174,6 +177,11 @@ impl Session {
         Ok(self.connection.derive(&self.account, key)?)
     }
 
+    /// Asks the agent for the key under which listings are remembered.
+    pub(crate) fn shelf_key(&mut self) -> Result<Zeroizing<[u8; 32]>, SessionError> {
+        Ok(self.connection.shelf_key(&self.account)?)
+    }
+
     /// Asks whether smrd is there.
     pub fn ping(&mut self) -> Result<(), SessionError> {
         self.done(&Request::Ping, None)
@@ -300,6 +308,15 @@ impl Session {
             }),
             false => Err(self.unfit()),
         }
+    }
+
+    /// Asks for the states of all entries of a folder, by number.
+    pub fn tally(&mut self, folder: Folder) -> Result<Vec<State>, SessionError> {
+        let (reply, packed) = self.small(&Request::Tally { folder }, MAX_TALLY)?;
+        let Reply::Tally { count } = reply else {
+            return Err(self.unfit());
+        };
+        State::unpack(&packed, count).map_err(|_| self.unfit())
     }
 
     /// Asks which messages have an id that begins with `prefix`.

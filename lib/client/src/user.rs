@@ -7,7 +7,8 @@ use std::rc::Rc;
 use smr_channel::request::Folder;
 use smr_evidence::account::Account;
 use smr_evidence::trust::{Rules, TrustStore};
-use smr_name::{Address, Class, Head, MailboxName, RepositoryName};
+use smr_name::{Address, Class, MailboxName, RepositoryName};
+use zeroize::Zeroizing;
 
 use crate::agent::{AgentKeys, AgentSigner, Connection};
 use crate::config::Settings;
@@ -21,6 +22,7 @@ use crate::login;
 use crate::meter::Meter;
 use crate::pinned::Pinned;
 use crate::session::Session;
+use crate::shelf::Shelf;
 
 /// A user with a session.
 pub struct User {
@@ -45,8 +47,9 @@ pub struct User {
     /// Told how far transfers have come.
     pub meter: Meter,
     directory: Directory,
-    // The heads of each folder that was listed, by number.
-    walks: Vec<(Folder, Vec<Head>)>,
+    // What is remembered of each folder that was walked to its end.
+    shelves: Vec<(Folder, Shelf)>,
+    shelf_key: Option<Rc<Zeroizing<[u8; 32]>>>,
 }
 
 impl User {
@@ -60,7 +63,7 @@ impl User {
         Ok(User {
             session: Session::new(Connection::open(&socket)?, address.clone())
                 .with(home, pinned.clone())?,
-            keys: AgentKeys::open(&socket, address.clone())?,
+            keys: AgentKeys::new(&socket, address.clone()),
             directory: Directory::open(
                 home,
                 settings,
@@ -76,7 +79,8 @@ impl User {
             meter: Meter::default(),
             pinned,
             now,
-            walks: Vec::new(),
+            shelves: Vec::new(),
+            shelf_key: None,
         })
     }
 
@@ -132,17 +136,29 @@ impl User {
         self.directory.record(&mut self.session, name)
     }
 
-    /// Returns the heads of a folder after each of its entries, as it was last
-    /// listed; none where it was not.
-    pub(crate) fn walked(&self, folder: Folder) -> Option<&[Head]> {
-        let walk = self.walks.iter().find(|(f, _)| *f == folder);
-        walk.map(|(_, heads)| heads.as_slice())
+    /// Returns a folder as it was last walked to its end; none where it was not.
+    pub(crate) fn walked(&mut self, folder: Folder) -> Option<&mut Shelf> {
+        let walked = self.shelves.iter_mut().find(|(f, _)| *f == folder);
+        walked.map(|(_, shelf)| shelf)
     }
 
-    /// Remembers a listing until the next one.
-    pub(crate) fn walk(&mut self, folder: Folder, heads: Vec<Head>) {
-        self.walks.retain(|(f, _)| *f != folder);
-        self.walks.push((folder, heads));
+    /// Takes what is remembered of a folder, to walk it on.
+    pub(crate) fn take_shelf(&mut self, folder: Folder) -> Result<Shelf, Failure> {
+        let here = self.shelves.iter().position(|(f, _)| *f == folder);
+        if let Some(here) = here {
+            return Ok(self.shelves.swap_remove(here).1);
+        }
+        let key = match &self.shelf_key {
+            Some(key) => key.clone(),
+            None => Rc::new(self.session.shelf_key()?),
+        };
+        self.shelf_key = Some(key.clone());
+        Shelf::open(&self.home, &self.address, folder, key)
+    }
+
+    /// Gives back a folder that was walked to its end.
+    pub(crate) fn walk(&mut self, folder: Folder, shelf: Shelf) {
+        self.shelves.push((folder, shelf));
     }
 
     /// Goes on at a later time: looks at every account anew.

@@ -40,7 +40,7 @@ enum Verdict {
 use Verdict::{Listed, Login, Offer, Renew, Yes};
 
 /// Requests by kind, phases in the order of their numbers.
-const TABLE: [(&str, [Verdict; 5]); 20] = [
+const TABLE: [(&str, [Verdict; 5]); 21] = [
     //               Open   Offered Overdue Over  Guest
     ("ping", [Yes, Yes, Renew, Login, Yes]),
     ("bye", [Yes, Yes, Yes, Yes, Yes]),
@@ -54,6 +54,7 @@ const TABLE: [(&str, [Verdict; 5]); 20] = [
     ("deposit", [Offer, Yes, Renew, Login, Listed]),
     ("post", [Yes, Yes, Renew, Login, Listed]),
     ("list", [Yes, Yes, Renew, Login, Listed]),
+    ("tally", [Yes, Yes, Renew, Login, Listed]),
     ("find", [Yes, Yes, Renew, Login, Listed]),
     ("fetch", [Yes, Yes, Renew, Login, Listed]),
     ("mark-read", [Yes, Yes, Renew, Login, Listed]),
@@ -79,6 +80,7 @@ pub(crate) fn kind(request: &Request) -> &'static str {
         Request::Deposit { .. } => "deposit",
         Request::Post(_) => "post",
         Request::List { .. } => "list",
+        Request::Tally { .. } => "tally",
         Request::Find { .. } => "find",
         Request::Fetch { .. } => "fetch",
         Request::MarkRead { .. } => "mark-read",

@@ -265,6 +265,11 @@ impl Mailbox {
         })
     }
 
+    /// Returns the states of all entries, by number.
+    pub(crate) fn states(&self) -> Result<Vec<State>, MailboxError> {
+        self.with(|index| Ok(index.shown().iter().map(|item| item.state).collect()))
+    }
+
     /// Returns the ids here that begin so.
     pub(crate) fn ids(&self, prefix: &IdPrefix) -> Result<Vec<MessageId>, MailboxError> {
         self.with(|index| Ok(index.ids(prefix)))

@@ -262,6 +262,11 @@ impl Store {
         Ok(self.account(mailbox)?.folder(folder).list(after, limit)?)
     }
 
+    /// Returns the states of all entries of a folder, by number.
+    pub fn states(&self, mailbox: &MailboxName, folder: Folder) -> Result<Vec<State>, StoreError> {
+        Ok(self.account(mailbox)?.folder(folder).states()?)
+    }
+
     /// Returns every message of inbox and sent folder whose id begins so.
     pub fn find(
         &self,

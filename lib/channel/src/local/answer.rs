@@ -69,6 +69,8 @@ pub enum Answer {
     FileKey(Option<Zeroizing<[u8; 16]>>),
     /// To `Derive`: the id.
     Id(MessageId),
+    /// To `ShelfKey`: the key.
+    ShelfKey(Zeroizing<[u8; 32]>),
     /// To `Carry`: the reply; `Body` frames and `End` follow.
     Reply {
         /// The encoded reply.
@@ -94,6 +96,7 @@ impl fmt::Debug for Answer {
             Answer::Signature(_) => "Signature",
             Answer::FileKey(_) => "FileKey",
             Answer::Id(_) => "Id",
+            Answer::ShelfKey(_) => "ShelfKey",
             Answer::Reply { .. } => "Reply",
             Answer::Failed { .. } => "Failed",
         })
@@ -108,6 +111,7 @@ const SIGNATURE: u8 = 0x86;
 const FILE_KEY: u8 = 0x87;
 const REPLY: u8 = 0x88;
 const ID: u8 = 0x89;
+const SHELF_KEY: u8 = 0x8a;
 
 impl Loaded {
     fn write(&self, w: &mut Writer) {
@@ -146,6 +150,7 @@ impl Answer {
                 w.raw(&**key);
             }),
             Answer::Id(id) => w.u8(ID).raw(id.as_bytes()),
+            Answer::ShelfKey(key) => w.u8(SHELF_KEY).raw(&**key),
             Answer::Reply { head } => w.u8(REPLY).long("reply", head),
             Answer::Failed { class, text, hint } => w
                 .u8(FAILED)
@@ -180,6 +185,7 @@ impl Answer {
                 Answer::FileKey(r.option("mark of a key", |r| r.array().map(Zeroizing::new))?)
             }
             ID => Answer::Id(MessageId::from_bytes(r.array()?)),
+            SHELF_KEY => Answer::ShelfKey(r.array().map(Zeroizing::new)?),
             REPLY => Answer::Reply {
                 head: r.long()?.to_vec(),
             },

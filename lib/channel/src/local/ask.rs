@@ -146,6 +146,11 @@ pub enum Ask {
         /// The key.
         key: String,
     },
+    /// Asks for the key of what a tool seals for itself.
+    ShelfKey {
+        /// Whose.
+        account: Address,
+    },
     /// Asks to carry a request to smrd; `Body` frames and `End` follow.
     Carry {
         /// Whose session.
@@ -185,6 +190,7 @@ const LOGOUT: u8 = 8;
 const STOP: u8 = 9;
 const DERIVE: u8 = 10;
 const FOLLOW: u8 = 11;
+const SHELF_KEY: u8 = 12;
 
 impl Load {
     /// Bytes of the encoding or a little more: a buffer of secrets never grows.
@@ -302,6 +308,7 @@ impl Ask {
                     .list("list of stanzas", stanzas, |w, s| s.write(w))
             }
             Ask::Derive { account, key } => w.u8(DERIVE).text("account", account).text("key", key),
+            Ask::ShelfKey { account } => w.u8(SHELF_KEY).text("account", account),
             Ask::Carry { account, head } => {
                 w.u8(CARRY).text("account", account).long("request", head)
             }
@@ -341,6 +348,9 @@ impl Ask {
             DERIVE => Ask::Derive {
                 account: account(r)?,
                 key: r.text("key")?.to_owned(),
+            },
+            SHELF_KEY => Ask::ShelfKey {
+                account: account(r)?,
             },
             CARRY => Ask::Carry {
                 account: account(r)?,

@@ -23,6 +23,7 @@ const RENEWED: u8 = 0x8c;
 const LISTS: u8 = 0x8d;
 const KEYS: u8 = 0x8e;
 const NEWS: u8 = 0x8f;
+const TALLY: u8 = 0x90;
 
 impl Reply {
     pub(super) fn write(&self, w: &mut Writer) {
@@ -78,6 +79,7 @@ impl Reply {
                 .u64(*count)
                 .raw(head.as_bytes())
                 .raw(before.as_bytes()),
+            Reply::Tally { count } => w.u8(TALLY).u64(*count),
             Reply::Found { matches } => {
                 w.u8(FOUND).list("list of ids", matches, |w, (folder, id)| {
                     w.u8(folder.code()).raw(id.as_bytes());
@@ -141,6 +143,7 @@ impl Reply {
                 head: Head::from_bytes(r.array()?),
                 before: Head::from_bytes(r.array()?),
             },
+            TALLY => Reply::Tally { count: r.u64()? },
             FOUND => Reply::Found {
                 matches: r.list(|r| Ok((Folder::read(r)?, id(r)?)))?,
             },

@@ -91,6 +91,43 @@ pub struct KeyEntry {
 }
 
 impl State {
+    /// Returns states in two bits each, one less than their codes, the first in
+    /// the lowest bits of the first byte; the last byte is filled up with zeros
+    /// (smr-session(7), REPLIES).
+    pub fn pack(states: impl IntoIterator<Item = State>) -> Vec<u8> {
+        let mut packed = Vec::new();
+        for (at, state) in states.into_iter().enumerate() {
+            if at % 4 == 0 {
+                packed.push(0);
+            }
+            if let Some(last) = packed.last_mut() {
+                *last |= (state as u8 - 1) << (at % 4 * 2);
+            }
+        }
+        packed
+    }
+
+    /// Reads `count` states in two bits each, and nothing else.
+    pub fn unpack(packed: &[u8], count: u64) -> Result<Vec<State>, CodecError> {
+        let wrong = || CodecError::Value("list of states");
+        let count = usize::try_from(count).map_err(|_| wrong())?;
+        let each = packed
+            .iter()
+            .flat_map(|byte| [0, 2, 4, 6].map(|at| byte >> at & 3));
+        let mut states = each.map(|bits| match bits {
+            0 => State::New,
+            1 => State::Fetched,
+            2 => State::Read,
+            _ => State::Removed,
+        });
+        let all: Vec<State> = states.by_ref().take(count).collect();
+        let filled = states.all(|state| state == State::New);
+        match all.len() == count && packed.len() == count.div_ceil(4) && filled {
+            true => Ok(all),
+            false => Err(wrong()),
+        }
+    }
+
     pub(super) fn read(r: &mut Reader<'_>) -> Result<State, CodecError> {
         match r.u8()? {
             1 => Ok(State::New),

@@ -29,6 +29,7 @@ const KEYS: u8 = 17;
 const WATCH: u8 = 18;
 const REMOVE: u8 = 19;
 const POST: u8 = 20;
+const TALLY: u8 = 21;
 
 const LISTS_ASKED: RangeInclusive<usize> = 1..=MAX_LISTS;
 
@@ -97,6 +98,7 @@ impl Request {
                 .u64(*after)
                 .u16(*limit)
                 .u32(*peek),
+            Request::Tally { folder } => w.u8(TALLY).u8(folder.code()),
             Request::Find { prefix } => w.u8(FIND).text("prefix", prefix),
             Request::Fetch { folder, id, reader } => w
                 .u8(FETCH)
@@ -164,6 +166,9 @@ impl Request {
                 after: r.u64()?,
                 limit: r.u16()?,
                 peek: r.u32()?,
+            },
+            TALLY => Request::Tally {
+                folder: Folder::read(r)?,
             },
             FIND => Request::Find {
                 prefix: r.parse("prefix")?,

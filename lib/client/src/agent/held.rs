@@ -67,12 +67,12 @@ pub struct AgentKeys {
 
 impl AgentKeys {
     /// Opens sealed files through a connection of its own to the agent at
-    /// `socket`.
-    pub fn open(socket: &Path, account: Address) -> Result<Self, AgentError> {
-        Ok(AgentKeys {
-            connection: Mutex::new(Connection::open(socket)?),
+    /// `socket`, which begins with the first of them.
+    pub fn new(socket: &Path, account: Address) -> Self {
+        AgentKeys {
+            connection: Mutex::new(Connection::later(socket)),
             account,
-        })
+        }
     }
 }
 

@@ -31,7 +31,7 @@ impl From<&Postmark> for Mark {
     }
 }
 
-pub(super) fn folder_name(folder: Folder) -> &'static str {
+pub(crate) fn folder_name(folder: Folder) -> &'static str {
     match folder {
         Folder::Inbox => "inbox",
         Folder::Sent => "sent",

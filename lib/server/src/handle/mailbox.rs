@@ -110,6 +110,23 @@ fn opened(
     found.map(|(_, _, file)| file).map_err(io::Error::other)
 }
 
+/// Says in what state every entry of a folder is.
+pub(super) fn tally<'a>(
+    house: &'a House,
+    visit: &Visit,
+    folder: Folder,
+) -> Result<Answer<'a>, Refusal> {
+    let states = house.store.states(&visit.who, folder_of(folder));
+    let states = states.map_err(|e| house.disk(e))?;
+    let count = states.len() as u64;
+    let mut body = Body::default();
+    body.bytes(State::pack(states.into_iter().map(state_of)));
+    Ok(Answer {
+        body,
+        ..Answer::plain(Reply::Tally { count })
+    })
+}
+
 /// Finds messages of the inbox and of those sent by the beginning of their id.
 pub(super) fn find<'a>(
     house: &'a House,

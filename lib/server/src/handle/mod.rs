@@ -156,6 +156,7 @@ pub(crate) fn act<'a>(
             limit,
             peek,
         } => mailbox::list(house, visit, *folder, *after, *limit, *peek),
+        Request::Tally { folder } => mailbox::tally(house, visit, *folder),
         Request::Find { prefix } => mailbox::find(house, visit, prefix),
         Request::Fetch { folder, id, reader } => {
             mailbox::fetch(house, visit, *folder, id, reader.as_ref())
