@@ -21,6 +21,10 @@ mod peer;
 mod pool;
 mod run;
 mod socket;
+/// What `pool` locks with: tests/loom has it run in every order.
+mod sync {
+    pub(crate) use std::sync::{Mutex, MutexGuard};
+}
 mod table;
 mod wire;
 

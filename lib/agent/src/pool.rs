@@ -5,9 +5,10 @@
 //! closed.
 
 use std::net::{Shutdown, TcpStream};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, PoisonError};
 
 use crate::link::{Link, LinkError};
+use crate::sync::{Mutex, MutexGuard};
 
 /// The most sessions of one account.
 pub(crate) const MOST: usize = 64;

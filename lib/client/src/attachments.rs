@@ -1,6 +1,8 @@
 //! Attachments into a folder, under names that are safe there.
 //!
 //! Follows no link in the folder, leaves it in no way, and overwrites nothing.
+//! Names have one component, and are given by a link: there is no path below the
+//! folder that openat2 would have to keep in it.
 
 use std::collections::{HashMap, HashSet};
 use std::fs::{self, File};

@@ -2,9 +2,10 @@
 //!
 //! Touches no disk itself; `durable` says what a sync is.
 
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::PoisonError;
 
 use crate::durable::DiskError;
+use crate::sync::{Condvar, Mutex, MutexGuard};
 
 /// Shares the syncs of one directory among threads: each waits for a sync that
 /// began after it asked, and one such sync serves all who asked before it.

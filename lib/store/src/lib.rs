@@ -21,6 +21,10 @@ mod memory;
 mod opened;
 mod registry;
 mod store;
+/// What `group` waits with: tests/loom has it run in every order.
+mod sync {
+    pub(crate) use std::sync::{Condvar, Mutex, MutexGuard};
+}
 mod times;
 
 pub use deposit::{Facts, Placed};

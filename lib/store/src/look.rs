@@ -1,6 +1,9 @@
 //! How a store is read: files and directories below its root.
 //!
-//! Changes nothing, and follows no symbolic link.
+//! Changes nothing, and follows no symbolic link in the last place of a path.
+//! The folders before it are the store's own, which nobody but smrd can write
+//! to, and out of which Landlock does not let it: openat2 could say so here, but
+//! linkat and renameat2, which change things, have no such word.
 
 use std::ffi::OsString;
 use std::fs::File;
