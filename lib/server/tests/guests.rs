@@ -27,7 +27,10 @@ fn ana() -> (Town, Person, Person) {
     let town = Town::new();
     let card = town.ca.card("ana");
     let laptop = person_with_backup(&card, "ana");
-    laptop.enrol(&town);
+    let mut enrolled = laptop.enrol(&town);
+    // Until it is over: a session that smrd still has is judged again.
+    assert_eq!(enrolled.ask(&Request::Bye), Reply::Done);
+    assert_eq!(read_frame(&mut enrolled.stream), None);
     let phone = laptop.beside(&card, "phone");
     (town, laptop, phone)
 }
