@@ -18,3 +18,4 @@ pub mod sources;
 pub mod stamp;
 
 mod asn1;
+mod seen;

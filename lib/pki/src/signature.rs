@@ -20,6 +20,7 @@ use sha2::{Sha256, Sha384, Sha512};
 use spki::{AlgorithmIdentifierRef, SubjectPublicKeyInfoRef};
 
 use crate::digest::DigestAlgorithm;
+use crate::seen;
 use crate::signer::Algorithm;
 
 /// Says why a signature was not accepted.
@@ -143,6 +144,18 @@ impl Scheme {
     }
 
     pub(crate) fn verify(
+        self,
+        spki_der: &[u8],
+        message: &[u8],
+        signature: &[u8],
+    ) -> Result<(), SignatureError> {
+        let scheme = format!("{self:?}");
+        seen::once([scheme.as_bytes(), spki_der, message, signature], || {
+            self.verify_anew(spki_der, message, signature)
+        })
+    }
+
+    fn verify_anew(
         self,
         spki_der: &[u8],
         message: &[u8],
