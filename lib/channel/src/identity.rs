@@ -160,9 +160,7 @@ impl<'a> Lines<'a> {
     }
 }
 
-/// smrd's secret keys; each is used for one thing only. Ours are wiped when
-/// dropped; ring's pair, made once and used for all warrants, is not: ring
-/// wipes nothing. It goes when smrd ends, which leaves no core file.
+/// smrd's secret keys, wiped when dropped; each is used for one thing only.
 pub struct ServerKeys {
     name: RepositoryName,
     x25519: StaticSecret,
