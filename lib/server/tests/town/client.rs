@@ -47,10 +47,14 @@ fn greet(stream: &mut TcpStream, ask: u8) {
     stream.write_all(&[ask]).unwrap();
 }
 
-pub fn write_frame(stream: &mut TcpStream, frame: &[u8]) {
+/// Returns a frame as it goes over the wire.
+pub fn framed(frame: &[u8]) -> Vec<u8> {
     let length = u16::try_from(frame.len()).unwrap().to_be_bytes();
-    stream.write_all(&length).unwrap();
-    stream.write_all(frame).unwrap();
+    [&length, frame].concat()
+}
+
+pub fn write_frame(stream: &mut TcpStream, frame: &[u8]) {
+    stream.write_all(&framed(frame)).unwrap();
 }
 
 /// Reads a frame, or none where smrd has closed.
@@ -119,26 +123,25 @@ impl Client {
 
     /// Returns a request as it goes over the wire.
     pub fn frames(&mut self, request: &Request, body: &[u8]) -> Vec<u8> {
+        let mut bytes = self.begun(request, body);
+        bytes.extend(framed(&self.session.close_request().unwrap()));
+        bytes
+    }
+
+    fn begun(&mut self, request: &Request, body: &[u8]) -> Vec<u8> {
         let head = self.session.send_head(&request.encode().unwrap());
-        let mut frames = vec![head.unwrap()];
+        let mut bytes = framed(&head.unwrap());
         for part in body.chunks(MAX_CHUNK) {
-            frames.push(self.session.send_body(part).unwrap());
-        }
-        frames.push(self.session.close_request().unwrap());
-        let mut bytes = Vec::new();
-        for frame in frames {
-            let length = u16::try_from(frame.len()).unwrap();
-            bytes.extend_from_slice(&length.to_be_bytes());
-            bytes.extend_from_slice(&frame);
+            bytes.extend(framed(&self.session.send_body(part).unwrap()));
         }
         bytes
     }
 
-    /// Sends a request but for the rest of its body and its close.
+    /// Sends a request but for the rest of its body and its close; at once, for
+    /// smrd may close after the first byte of it.
     pub fn begin(&mut self, request: &Request, body: &[u8]) {
-        let head = self.session.send_head(&request.encode().unwrap()).unwrap();
-        write_frame(&mut self.stream, &head);
-        self.body(body);
+        let bytes = self.begun(request, body);
+        self.stream.write_all(&bytes).unwrap();
     }
 
     fn body(&mut self, body: &[u8]) {
