@@ -402,9 +402,11 @@ impl Mailbox {
         let index = guard.insert(index);
         let outcome = act(index);
         let more = index.len() - before.unwrap_or(0);
+        let grown = before.is_none() || more > 0;
+        let full = grown && self.memory.grew(&self.kept, before.is_none(), more);
         drop(guard);
-        if before.is_none() || more > 0 {
-            self.memory.grew(&self.kept, before.is_none(), more);
+        if full {
+            self.memory.make_room(&self.kept);
         }
         outcome
     }

@@ -62,16 +62,15 @@ impl Memory {
         kept.used.store(now, Ordering::Relaxed);
     }
 
-    /// Notes that an index was read, or has grown; makes room where all have
-    /// become too many. Call it without the lock of any index.
-    pub(crate) fn grew(&self, kept: &Arc<Kept>, read: bool, entries: usize) {
+    /// Notes that an index was read, or has grown; tells whether all have become
+    /// too many. Call it with the lock of that index: none is forgotten that was
+    /// not counted.
+    pub(crate) fn grew(&self, kept: &Arc<Kept>, read: bool, entries: usize) -> bool {
         if read {
             self.list().push(Arc::clone(kept));
         }
-        let all = self.entries.fetch_add(entries, Ordering::Relaxed) + entries;
-        if all > self.goal.load(Ordering::Relaxed) {
-            self.make_room(kept);
-        }
+        let before = self.entries.fetch_add(entries, Ordering::Relaxed);
+        before + entries > self.goal.load(Ordering::Relaxed)
     }
 
     // A push leaves nothing half done.
@@ -80,11 +79,13 @@ impl Memory {
     }
 
     /// Forgets what was not used for longest, but `own`, until a quarter is
-    /// free.
-    fn make_room(&self, own: &Arc<Kept>) {
+    /// free. Call it without the lock of any index.
+    pub(crate) fn make_room(&self, own: &Arc<Kept>) {
         let mut list = self.list();
         let most = self.most.load(Ordering::Relaxed);
-        list.sort_by_key(|kept| kept.used.load(Ordering::Relaxed));
+        // Looked at once each: others use them meanwhile, and an order that
+        // changes while it is made is none.
+        list.sort_by_cached_key(|kept| kept.used.load(Ordering::Relaxed));
         list.retain(|kept| {
             let enough = self.entries() <= most / 4 * 3;
             let forgotten = match enough || Arc::ptr_eq(kept, own) {
@@ -145,8 +146,28 @@ mod tests {
         }
         *kept.index.lock().unwrap() = Some(index);
         memory.touch(&kept);
-        memory.grew(&kept, true, entries as usize);
+        if memory.grew(&kept, true, entries as usize) {
+            memory.make_room(&kept);
+        }
         kept
+    }
+
+    #[test]
+    fn room_is_made_while_all_folders_are_in_use() {
+        let memory = Memory::default();
+        let kept: Vec<_> = (0..3000).map(|_| read(&memory, 0)).collect();
+        std::thread::scope(|scope| {
+            for from in [0, 1500] {
+                let (memory, kept) = (&memory, &kept);
+                scope.spawn(move || {
+                    let each = kept.iter().cycle().skip(from).step_by(7);
+                    each.take(3_000_000).for_each(|kept| memory.touch(kept));
+                });
+            }
+            for _ in 0..200 {
+                memory.make_room(&kept[0]);
+            }
+        });
     }
 
     fn is_there(kept: &Kept) -> bool {
