@@ -3,7 +3,6 @@
 //! Knows nothing of what is signed.
 
 use ed25519_dalek::{Signature, SigningKey, VerifyingKey};
-use zeroize::Zeroizing;
 
 /// Bytes of a signature.
 const SIGNATURE: usize = 64;
@@ -15,7 +14,7 @@ pub struct Signer(SigningKey);
 impl Signer {
     /// Returns the key of a seed (RFC 8032 5.1.5).
     pub fn from_seed(seed: &[u8; 32]) -> Signer {
-        Signer(SigningKey::from_bytes(&Zeroizing::new(*seed)))
+        Signer(SigningKey::from_bytes(seed))
     }
 
     /// Returns the public half, 32 bytes.
