@@ -43,8 +43,9 @@ fn greet(stream: &mut TcpStream, ask: u8) {
         .set_read_timeout(Some(Duration::from_secs(20)))
         .unwrap();
     stream.set_nodelay(true).unwrap();
-    stream.write_all(MAGIC).unwrap();
-    stream.write_all(&[ask]).unwrap();
+    stream
+        .write_all(&[MAGIC.as_slice(), &[ask]].concat())
+        .unwrap();
 }
 
 /// Returns a frame as it goes over the wire.
