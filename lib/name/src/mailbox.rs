@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::str::FromStr;
+use std::sync::Arc;
 
 /// Says why a text is not a name.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
@@ -20,9 +21,9 @@ pub enum NameError {
 }
 
 /// Names a mailbox within its repository: `[a-z0-9][a-z0-9._-]{0,31}`, no
-/// `..`, no final dot, not a device name on any file system.
+/// `..`, no final dot, not a device name on any file system. Copies share it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct MailboxName(String);
+pub struct MailboxName(Arc<str>);
 
 // Names that Windows file systems resolve to devices, with any extension.
 const DEVICES: [&str; 4] = ["con", "prn", "aux", "nul"];
@@ -52,7 +53,7 @@ impl FromStr for MailboxName {
         if is_reserved(text) {
             return Err(NameError::Reserved);
         }
-        Ok(MailboxName(text.to_owned()))
+        Ok(MailboxName(text.into()))
     }
 }
 

@@ -8,7 +8,7 @@
 use std::collections::VecDeque;
 use std::io;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::thread;
+use std::thread::{self, Thread};
 use std::time::{Duration, Instant};
 
 /// Bytes of stack for a worker; verifying a path is what needs most of it.
@@ -31,8 +31,9 @@ pub(crate) struct Pool<J> {
     /// How many of each lane are served at a time.
     most: [usize; 2],
     run: Box<dyn Fn(J) + Send + Sync>,
+    /// How long a worker waits.
+    idle: Duration,
     table: Mutex<Table<J>>,
-    work: Condvar,
     ended: Condvar,
 }
 
@@ -40,6 +41,9 @@ struct Table<J> {
     lines: [VecDeque<J>; 2],
     served: [usize; 2],
     threads: usize,
+    /// Those that sleep, who worked last on top: woken in turn, none would ever
+    /// be idle for long, and each keeps memory of its own.
+    asleep: Vec<Thread>,
     closed: bool,
 }
 
@@ -61,6 +65,8 @@ impl<J> Table<J> {
         due(0) + due(1)
     }
 
+    /// Counts those that serve nobody; who does not sleep looks for something
+    /// to do before it does.
     fn idle(&self) -> usize {
         self.threads - self.served[0] - self.served[1]
     }
@@ -77,13 +83,14 @@ impl<J: Send + 'static> Pool<J> {
         Arc::new(Pool {
             most: [strangers, members],
             run: Box::new(run),
+            idle: IDLE,
             table: Mutex::new(Table {
                 lines: [VecDeque::new(), VecDeque::new()],
                 served: [0; 2],
                 threads: 0,
+                asleep: Vec::new(),
                 closed: false,
             }),
-            work: Condvar::new(),
             ended: Condvar::new(),
         })
     }
@@ -103,8 +110,9 @@ impl<J: Send + 'static> Pool<J> {
         }
         table.lines[lane as usize].push_back(job);
         if table.idle() >= table.due(self.most) {
+            let woken = table.asleep.pop();
             drop(table);
-            self.work.notify_one();
+            woken.iter().for_each(Thread::unpark);
             return Ok(());
         }
         let own = self.clone();
@@ -139,9 +147,11 @@ impl<J: Send + 'static> Pool<J> {
 
     /// Waits for a job; none is the worker's end, and counted as such.
     fn wait(&self) -> Option<(Lane, J)> {
-        let mut table = self.table();
-        let end = Instant::now() + IDLE;
+        let (own, end) = (thread::current(), Instant::now() + self.idle);
         loop {
+            let mut table = self.table();
+            // It is there still where nobody woke it.
+            table.asleep.retain(|other| other.id() != own.id());
             if let Some(job) = table.next(self.most) {
                 return Some(job);
             }
@@ -150,10 +160,9 @@ impl<J: Send + 'static> Pool<J> {
                 table.threads -= 1;
                 return None;
             }
-            (table, _) = self
-                .work
-                .wait_timeout(table, left)
-                .unwrap_or_else(PoisonError::into_inner);
+            table.asleep.push(own.clone());
+            drop(table);
+            thread::park_timeout(left);
         }
     }
 
@@ -164,7 +173,7 @@ impl<J: Send + 'static> Pool<J> {
         let mut table = self.table();
         table.closed = true;
         let waiting = std::mem::take(&mut table.lines);
-        self.work.notify_all();
+        table.asleep.drain(..).for_each(|worker| worker.unpark());
         while table.threads > 0 {
             let left = end.saturating_duration_since(Instant::now());
             if left.is_zero() {
@@ -185,7 +194,7 @@ mod tests {
     use super::{Lane, Pool};
     use std::sync::mpsc::{Receiver, Sender, channel};
     use std::sync::{Arc, Mutex};
-    use std::time::Duration;
+    use std::time::{Duration, Instant};
 
     const LONG: Duration = Duration::from_secs(20);
 
@@ -234,6 +243,24 @@ mod tests {
         assert!(pool.table().threads <= 2);
         pool.close(LONG);
         assert_eq!(pool.table().threads, 0);
+    }
+
+    #[test]
+    fn who_is_not_needed_ends_while_others_work() {
+        let (mut pool, heard) = pool(1, 8);
+        Arc::get_mut(&mut pool).unwrap().idle = Duration::from_millis(200);
+        let crowd: Vec<_> = (0..8).map(|_| put(&pool, Lane::Member, "one")).collect();
+        crowd
+            .iter()
+            .for_each(|_| assert_eq!(heard.recv_timeout(LONG), Ok("one")));
+        assert_eq!(pool.table().threads, 8);
+        drop(crowd);
+        let end = Instant::now() + LONG;
+        while pool.table().threads > 2 && Instant::now() < end {
+            drop(put(&pool, Lane::Member, "another"));
+            assert_eq!(heard.recv_timeout(LONG), Ok("another"));
+        }
+        assert!((1..=2).contains(&pool.table().threads));
     }
 
     #[test]

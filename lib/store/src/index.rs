@@ -78,10 +78,14 @@ impl Usage {
 
 impl Index {
     /// Appends an entry, not settled; returns its position.
-    pub(crate) fn push(&mut self, entry: EntryName, state: State) -> usize {
+    pub(crate) fn push(&mut self, mut entry: EntryName, state: State) -> usize {
         let position = self.items.len();
         let before = self.items.last().map(|item| item.head).unwrap_or_default();
         self.by_id.insert((entry.id, position));
+        // One name in memory for all that somebody sent.
+        if let Some((known, _)) = self.senders.get_key_value(&entry.sender) {
+            entry.sender = known.clone();
+        }
         if !state.is_removed() {
             self.usage.add(entry.size);
             let sender = self.senders.entry(entry.sender.clone()).or_default();
