@@ -20,6 +20,13 @@ pub(crate) struct Smrd {
 /// The port that the first life drew.
 static ADDRESS: OnceLock<SocketAddr> = OnceLock::new();
 
+/// What the unit puts into its environment.
+fn environment() -> impl Iterator<Item = (&'static str, &'static str)> {
+    include_str!("../../examples/systemd/smrd.service")
+        .lines()
+        .filter_map(|line| line.strip_prefix("Environment=")?.split_once('='))
+}
+
 fn command(town: &Town) -> Command {
     let config = town.path("smrd.toml");
     let text = town.config_text();
@@ -32,6 +39,7 @@ fn command(town: &Town) -> Command {
     command
         .arg("--config")
         .arg(&config)
+        .envs(environment())
         .env("STATE_DIRECTORY", town.path("deep/store"));
     command
 }

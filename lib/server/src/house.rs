@@ -164,6 +164,7 @@ impl House {
         // Keys first: without them the folder was never made a repository.
         let mut held = rotation::held(&config.store.path, &config.name)?;
         let store = Store::open(&config.store.path)?;
+        store.keep_in_memory(config.store.entries);
         rotation::finish(&config.store.path, &mut held)?;
         tell_of_keys(&log, &held);
         let Held { keys, chain, .. } = held;

@@ -47,8 +47,11 @@ prop_compose! {
         (max_message, quota) in ((1 << 10)..=(16u64 << 30), any::<u64>()),
         (messages, per_sender) in (1..=1_000_000u64, any::<u64>()),
         (per_sender_messages, reserve) in (1..=1_000_000u64, any::<u64>()),
+        entries in 1000..=100_000_000usize,
     ) -> StoreLimits {
-        StoreLimits { path, max_message, quota, messages, per_sender, per_sender_messages, reserve }
+        StoreLimits {
+            path, max_message, quota, messages, per_sender, per_sender_messages, reserve, entries,
+        }
     }
 }
 

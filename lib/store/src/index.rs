@@ -77,6 +77,14 @@ impl Usage {
 }
 
 impl Index {
+    /// Makes an empty one that so many entries fit.
+    pub(crate) fn with_room(entries: usize) -> Index {
+        Index {
+            items: Vec::with_capacity(entries),
+            ..Index::default()
+        }
+    }
+
     /// Appends an entry, not settled; returns its position.
     pub(crate) fn push(&mut self, mut entry: EntryName, state: State) -> usize {
         let position = self.items.len();
@@ -90,6 +98,10 @@ impl Index {
             self.usage.add(entry.size);
             let sender = self.senders.entry(entry.sender.clone()).or_default();
             sender.add(entry.size);
+        }
+        // By a quarter: doubled, as much memory again would lie idle.
+        if position == self.items.capacity() {
+            self.items.reserve_exact(position / 4 + 4);
         }
         self.items.push(Item {
             head: before.extend(&entry),

@@ -33,7 +33,7 @@ impl Mailbox {
     }
 
     fn order(&self, found: Vec<(EntryName, State)>) -> Index {
-        let mut index = Index::default();
+        let mut index = Index::with_room(found.len());
         for (entry, state) in found {
             let before = index.last().map(|item| &item.entry);
             let number = before.map_or(0, |before| before.number);

@@ -397,7 +397,10 @@ impl Mailbox {
                 let before = index.len();
                 (index, Some(before))
             }
-            None => (self.load()?, None),
+            None => {
+                let _reader = self.memory.reader();
+                (self.load()?, None)
+            }
         };
         let index = guard.insert(index);
         let outcome = act(index);

@@ -4,14 +4,14 @@
 //! Never waits for a folder: one that is busy stays.
 
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, TryLockError};
 
 use crate::index::Index;
 
-/// How many entries are kept at most, unless one folder alone has more; some
-/// 400 bytes each where one thread reads them; in a soak with 200 clients two to
-/// four times that was seen.
-const MOST: usize = 200_000;
+/// How many entries are kept at most, unless one folder alone has more.
+const MOST: usize = 500_000;
+/// Folders that are read at a time; each takes as much memory again meanwhile.
+const READERS: usize = 4;
 
 /// A folder's index, while it is in memory, and when it was last used.
 #[derive(Default)]
@@ -31,6 +31,18 @@ pub(crate) struct Memory {
     goal: AtomicUsize,
     clock: AtomicU64,
     kept: Mutex<Vec<Arc<Kept>>>,
+    readers: Mutex<usize>,
+    read: Condvar,
+}
+
+/// May read a folder.
+pub(crate) struct Reader<'a>(&'a Memory);
+
+impl Drop for Reader<'_> {
+    fn drop(&mut self) {
+        *self.0.readers() -= 1;
+        self.0.read.notify_one();
+    }
 }
 
 impl Default for Memory {
@@ -41,6 +53,8 @@ impl Default for Memory {
             goal: AtomicUsize::new(MOST),
             clock: AtomicU64::new(0),
             kept: Mutex::default(),
+            readers: Mutex::default(),
+            read: Condvar::new(),
         }
     }
 }
@@ -72,6 +86,22 @@ impl Memory {
         }
         let before = self.entries.fetch_add(entries, Ordering::Relaxed);
         before + entries > self.goal.load(Ordering::Relaxed)
+    }
+
+    // A number is never half counted.
+    fn readers(&self) -> MutexGuard<'_, usize> {
+        self.readers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Waits until few enough read folders. Whoever has got in waits for nobody.
+    pub(crate) fn reader(&self) -> Reader<'_> {
+        let readers = self.readers();
+        let mut readers = self
+            .read
+            .wait_while(readers, |readers| *readers >= READERS)
+            .unwrap_or_else(PoisonError::into_inner);
+        *readers += 1;
+        Reader(self)
     }
 
     // A push leaves nothing half done.
@@ -120,11 +150,13 @@ fn forget(kept: &Kept) -> Option<usize> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Kept, Memory};
+    use super::{Kept, Memory, READERS};
     use crate::index::Index;
     use crate::layout::State;
     use smr_name::{EntryName, MessageId};
     use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::time::Duration;
 
     fn entry(number: u64) -> EntryName {
         EntryName {
@@ -186,6 +218,23 @@ mod tests {
         assert_eq!(kept.each_ref().map(|k| is_there(k)), [true, false, false]);
         assert!(is_there(&last));
         assert_eq!(memory.entries(), 50);
+    }
+
+    #[test]
+    fn few_folders_are_read_at_a_time() {
+        let (memory, inside) = (Memory::default(), AtomicUsize::new(0));
+        std::thread::scope(|scope| {
+            for _ in 0..40 {
+                scope.spawn(|| {
+                    let reader = memory.reader();
+                    assert!(inside.fetch_add(1, Ordering::SeqCst) < READERS);
+                    std::thread::sleep(Duration::from_millis(2));
+                    inside.fetch_sub(1, Ordering::SeqCst);
+                    drop(reader);
+                });
+            }
+        });
+        assert_eq!(*memory.readers(), 0);
     }
 
     #[test]

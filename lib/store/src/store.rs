@@ -201,8 +201,8 @@ impl Store {
         self.disk.times.read()
     }
 
-    /// Keeps at most so many entries of folders in memory, where no folder has
-    /// more alone; 200,000 if this is not called.
+    /// Keeps at most so many entries of folders in memory, some 250 bytes each,
+    /// where no folder has more alone; 500,000 if this is not called.
     pub fn keep_in_memory(&self, entries: usize) {
         self.registry.memory().keep(entries);
     }

@@ -175,6 +175,8 @@ pub struct StoreLimits {
     pub per_sender_messages: u64,
     /// Bytes of the disk that deposits leave free.
     pub reserve: u64,
+    /// Entries of folders that are kept in memory.
+    pub entries: usize,
 }
 
 /// `[enrol]`.
@@ -473,6 +475,9 @@ fn store(
             .number("per_sender_messages", count)?
             .unwrap_or(messages),
         reserve: section.text("reserve", size)?.unwrap_or(256 << 20),
+        entries: section
+            .number("entries", 1000..=100_000_000)?
+            .unwrap_or(500_000) as usize,
     };
     section.finish()?;
     Ok(limits)
@@ -642,6 +647,7 @@ mod tests {
             "[rates]\nrequests = 0",
             "[rates]\nlogins = 1000001",
             "reserve = '1GB'",
+            "entries = 999",
             "[log]\nlevel = 'loud'",
             "[metrics]\ntextfile = '/x/'",
             "[metrics]\nsocket = '/x/'",

@@ -61,6 +61,7 @@ impl fmt::Display for Config {
         writeln!(f, "per_sender = \"{}\"", size_text(store.per_sender))?;
         writeln!(f, "per_sender_messages = {}", store.per_sender_messages)?;
         writeln!(f, "reserve = \"{}\"", size_text(store.reserve))?;
+        writeln!(f, "entries = {}", store.entries)?;
         writeln!(f, "\n[enrol]\npolicy = {}", policy(&self.enrol.policy))?;
         writeln!(f, "max_devices = {}", self.enrol.max_devices)?;
         writeln!(f, "max_names = {}", self.enrol.max_names)?;
