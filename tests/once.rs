@@ -8,7 +8,8 @@ mod house;
 use house::House;
 
 /// The calls at which something may be half done: to the agent, to the disk.
-const CALLS: &str = "sendto,recvfrom,fsync,openat,renameat2,linkat,rename,unlink";
+const CALLS: &str =
+    "sendto,recvfrom,fsync,fdatasync,pwrite64,openat,renameat2,linkat,rename,unlink";
 
 /// Runs the command, killed at the call of this number; true where it came to
 /// its end before.
@@ -98,10 +99,11 @@ fn what_was_to_wait_waits_once_and_leaves_once() {
 }
 
 /// What a trace says of the disk, in the order in which it came to its end: `s`
-/// for a sync, `n` for a name given.
+/// for a sync, `d` for one of content alone, `n` for a name given.
 fn waits(trace: &str) -> String {
     let ended = trace.lines().filter(|line| !line.contains("<unfinished"));
     let word = |line: &str| match line {
+        _ if line.contains("fdatasync") => Some('d'),
         _ if line.contains("fsync") => Some('s'),
         _ if line.contains("linkat") || line.contains("rename") => Some('n'),
         _ => None,
@@ -110,20 +112,102 @@ fn waits(trace: &str) -> String {
 }
 
 #[test]
-fn all_that_a_sender_keeps_is_synced_before_it_is_named_and_after() {
+fn all_that_a_sender_keeps_is_durable_by_one_wait_before_it_is_named() {
     let mut house = House::with(&["alice", "bob", "carol"]);
     house
         .sh("alice", "smr-send bob carol < /dev/null")
         .expect(0);
     let traced = house.sh(
         "alice",
-        "strace -f -qq -e trace=fsync,linkat,renameat,renameat2,rename -o trace \
+        "strace -f -qq -e trace=fsync,fdatasync,linkat,renameat,renameat2,rename -o trace \
          smr-send bob carol < /dev/null >/dev/null && cat trace",
     );
     // Postmarks of bob, carol and the own copy; how far the folders of all three are.
-    let waits = waits(&traced.expect(0).text());
-    let folders = waits.strip_prefix("ssssssnnnnnn");
-    let folders = folders.unwrap_or_else(|| panic!("{waits}: not synced, then named"));
-    // The message's own and the one above, that of one's heads, that of others'.
-    assert_eq!(folders, "ssss", "{waits}");
+    assert_eq!(waits(&traced.expect(0).text()), "dnnnnnn");
+}
+
+/// What a power cut takes of a message that was sent: all names and contents that
+/// nobody has waited for.
+const CUT: &str = "cd $SMR_HOME/state && rm -r postmarks && \
+                   for f in $(find known -name '*.promised.toml') $(find known/theirs -type f); \
+                   do : > $f; done";
+const KEPT: &str = "cd $SMR_HOME/state && find postmarks known/heads known/theirs -type f \
+                    -exec sha256sum {} + | sort";
+
+#[test]
+fn what_was_told_outlives_a_power_cut() {
+    let mut house = House::with(&["alice", "bob", "carol"]);
+    let mut before = String::new();
+    for _ in 0..2 {
+        house.sh("alice", "smr-send bob carol </dev/null").expect(0);
+        before = house.sh("alice", KEPT).expect(0).text();
+        assert!(before.lines().count() > 5, "{before}");
+        house.sh("alice", CUT).expect(0);
+        assert_ne!(house.sh("alice", KEPT).text(), before);
+        house.sh("alice", "smr-ls users").expect(0);
+        assert_eq!(house.sh("alice", KEPT).expect(0).text(), before);
+    }
+    // Torn at any place, the last one never was; the first stays.
+    let journal = house.path("home/alice/state/known/journal");
+    let whole = std::fs::read(&journal).unwrap();
+    for torn in [8192, 8200, 8192 + 1000, 8192 + 2000] {
+        let mut bytes = whole.clone();
+        bytes[torn..].fill(0);
+        std::fs::write(&journal, bytes).unwrap();
+        house.sh("alice", CUT).expect(0);
+        house.sh("alice", "smr-ls users").expect(0);
+        let kept = house.sh("alice", KEPT).expect(0).text();
+        let marks = |text: &str| text.matches("postmarks/").count();
+        assert_eq!((marks(&kept), marks(&before)), (3, 6), "{kept}");
+    }
+    let later = [b"smr journal of what is known 2\n", &whole[31..]].concat();
+    std::fs::write(&journal, later).unwrap();
+    for command in ["smr-ls", "smr-send bob </dev/null"] {
+        let said = house.sh("alice", command).expect(78);
+        assert!(said.stderr.contains("is of a later version"), "{command}");
+    }
+}
+
+#[test]
+fn a_disk_that_fails_keeps_no_postmark_and_the_next_one_is_kept() {
+    let mut house = House::with(&["alice", "bob"]);
+    house.sh("alice", "smr-send bob </dev/null").expect(0);
+    let said = house.sh(
+        "alice",
+        "strace -f -qq -o /dev/null -e trace=fdatasync -e inject=fdatasync:error=EIO \
+         smr-send bob </dev/null",
+    );
+    let said = said.expect(74);
+    assert!(
+        said.stderr.contains("its postmark was not kept"),
+        "{said:?}"
+    );
+    let marks = "find $SMR_HOME/state/postmarks -type f | wc -l";
+    assert_eq!(house.sh("alice", marks).text(), "2");
+    house.sh("alice", "smr-send bob </dev/null").expect(0);
+    house.sh("alice", CUT).expect(0);
+    house.sh("alice", "smr-ls sent").expect(0);
+    assert_eq!(house.sh("alice", marks).text(), "4");
+}
+
+#[test]
+fn senders_at_once_share_the_journal() {
+    let mut house = House::with(&["alice", "bob"]);
+    house
+        .sh(
+            "alice",
+            "for n in 1 2 3 4; do (for m in 1 2 3 4 5 6 7 8 9 10; do \
+             smr-send bob </dev/null >>ids.$n || exit; done) & done; wait",
+        )
+        .expect(0);
+    let kept = "cat ids.* | sort; ls $SMR_HOME/state/postmarks | sort";
+    let all = house.sh("alice", kept).expect(0).text();
+    let lines: Vec<&str> = all.lines().collect();
+    assert_eq!(lines.len(), 80, "{all}");
+    assert_eq!(lines[..40], lines[40..]);
+    let before = house.sh("alice", KEPT).expect(0).text();
+    house.sh("alice", "smr-ls sent").expect(0);
+    let marks = |text: &str| text.lines().filter(|l| l.contains("postmarks/")).count();
+    let after = house.sh("alice", KEPT).expect(0).text();
+    assert_eq!((marks(&before), marks(&after)), (80, 80));
 }

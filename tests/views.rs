@@ -230,7 +230,8 @@ fn a_sender_who_makes_up_heads_harms_nobody() {
     send(&mut house, "alice", "bob", "one");
     // Her program now tells another head, over which smrd's signature is not.
     let forge = "f=$SMR_HOME/state/known/theirs/repo.example/alice/bob.message.toml; \
-                 sed -i 's/ message ..../ message AAAA/' $f && grep -q 'message AAAA' $f";
+                 sed -i 's/ message ..../ message AAAA/' $f && grep -q 'message AAAA' $f && \
+                 rm $SMR_HOME/state/known/journal";
     house.sh("alice", forge).expect(0);
     let id = send(&mut house, "alice", "bob", "two");
     for command in ["smr-recv", "smr-recv", "smr-ls"] {

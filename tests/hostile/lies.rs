@@ -495,7 +495,7 @@ fn not_read(house: &mut House, sent: &str) {
     house
         .sh(
             "alice",
-            &format!("{FORGET}; rm $SMR_HOME/state/known/heads/*/*.receipts.*"),
+            &format!("{FORGET}; rm $SMR_HOME/state/known/heads/*/*.receipts.* $SMR_HOME/state/known/journal"),
         )
         .expect(0);
 }

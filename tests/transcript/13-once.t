@@ -10,7 +10,7 @@ $ smr-ls sent -1
 [ID1]
 
 # nothing is known here any more: smrd's copy tells
-$ rm -r $SMR_HOME/state/postmarks; echo dump | smr-send --once 'dump 2026-01-31' -s dump bob
+$ rm -r $SMR_HOME/state/postmarks $SMR_HOME/state/known/journal; echo dump | smr-send --once 'dump 2026-01-31' -s dump bob
 [ID1]
 $ smr-ls sent -1; ls $SMR_HOME/state/postmarks/[ID1]
 [ID1]
@@ -88,7 +88,7 @@ $ smr-send --once x --queue bob < /dev/null
 [ID5]
 
 smrd stop
-$ rm -r $SMR_HOME/state/postmarks; smr-send -q --once x --queue bob < /dev/null
+$ rm -r $SMR_HOME/state/postmarks $SMR_HOME/state/known/journal; smr-send -q --once x --queue bob < /dev/null
 [ID5]
 
 smrd start

@@ -3,6 +3,7 @@
 //!
 //! Nothing of it is durable before [`Batch::keep`] returns. Where that fails,
 //! some files may have their names and others not; each is whole or not there.
+//! What is durable elsewhere already needs names only ([`Batch::name`]).
 
 use std::collections::BTreeSet;
 use std::fs::File;
@@ -11,6 +12,7 @@ use std::panic::resume_unwind;
 use std::path::{Path, PathBuf};
 use std::thread::{self, ScopedJoinHandle};
 
+use rustix::fs::{CWD, RenameFlags, renameat_with};
 use tempfile::NamedTempFile;
 
 use crate::fresh::Fresh;
@@ -23,6 +25,7 @@ const AT_ONCE: usize = 8;
 #[derive(Default)]
 pub(crate) struct Batch {
     files: Vec<Written>,
+    contents: Vec<Vec<u8>>,
     /// Folders that were made for them, whose own names are to last, too.
     made: BTreeSet<PathBuf>,
 }
@@ -50,6 +53,20 @@ impl Written {
         file.sync_all().map_err(failed("write", self.path()))
     }
 
+    /// Gives it the name of an older one that nobody waits for: two that change
+    /// names are not written at once, as ext4 does with what is renamed.
+    fn exchange(self) -> Result<(), PrivateError> {
+        match self {
+            Written::Over(file, path)
+                if renameat_with(CWD, file.path(), CWD, &path, RenameFlags::EXCHANGE).is_ok() =>
+            {
+                let failed = failed("remove", &path);
+                file.close().map_err(failed)
+            }
+            other => other.name(),
+        }
+    }
+
     fn name(self) -> Result<(), PrivateError> {
         match self {
             Written::New(fresh) => fresh.name(),
@@ -70,7 +87,7 @@ impl Batch {
             .file()
             .write_all(bytes)
             .map_err(failed("write", path))?;
-        self.files.push(Written::New(fresh));
+        self.push(Written::New(fresh), bytes);
         Ok(())
     }
 
@@ -82,8 +99,24 @@ impl Batch {
         // tempfile gives it its mode.
         let mut file = NamedTempFile::new_in(dir).map_err(failed("create a file in", dir))?;
         file.write_all(bytes).map_err(failed("write", path))?;
-        self.files.push(Written::Over(file, path.to_owned()));
+        self.push(Written::Over(file, path.to_owned()), bytes);
         Ok(())
+    }
+
+    fn push(&mut self, file: Written, bytes: &[u8]) {
+        self.files.push(file);
+        self.contents.push(bytes.to_owned());
+    }
+
+    /// Tells whether no file was added.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.files.is_empty()
+    }
+
+    /// Returns where each file will be, and what is in it.
+    pub(crate) fn contents(&self) -> impl Iterator<Item = (&Path, &[u8])> {
+        let paths = self.files.iter().map(Written::path);
+        paths.zip(self.contents.iter().map(Vec::as_slice))
     }
 
     fn make_parent(&mut self, path: &Path) -> Result<(), PrivateError> {
@@ -92,6 +125,11 @@ impl Batch {
         let above = missing.map(|made| parent(made).to_owned());
         self.made.extend(above.collect::<Vec<_>>());
         make_dir(dir)
+    }
+
+    /// Gives all of them their names; a power cut may take names and content.
+    pub(crate) fn name(self) -> Result<(), PrivateError> {
+        self.files.into_iter().try_for_each(Written::exchange)
     }
 
     /// Gives all of them their names, durably.

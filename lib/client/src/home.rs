@@ -172,6 +172,11 @@ impl Home {
         self.data.join("keys")
     }
 
+    /// Returns the folder of what is kept from one use to the next.
+    pub(crate) fn state(&self) -> &Path {
+        &self.state
+    }
+
     /// Returns the folder of what is known of others and of smrd.
     pub fn known(&self) -> PathBuf {
         self.state.join("known")

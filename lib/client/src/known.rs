@@ -5,6 +5,7 @@
 
 mod form;
 mod heads;
+mod journal;
 mod keeping;
 mod told;
 
@@ -71,6 +72,9 @@ pub enum KnownError {
     /// A file of ours that we did not write like this.
     #[error("\"{}\" is damaged", .0.display())]
     Damaged(PathBuf),
+    /// A file of ours that a later version wrote.
+    #[error("\"{}\" is of a later version", .0.display())]
+    Later(PathBuf),
     /// A file cannot be read or written.
     #[error(transparent)]
     Private(#[from] PrivateError),
@@ -85,6 +89,7 @@ impl KnownError {
             | KnownError::RolledBack { .. }
             | KnownError::Forked { .. } => Class::Untrusted,
             KnownError::Damaged(_) => Class::Io,
+            KnownError::Later(_) => Class::Config,
             KnownError::Private(error) => error.class(),
         }
     }
@@ -105,6 +110,7 @@ impl KnownError {
             KnownError::RolledBack { .. } | KnownError::Forked { .. } => {
                 "keep this: the repository has signed a contradiction"
             }
+            KnownError::Later(_) => "which smr wrote it? use that one",
             _ => return None,
         };
         Some(fixed.to_owned())
@@ -196,6 +202,14 @@ impl Known {
     /// Opens what is known below `home`; makes nothing yet.
     pub fn new(home: &Home) -> Known {
         Known { home: home.clone() }
+    }
+
+    /// Opens what is known below `home`, and makes whole what a power cut or the
+    /// end of another tool has left of marks and postmarks.
+    pub fn whole(home: &Home) -> Result<Known, KnownError> {
+        let known = Known::new(home);
+        known.heal()?;
+        Ok(known)
     }
 
     // Two tools may look and pin at the same time; the second must see the

@@ -75,7 +75,7 @@ impl User {
             settings: settings.clone(),
             address,
             repository,
-            known: Known::new(home),
+            known: Known::whole(home)?,
             meter: Meter::default(),
             pinned,
             now,

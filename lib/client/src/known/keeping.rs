@@ -1,5 +1,5 @@
 //! Several things to remember at once, as those after a deposit: the lock is
-//! taken once, and the disk is waited for once for all of them.
+//! taken once, and the disk is waited for once for all of them, by the journal.
 
 use std::path::Path;
 
@@ -10,6 +10,7 @@ use smr_name::{MailboxName, MessageId, RepositoryName};
 
 use super::form::{MarkFile, TheirsFile, text};
 use super::heads::{folder_name, load_mark};
+use super::journal::Journal;
 use super::told::load_theirs;
 use super::{Known, KnownError, LIMIT, Mark, Sighting, compare};
 use crate::batch::Batch;
@@ -21,6 +22,7 @@ use crate::private::{self, Lock, PrivateError};
 pub(crate) struct Keeping<'a> {
     known: &'a Known,
     batch: Batch,
+    journal: Journal,
     // Two tools may look and keep at the same time; the second must see what
     // the first has kept.
     _lock: Lock,
@@ -29,10 +31,12 @@ pub(crate) struct Keeping<'a> {
 impl Known {
     /// Begins to remember several things; other tools wait meanwhile.
     pub(crate) fn keeping(&self) -> Result<Keeping<'_>, KnownError> {
+        let lock = self.lock()?;
         Ok(Keeping {
             known: self,
-            _lock: self.lock()?,
             batch: Batch::default(),
+            journal: self.locked(&lock)?,
+            _lock: lock,
         })
     }
 
@@ -135,7 +139,7 @@ impl Keeping<'_> {
 
     /// Waits until all of it is on disk.
     pub(crate) fn keep(self) -> Result<(), KnownError> {
-        Ok(self.batch.keep()?)
+        self.journal.keep(self.batch)
     }
 }
 
