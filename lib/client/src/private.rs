@@ -101,7 +101,9 @@ pub fn read(path: &Path, limit: u64) -> Result<Option<Vec<u8>>, PrivateError> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(failed("open", path)(error)),
     };
-    let mut bytes = Vec::new();
+    // Room for all of it and one byte more: one read brings it, one the end.
+    let size = file.metadata().map_err(failed("look at", path))?.len();
+    let mut bytes = Vec::with_capacity(size.min(limit) as usize + 1);
     file.take(limit.saturating_add(1))
         .read_to_end(&mut bytes)
         .map_err(failed("read", path))?;
