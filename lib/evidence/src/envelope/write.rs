@@ -3,7 +3,7 @@
 //!
 //! Never lets a header out of the signed part, nor a byte out of the seal.
 
-use std::io::{self, Cursor, Read, Write};
+use std::io::{self, BufWriter, Cursor, Read, Write};
 
 use age::stream::StreamWriter;
 use rand_core::CryptoRngCore;
@@ -89,7 +89,8 @@ pub fn seal<W: Write>(
     draft.check()?;
     let headers = protected(draft)?;
     let outer = boundary(rng);
-    let mut file = Counted::new(out);
+    // age writes its header word by word.
+    let mut file = Counted::new(BufWriter::new(out));
     let mut plain = unseal::sealer(recipients, &mut file)?;
     let put = |plain: &mut StreamWriter<_>, text: &str| {
         Write::write_all(plain, text.as_bytes()).map_err(write_error)
