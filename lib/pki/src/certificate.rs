@@ -6,7 +6,7 @@
 mod read;
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use const_oid::ObjectIdentifier;
 use const_oid::db::{rfc4519, rfc5280};
@@ -39,8 +39,10 @@ struct Inner {
     subject: Vec<u8>,
     spki: Vec<u8>,
     parsed: x509_cert::Certificate,
-    subject_text: String,
-    issuer_text: String,
+    // Written when they are asked for: each part of a name is looked up in a
+    // long table.
+    subject_text: OnceLock<String>,
+    issuer_text: OnceLock<String>,
     common_name: Option<String>,
     serial_number: Option<String>,
     country: Option<String>,
@@ -164,8 +166,8 @@ impl Certificate {
             subject: field(4)?.to_vec(),
             key_kind: key_kind(&spki),
             spki,
-            subject_text: parsed.tbs_certificate().subject().to_string(),
-            issuer_text: parsed.tbs_certificate().issuer().to_string(),
+            subject_text: OnceLock::new(),
+            issuer_text: OnceLock::new(),
             common_name: texts(parsed.tbs_certificate().subject(), rfc4519::COMMON_NAME).pop(),
             serial_number: only(parsed.tbs_certificate().subject(), rfc4519::SERIAL_NUMBER),
             country: only(parsed.tbs_certificate().subject(), rfc4519::COUNTRY_NAME),
@@ -234,12 +236,14 @@ impl Certificate {
 
     /// Returns the subject as text (RFC 4514); control characters are escaped.
     pub fn subject_text(&self) -> &str {
-        &self.inner.subject_text
+        let text = &self.inner.subject_text;
+        text.get_or_init(|| self.subject_name().to_string())
     }
 
     /// Returns the issuer as text (RFC 4514); control characters are escaped.
     pub fn issuer_text(&self) -> &str {
-        &self.inner.issuer_text
+        let text = &self.inner.issuer_text;
+        text.get_or_init(|| self.issuer_name().to_string())
     }
 
     /// Returns the last common name of the subject, raw: escape it before
