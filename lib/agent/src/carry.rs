@@ -4,7 +4,7 @@
 //! its warrant have verified; never sends a request twice once smrd may have
 //! begun to act on a part of its body.
 
-use std::io::ErrorKind;
+use std::io::{BufWriter, ErrorKind, Write};
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 
@@ -23,6 +23,8 @@ use crate::wire::{self, WireError};
 
 // Seconds that smrd's answer to a watch may be late.
 const SLACK: i64 = 60;
+// Bytes of a reply that wait for one another.
+const TOGETHER: usize = 16 * 1024;
 
 /// Says how a request ended short of a whole reply.
 #[derive(Debug, thiserror::Error)]
@@ -224,12 +226,14 @@ fn await_news(tool: &UnixStream, link: &Link, wait: u16) -> Result<(), Stop> {
     }
 }
 
+// What is short reaches the tool at once, which would be woken for each frame.
 fn receive(
     tool: &mut UnixStream,
     link: &mut Link,
     account: &Account,
     progress: &mut Progress,
 ) -> Result<(), Stop> {
+    let mut tool = BufWriter::with_capacity(TOGETHER, tool);
     loop {
         if !progress.watch {
             account.touch();
@@ -237,11 +241,12 @@ fn receive(
         match link.next()? {
             Event::Head(head) => {
                 progress.replied = true;
-                wire::answer(tool, &Answer::Reply { head })?;
+                wire::answer(&mut tool, &Answer::Reply { head })?;
             }
-            Event::Body(part) => wire::write(tool, &Frame::Body(part))?,
+            Event::Body(part) => wire::write(&mut tool, &Frame::Body(part))?,
             Event::Close(Some(warrant)) => {
-                return Ok(wire::write(tool, &Frame::End(Some(warrant)))?);
+                wire::write(&mut tool, &Frame::End(Some(warrant)))?;
+                return Ok(tool.flush().map_err(WireError::from)?);
             }
             Event::Close(None) => return Err(LinkError::Unexpected.into()),
         }

@@ -4,7 +4,6 @@
 //! the agent says that its warrant verified.
 
 use std::io::{self, Read, Write};
-use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 
 use smr_channel::codec::CodecError;
@@ -15,7 +14,7 @@ use smr_seal::FileKey;
 use zeroize::Zeroizing;
 
 use crate::private::is_full;
-use talk::{answer, connect, groups, receive, send_body, write};
+use talk::{Wire, answer, connect, groups, receive, send, write};
 
 pub use held::{AgentKeys, AgentSigner};
 pub use start::start;
@@ -105,7 +104,7 @@ impl AgentError {
 pub struct Connection {
     socket: PathBuf,
     // None after a failure that leaves frames half said.
-    stream: Option<UnixStream>,
+    stream: Option<Wire>,
     pid: u32,
 }
 
@@ -229,11 +228,7 @@ impl Connection {
             head: request.to_vec(),
         };
         self.whole(|stream| {
-            write(stream, &Frame::Head(ask.encode()?))?;
-            if let Some(body) = body {
-                send_body(stream, body)?;
-            }
-            write(stream, &Frame::End(None))?;
+            send(stream, ask.encode()?, body)?;
             receive(stream, out)
         })
     }
@@ -282,7 +277,7 @@ impl Connection {
     // Lends the stream; keeps it only where both sides know where they are.
     fn whole<T>(
         &mut self,
-        talk: impl FnOnce(&mut UnixStream) -> Result<T, AgentError>,
+        talk: impl FnOnce(&mut Wire) -> Result<T, AgentError>,
     ) -> Result<T, AgentError> {
         if self.stream.is_none() {
             self.reconnect()?;

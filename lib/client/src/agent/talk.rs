@@ -3,7 +3,7 @@
 //! Holds one frame at a time; knows no request.
 
 use std::io::{self, Read, Write};
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 
@@ -12,14 +12,69 @@ use rustix::io::Errno;
 use smr_channel::local::{Answer, Frame, HEADER, Stanza};
 use smr_channel::session::MAX_CHUNK;
 use smr_channel::warrant::Warrant;
-use zeroize::Zeroizing;
+use zeroize::{Zeroize, Zeroizing};
 
 use super::AgentError;
 
 // All stanzas of a large message do not fit one frame: they go in groups.
 const GROUP: usize = 512 * 1024;
+// Short frames are read and written together.
+const TOGETHER: usize = 16 * 1024;
 
-pub(super) fn connect(socket: &Path) -> Result<UnixStream, AgentError> {
+/// A stream to the agent that reads ahead; what was taken from it is wiped.
+pub(super) struct Wire {
+    stream: UnixStream,
+    ahead: Zeroizing<Box<[u8]>>,
+    // What of it is still to be taken.
+    from: usize,
+    to: usize,
+}
+
+impl Wire {
+    fn new(stream: UnixStream) -> Self {
+        Wire {
+            stream,
+            ahead: Zeroizing::new(vec![0; TOGETHER].into()),
+            from: 0,
+            to: 0,
+        }
+    }
+}
+
+impl Read for Wire {
+    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+        if self.from == self.to {
+            if out.len() >= TOGETHER {
+                return self.stream.read(out);
+            }
+            (self.from, self.to) = (0, self.stream.read(&mut self.ahead)?);
+        }
+        let there = &mut self.ahead[self.from..self.to];
+        let count = there.len().min(out.len());
+        out[..count].copy_from_slice(&there[..count]);
+        there[..count].zeroize();
+        self.from += count;
+        Ok(count)
+    }
+}
+
+impl Write for Wire {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.stream.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.stream.flush()
+    }
+}
+
+impl AsFd for Wire {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.stream.as_fd()
+    }
+}
+
+pub(super) fn connect(socket: &Path) -> Result<Wire, AgentError> {
     let missing = |source| AgentError::Missing {
         socket: socket.to_owned(),
         source,
@@ -31,14 +86,14 @@ pub(super) fn connect(socket: &Path) -> Result<UnixStream, AgentError> {
     if peer.uid != rustix::process::geteuid() {
         return Err(AgentError::Stranger(socket.to_owned()));
     }
-    Ok(stream)
+    Ok(Wire::new(stream))
 }
 
-pub(super) fn write(stream: &mut UnixStream, frame: &Frame) -> Result<(), AgentError> {
+pub(super) fn write(stream: &mut impl Write, frame: &Frame) -> Result<(), AgentError> {
     stream.write_all(&frame.encode()?).map_err(AgentError::Lost)
 }
 
-pub(super) fn read(stream: &mut UnixStream) -> Result<Frame, AgentError> {
+pub(super) fn read(stream: &mut impl Read) -> Result<Frame, AgentError> {
     let mut header = [0; HEADER];
     stream.read_exact(&mut header).map_err(AgentError::Lost)?;
     let mut bytes = Zeroizing::new(vec![0; Frame::length(header)?]);
@@ -46,7 +101,7 @@ pub(super) fn read(stream: &mut UnixStream) -> Result<Frame, AgentError> {
     Ok(Frame::decode(&bytes)?)
 }
 
-pub(super) fn answer(stream: &mut UnixStream) -> Result<Answer, AgentError> {
+pub(super) fn answer(stream: &mut Wire) -> Result<Answer, AgentError> {
     match read(stream)? {
         Frame::Head(bytes) => accepted(Answer::decode(&bytes)?),
         _ => Err(AgentError::OutOfTurn),
@@ -60,19 +115,34 @@ fn accepted(answer: Answer) -> Result<Answer, AgentError> {
     }
 }
 
-// Ends early when the agent has something to say: that can only be a failure,
-// and it waits for the end of the request.
-pub(super) fn send_body(stream: &mut UnixStream, body: &mut dyn Read) -> Result<(), AgentError> {
-    let mut part = vec![0; MAX_CHUNK];
-    while !is_readable(stream, 0)? {
-        let count = fill(body, &mut part)?;
-        let whole = part.get(..count).unwrap_or_default();
-        if whole.is_empty() {
-            return Ok(());
+/// Sends a request: its head, what `body` holds, its end; together where they
+/// are short.
+///
+/// The body ends early when the agent has something to say: that can only be a
+/// failure, and it waits for the end of the request.
+pub(super) fn send(
+    wire: &mut Wire,
+    head: Zeroizing<Vec<u8>>,
+    body: Option<&mut dyn Read>,
+) -> Result<(), AgentError> {
+    let mut said = Frame::Head(head).encode()?.to_vec();
+    if let Some(body) = body {
+        let mut part = vec![0; MAX_CHUNK];
+        while !is_readable(wire, 0)? {
+            let count = fill(body, &mut part)?;
+            let whole = part.get(..count).unwrap_or_default();
+            if whole.is_empty() {
+                break;
+            }
+            said.extend_from_slice(&Frame::Body(whole.to_vec()).encode()?);
+            if said.len() > TOGETHER {
+                wire.write_all(&said).map_err(AgentError::Lost)?;
+                said.clear();
+            }
         }
-        write(stream, &Frame::Body(whole.to_vec()))?;
     }
-    Ok(())
+    said.extend_from_slice(&Frame::End(None).encode()?);
+    wire.write_all(&said).map_err(AgentError::Lost)
 }
 
 fn fill(body: &mut dyn Read, part: &mut [u8]) -> Result<usize, AgentError> {
@@ -89,7 +159,7 @@ fn fill(body: &mut dyn Read, part: &mut [u8]) -> Result<usize, AgentError> {
 }
 
 pub(super) fn receive(
-    stream: &mut UnixStream,
+    stream: &mut Wire,
     out: &mut dyn Write,
 ) -> Result<(Vec<u8>, Warrant), AgentError> {
     let Answer::Reply { head } = answer(stream)? else {
