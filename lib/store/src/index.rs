@@ -99,9 +99,9 @@ impl Index {
             let sender = self.senders.entry(entry.sender.clone()).or_default();
             sender.add(entry.size);
         }
-        // By a quarter: doubled, as much memory again would lie idle.
+        // By an eighth: doubled, as much memory again would lie idle.
         if position == self.items.capacity() {
-            self.items.reserve_exact(position / 4 + 4);
+            self.items.reserve_exact(position / 8 + 4);
         }
         self.items.push(Item {
             head: before.extend(&entry),
