@@ -46,7 +46,7 @@ mod reached;
 pub mod receipts;
 pub mod removal;
 pub mod session;
-mod shelf;
+pub mod shelf;
 pub mod spool;
 pub mod stamps;
 mod succession;

@@ -56,19 +56,20 @@ impl Shown {
 
 /// One entry, as it is remembered.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Kept {
+pub struct Kept {
     /// The head of the folder after it.
-    pub(crate) head: Head,
+    pub head: Head,
     /// The entry.
-    pub(crate) name: EntryName,
+    pub name: EntryName,
     /// Its headers, once it was opened. One that cannot be opened is tried again:
     /// an old key may be restored.
-    pub(crate) shown: Option<Shown>,
+    pub shown: Option<Shown>,
 }
 
 impl Kept {
-    /// Id and head come first, so that they are found without reading the rest.
-    fn encode(&self) -> Result<Vec<u8>, CodecError> {
+    /// Writes a record. Id and head come first, so that they are found without
+    /// reading the rest.
+    pub fn encode(&self) -> Result<Vec<u8>, CodecError> {
         let mut w = Writer::new();
         w.raw(self.name.id.as_bytes())
             .raw(self.head.as_bytes())
@@ -84,10 +85,14 @@ impl Kept {
         w.finish()
     }
 
-    fn decode(record: &[u8]) -> Result<Kept, CodecError> {
+    /// Reads a record, in the one form that is written.
+    pub fn decode(record: &[u8]) -> Result<Kept, CodecError> {
         let mut r = Reader::new(record);
-        let _id: [u8; 16] = r.array()?;
-        let (head, name) = (Head::from_bytes(r.array()?), r.parse("entry")?);
+        let (id, head) = (r.array()?, Head::from_bytes(r.array()?));
+        let name: EntryName = r.parse("entry")?;
+        if name.id != MessageId::from_bytes(id) {
+            return Err(CodecError::Value("entry"));
+        }
         let shown = r.option("mark of headers", |r| {
             Ok(Shown {
                 to: r.list(|r| r.parse("address"))?,
@@ -316,11 +321,7 @@ impl Shelf {
         {
             return Ok(());
         }
-        let mut w = Writer::new();
-        w.list("records", &file.records, |w, record| {
-            w.long("record", record);
-        });
-        let mut bytes = w.finish().map_err(too_long)?;
+        let mut bytes = plain(&file.records).map_err(too_long)?;
         let mut nonce = [0; NONCE_LEN];
         OsRng.fill_bytes(&mut nonce);
         let sealed = self.cipher()?.seal_in_place_append_tag(
@@ -348,14 +349,7 @@ impl Shelf {
         let opened = self
             .cipher()?
             .open_in_place(nonce, self.bound_to(at), &mut bytes);
-        let records = opened.ok().and_then(|bytes| {
-            let mut r = Reader::new(bytes);
-            let records = r.list(|r| r.long().map(<[u8]>::to_vec)).ok()?;
-            r.finish().ok()?;
-            Some(records)
-        });
-        // Only the last may have room left; an empty one was never written.
-        Ok(records.filter(|records| (1..=FILE).contains(&records.len())))
+        Ok(opened.ok().and_then(|bytes| records(bytes)))
     }
 
     fn cipher(&self) -> Result<LessSafeKey, Failure> {
@@ -386,6 +380,25 @@ impl Shelf {
         }
         Ok(())
     }
+}
+
+/// Writes what a file has behind its seal: its records.
+pub fn plain(records: &[Vec<u8>]) -> Result<Vec<u8>, CodecError> {
+    let mut w = Writer::new();
+    w.list("records", records, |w, record| {
+        w.long("record", record);
+    });
+    w.finish()
+}
+
+/// Reads what a file has behind its seal: 1 to 1024 records, of which nothing is
+/// read yet; none for anything else.
+pub fn records(plain: &[u8]) -> Option<Vec<Vec<u8>>> {
+    let mut r = Reader::new(plain);
+    let records = r.list(|r| r.long().map(<[u8]>::to_vec)).ok()?;
+    r.finish().ok()?;
+    // Only the last may have room left; an empty one was never written.
+    (1..=FILE).contains(&records.len()).then_some(records)
 }
 
 /// Returns in which file the entry with this number is, and where in it.
@@ -526,6 +539,28 @@ mod tests {
         ] {
             let kept = shelf.kept(number).unwrap().unwrap();
             assert_eq!(kept.shown, there.then(|| shown("a\nsubject")), "{number}");
+        }
+    }
+
+    #[test]
+    fn records_have_one_form() {
+        let mut kept = kept(3);
+        for shown in [None, Some(shown("a subject"))] {
+            kept.shown = shown;
+            let record = kept.encode().unwrap();
+            assert_eq!(Kept::decode(&record), Ok(kept.clone()));
+            assert!(Kept::decode(&record[1..]).is_err());
+            assert!(Kept::decode(&[&record[..], &[0]].concat()).is_err());
+            // The id by which it is found is its own.
+            let mut other = record.clone();
+            other[0] ^= 1;
+            assert!(Kept::decode(&other).is_err());
+        }
+        let record = kept.encode().unwrap();
+        for (count, good) in [(0, false), (1, true), (FILE, true), (FILE + 1, false)] {
+            let bytes = plain(&vec![record.clone(); count]).unwrap();
+            assert_eq!(records(&bytes).map(|all| all.len()), good.then_some(count));
+            assert_eq!(records(&[&bytes[..], &[0]].concat()), None);
         }
     }
 

@@ -17,7 +17,7 @@ use super::{disk, hop, text};
 pub type Deep = (&'static str, fn(&[u8]) -> bool);
 
 /// Targets of which an input must be kept that gets there.
-pub const DEEP: [Deep; 14] = [
+pub const DEEP: [Deep; 16] = [
     ("handshake", hop::shakes_hands),
     ("record", hop::renews),
     ("introduction", |data| Introduction::decode(data).is_ok()),
@@ -50,6 +50,8 @@ pub const DEEP: [Deep; 14] = [
     ("journal", disk::makes_files),
     ("key_ring", disk::has_keys),
     ("known", disk::is_known),
+    ("shelf", disk::is_remembered),
+    ("tally", hop::counts),
 ];
 
 /// Whom to seal to, so that `sealed` can open it.
@@ -62,6 +64,7 @@ pub fn seeds() -> Vec<(&'static str, Vec<u8>)> {
     let mut seeds: Vec<(&str, Vec<u8>)> = Vec::new();
     seeds.extend(hop::frames().map(|frame| ("handshake", frame)));
     seeds.extend(hop::introductions().map(|bytes| ("introduction", bytes)));
+    seeds.extend(hop::tallies().map(|bytes| ("tally", bytes)));
     for kind in [Kind::PostQuantum, Kind::Classic] {
         let identity = Identity::generate(kind, &mut ChaCha20Rng::from_seed([5; 32]));
         seeds.push(("keys", identity.to_recipient().to_string().into_bytes()));
@@ -89,5 +92,6 @@ pub fn seeds() -> Vec<(&'static str, Vec<u8>)> {
     }
     seeds.extend(disk::journals().into_iter().map(|bytes| ("journal", bytes)));
     seeds.extend(disk::owned());
+    seeds.extend(disk::shelves().map(|bytes| ("shelf", bytes)));
     seeds
 }

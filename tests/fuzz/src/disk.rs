@@ -15,7 +15,9 @@ use smr_channel::request::Folder;
 use smr_client::home::{Home, Places};
 use smr_client::keyring::KeyRing;
 use smr_client::known::{Known, Mark};
+use smr_client::listing::Shown;
 use smr_client::numbers;
+use smr_client::shelf::{self, Kept};
 use smr_evidence::note;
 use smr_evidence::note::succession::Chain;
 use smr_evidence::postmark::Kind;
@@ -263,9 +265,57 @@ pub fn is_known(data: &[u8]) -> bool {
     knows(data)
 }
 
-/// Journals that make files.
-pub fn journals() -> Vec<Vec<u8>> {
-    let entry = |number, byte| EntryName {
+/// Reads what a file of a remembered listing has behind its seal; returns how
+/// many of its entries have headers.
+fn remembered(data: &[u8]) -> usize {
+    let records = shelf::records(data).unwrap_or_default();
+    let kept = records.iter().filter_map(|record| {
+        let kept = Kept::decode(record).ok()?;
+        let again = kept.encode().expect("what was read is written");
+        assert_eq!(again, *record);
+        Some(kept)
+    });
+    kept.filter(|kept| kept.shown.is_some()).count()
+}
+
+/// A remembered listing whose key the thief has.
+pub fn shelf(data: &[u8]) {
+    remembered(data);
+}
+
+/// Tells whether it has entries with headers.
+pub fn is_remembered(data: &[u8]) -> bool {
+    remembered(data) > 0
+}
+
+/// Remembered listings, behind the seal.
+pub fn shelves() -> [Vec<u8>; 2] {
+    let kept = |number, shown| Kept {
+        head: Head::from_bytes([9; 32]),
+        name: entry(number, 1),
+        shown,
+    };
+    let shown = Shown {
+        to: vec!["rui@repo.example".parse().expect("an address")],
+        cc: vec!["eva@repo.example".parse().expect("an address"); 2],
+        subject: "on \u{202e}Monday\n".to_owned(),
+    };
+    [
+        vec![kept(1, None)],
+        vec![
+            kept(1, Some(shown.clone())),
+            kept(2, None),
+            kept(3, Some(shown)),
+        ],
+    ]
+    .map(|all| {
+        let records = all.iter().map(|kept| kept.encode().expect("a short one"));
+        shelf::plain(&records.collect::<Vec<_>>()).expect("a short one")
+    })
+}
+
+fn entry(number: u64, byte: u8) -> EntryName {
+    EntryName {
         number,
         time: 1_800_000_000,
         id: MessageId::from_bytes([byte; 16]),
@@ -273,7 +323,11 @@ pub fn journals() -> Vec<Vec<u8>> {
         size: 4,
         sha256: Sha256::digest("text").into(),
         cms: [byte; 32],
-    };
+    }
+}
+
+/// Journals that make files.
+pub fn journals() -> Vec<Vec<u8>> {
     let record = |file: u8, pass: u64, large: u64, names: &[String], body: &[u8]| {
         let names: String = names.iter().map(|name| format!("{name}\n")).collect();
         let length = |n: usize| u32::try_from(n).expect("short").to_be_bytes();

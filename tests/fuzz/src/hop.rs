@@ -7,7 +7,7 @@ use rand_chacha::rand_core::SeedableRng;
 use smr_channel::handshake::{Initiator, Introduction, Responder, Suite};
 use smr_channel::identity::{Identity, ServerKeys};
 use smr_channel::local::{Answer, Ask, Frame};
-use smr_channel::reply::Reply;
+use smr_channel::reply::{Reply, State};
 use smr_channel::request::Request;
 use smr_channel::session::{Event, Session};
 use smr_channel::warrant::Warrant;
@@ -279,6 +279,40 @@ pub fn reply(data: &[u8]) {
     if let Ok(warrant) = Warrant::decode(data) {
         assert!(warrant.verify(&[9; 32]).is_err());
     }
+}
+
+/// The states of all entries of a folder, packed, behind their count.
+fn states(data: &[u8]) -> Option<Vec<State>> {
+    let (count, packed) = data.split_first_chunk()?;
+    let states = State::unpack(packed, u64::from_be_bytes(*count)).ok()?;
+    assert_eq!(State::pack(states.iter().copied()), packed);
+    Some(states)
+}
+
+/// What smrd says of how far all messages of a folder have come.
+pub fn tally(data: &[u8]) {
+    states(data);
+}
+
+/// Tells whether it is one, and of several bytes.
+pub(super) fn counts(data: &[u8]) -> bool {
+    states(data).is_some_and(|states| states.len() > 4)
+}
+
+/// Tallies of folders of several sizes.
+pub(super) fn tallies() -> [Vec<u8>; 3] {
+    let all = [State::New, State::Fetched, State::Read, State::Removed];
+    [0, 7, 400].map(|count: u64| {
+        let packed = State::pack(
+            all.iter()
+                .copied()
+                .cycle()
+                .skip(1)
+                .zip(0..count)
+                .map(|(s, _)| s),
+        );
+        [&count.to_be_bytes()[..], &packed].concat()
+    })
 }
 
 /// Frames between tools and the agent, in both directions.
