@@ -8,6 +8,7 @@
 //! reading goes on. Never decides what a path should be.
 
 pub(crate) mod journal;
+mod log;
 pub(crate) mod record;
 pub(crate) mod replay;
 mod spool;

@@ -21,7 +21,8 @@ mod memory;
 mod opened;
 mod registry;
 mod store;
-/// What `group` waits with: tests/loom has it run in every order.
+/// What `group` and `durable::journal` wait with: tests/loom has them run in every
+/// order.
 mod sync {
     pub(crate) use std::sync::{Condvar, Mutex, MutexGuard};
 }

@@ -6,16 +6,14 @@
 //! before the sync that covers a record, and never gives a file of the journal
 //! free before everything it tells of is on disk without it.
 
-use std::fs::File;
-use std::os::unix::fs::FileExt;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, PoisonError};
 
-use rustix::fs::{self, Mode, OFlags};
-
+use super::log::Log;
 use super::record::{self, Body, Record};
-use super::{Disk, DiskError, TmpName, errno_of, planted};
+use super::{Disk, DiskError, TmpName};
 use crate::group::DirSync;
 use crate::layout;
+use crate::sync::{Condvar, Mutex, MutexGuard};
 
 /// A file of the journal is left for the other one at this size, in bytes.
 const FULL: u64 = 64 << 20;
@@ -27,7 +25,7 @@ const STEP: std::ops::RangeInclusive<u64> = 1 << 20..=8 << 20;
 /// The journal of an open store.
 pub(crate) struct Journal {
     disk: Arc<Disk>,
-    files: [File; 2],
+    files: [Log; 2],
     // Protects the order of the records, which is that of the numbers in each
     // folder: whoever numbers an entry for the journal holds it until the
     // record stands in the buffer.
@@ -108,18 +106,7 @@ impl Journal {
     /// Opens the journal of a store, whose records were replayed and synced;
     /// empties it.
     pub(crate) fn open(disk: &Arc<Disk>) -> Result<Journal, DiskError> {
-        let open = |n: usize| -> Result<File, DiskError> {
-            let path = layout::journal(n);
-            let flags = OFlags::RDWR | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-            let file = fs::openat(disk.root(), &path, flags, Mode::from_raw_mode(0o600))
-                .map(File::from)
-                .map_err(|errno| disk.error("open", &path, errno))?;
-            file.set_len(0)
-                .map_err(|error| disk.io_error("empty", &path, &error))?;
-            disk.sync_file(&file, &path)?;
-            Ok(file)
-        };
-        let files = [open(0)?, open(1)?];
+        let files = [Log::open(disk, 0)?, Log::open(disk, 1)?];
         for found in disk.names(layout::JOURNAL)? {
             let path = format!("{}/{}", layout::JOURNAL, found.shown());
             if layout::is_large(&path) {
@@ -185,18 +172,11 @@ impl Journal {
     // Before anything is numbered: a full disk must not be met afterwards.
     fn grow(&self, state: &mut State, size: u64) -> Result<(), DiskError> {
         let (file, end) = (state.active, state.at + state.buffer.len() as u64 + size);
-        let zero = [0; 64 << 10];
-        while state.sizes[file] < end {
-            let mut at = state.sizes[file];
+        let at = state.sizes[file];
+        if at < end {
             let step = at.clamp(*STEP.start(), *STEP.end());
-            let target = end.max(at + step).next_multiple_of(*STEP.start());
-            while at < target {
-                let written = self.files[file].write_all_at(&zero, at);
-                let path = layout::journal(file);
-                written.map_err(|error| self.disk.write_error(&path, &error))?;
-                at += zero.len() as u64;
-            }
-            state.sizes[file] = target;
+            let end = end.max(at + step).next_multiple_of(*STEP.start());
+            state.sizes[file] = self.files[file].grow(&self.disk, at, end)?;
         }
         Ok(())
     }
@@ -227,7 +207,7 @@ impl Journal {
         state.batch += 1;
         state.syncing = true;
         drop(state);
-        let outcome = self.put(file, &records, at);
+        let outcome = self.files[file].put(&self.disk, &records, at);
         let mut state = self.lock();
         state.syncing = false;
         match &outcome {
@@ -299,31 +279,12 @@ impl Journal {
         let swept = used && sound && self.disk.sync_all().is_ok();
         if swept {
             // What cannot be done now is done when the store is next opened.
-            let _ = self.files.iter().try_for_each(|file| file.set_len(0));
+            let _ = self.files.iter().try_for_each(|log| log.empty(&self.disk));
         }
         let large = std::mem::take(&mut state.large);
         large
             .into_iter()
             .for_each(|large| self.forget(large, swept));
-    }
-
-    fn put(&self, file: usize, records: &[u8], at: u64) -> Result<(), DiskError> {
-        if planted("in-place") {
-            return Ok(());
-        }
-        let failed = |errno| self.disk.sync_error(&layout::journal(file), errno);
-        // The room is there already: even a full disk is a failure here.
-        let written = self.files[file].write_all_at(records, at);
-        written.map_err(|error| failed(errno_of(&error)))?;
-        // Without this a power cut takes messages that have a postmark.
-        let synced = match planted("no-journal-sync") {
-            true => Ok(()),
-            false => (self.disk.times).time(|| fs::fdatasync(&self.files[file])),
-        };
-        match synced {
-            Err(_) if planted("retry-sync") => fs::fdatasync(&self.files[file]).map_err(failed),
-            synced => synced.map_err(failed),
-        }
     }
 
     fn waiting(&self, batch: u64) -> &Condvar {
