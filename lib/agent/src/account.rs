@@ -3,8 +3,8 @@
 //! Once wiped it never works again; a new login makes a new one. One that is
 //! not wiped goes on with what a new load of the same device brings.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
-use std::sync::{Arc, Mutex};
 
 use smr_channel::identity::Identity;
 use smr_channel::local::{Entrance, Load, Loaded, Stanza};
@@ -18,6 +18,7 @@ use crate::failure::Failure;
 use crate::keys::{Keys, KeysError};
 use crate::link::{Link, LinkError, Target};
 use crate::pool::{Lease, Pool, PoolError, hold};
+use crate::sync::Mutex;
 
 /// An account whose secrets the agent holds.
 pub(crate) struct Account {

@@ -21,7 +21,8 @@ mod peer;
 mod pool;
 mod run;
 mod socket;
-/// What `pool` locks with: tests/loom has it run in every order.
+/// What `pool`, `account` and `table` lock with: tests/loom has them run in every
+/// order.
 mod sync {
     pub(crate) use std::sync::{Mutex, MutexGuard};
 }

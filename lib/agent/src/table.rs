@@ -3,7 +3,7 @@
 //! Keeps no secret of its own; of a locked account only its name is left.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use smr_channel::local::{Load, Loaded};
 use smr_name::Address;
@@ -12,6 +12,7 @@ use crate::account::Account;
 use crate::clock;
 use crate::failure::Failure;
 use crate::pool::hold;
+use crate::sync::Mutex;
 
 enum Place {
     Open(Arc<Account>),

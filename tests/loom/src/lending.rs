@@ -12,7 +12,7 @@ use crate::pool::{Pool, PoolError};
 /// Borrows a session and has it serve twice, with nobody else between; makes
 /// its way where none is lent any more, or it is cut.
 fn borrow(pool: &Arc<Pool>) {
-    let lease = match pool.lend(|| Ok(Link::open())) {
+    let lease = match pool.lend(|| Ok(Link::opened())) {
         Ok(lease) => lease,
         Err(PoolError::Closed) => return,
         Err(error) => panic!("{error}"),

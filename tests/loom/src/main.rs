@@ -1,5 +1,6 @@
-//! What threads share, run in every order that they can have: the group commit
-//! of the store, and the sessions that the agent lends.
+//! What threads share, run in every order that they can have: the journal and
+//! the group commit of the store, the accounts of the agent and the sessions
+//! that it lends.
 //!
 //! The sources are the very ones; only locks and what lies behind them are
 //! others here.
@@ -7,25 +8,36 @@
 // Each source has more in it than its model asks for.
 #![allow(dead_code)]
 
+#[path = "../../../lib/agent/src/account.rs"]
+mod account;
+#[path = "../../../lib/agent/src/attributes.rs"]
+mod attributes;
+#[path = "../../../lib/agent/src/failure.rs"]
+mod failure;
 #[path = "../../../lib/store/src/group.rs"]
 mod group;
 #[path = "../../../lib/agent/src/pool.rs"]
 mod pool;
+#[path = "../../../lib/agent/src/table.rs"]
+mod table;
 
+mod appending;
+mod clock;
 mod commit;
+mod durable;
+mod keys;
+mod layout;
 mod lending;
 mod link;
+mod logins;
 
-/// What group.rs takes from the store.
-mod durable {
-    #[derive(Debug, PartialEq, Eq)]
-    pub(crate) enum DiskError {
-        Failed,
-        Torn,
-    }
-}
+// In the place of the real one, which brings all of age along.
+extern crate self as smr_seal;
 
-/// What both take from std, there.
+/// The key of a sealed file; there is none.
+pub(crate) struct FileKey;
+
+/// What they take from std, there.
 mod sync {
     pub(crate) use loom::sync::{Condvar, Mutex, MutexGuard};
 }
@@ -47,7 +59,13 @@ fn orders(bound: Option<usize>, act: impl Fn() + Send + Sync + 'static) -> usize
 }
 
 fn main() {
-    let (commit, lending) = (commit::run(), lending::run());
-    println!("loom: {commit} orders of the group commit, none wrong");
-    println!("loom: {lending} orders of lending sessions, none wrong");
+    let models: [(&str, fn() -> usize); 4] = [
+        ("the group commit", commit::run),
+        ("the journal", appending::run),
+        ("lending sessions", lending::run),
+        ("logins and locks", logins::run),
+    ];
+    for (what, run) in models {
+        println!("loom: {} orders of {what}, none wrong", run());
+    }
 }
