@@ -292,9 +292,47 @@ pub(crate) fn unseal_smime(sealed: &[u8], keys: &dyn Unwrap) -> Result<Vec<u8>, 
 #[cfg(test)]
 mod tests {
     use super::{HEADER, ReceiptError, Remark, from_smime, open, seal, to_smime};
+    use crate::envelope::{EnvelopeError, MAX_CMS};
+    use crate::reading::ReadingError;
+    use crate::trust::{CmsError, PathError, SignerError, TrustError};
     use rand_core::OsRng;
-    use smr_name::Head;
-    use smr_seal::Identity;
+    use smr_name::{Class, Head};
+    use smr_pki::ess::EssError;
+    use smr_seal::{Identity, SealError};
+
+    #[test]
+    fn what_a_script_may_conclude_is_what_lies_beneath() {
+        let of = |error: ReceiptError| error.class();
+        let card = TrustError::Path(PathError::Revoked {
+            subject: "CN=ANA".into(),
+        });
+        let card = ReadingError::Card {
+            account: "ana".into(),
+            source: card,
+        };
+        let pin = CmsError::Signer(SignerError("no PIN".into()));
+        assert_eq!(of(ReceiptError::NotAsked("ana".into())), Class::Denied);
+        assert_eq!(of(EssError::NotRequested.into()), Class::Denied);
+        assert_eq!(of(EssError::Mismatch("id").into()), Class::Forged);
+        assert_eq!(of(pin.into()), Class::Unavailable);
+        assert_eq!(of(card.into()), Class::Denied);
+        let mixed = EnvelopeError::Recipients(SealError::Mixed);
+        assert_eq!(of(mixed.into()), Class::Denied);
+        assert_eq!(of(ReceiptError::Early), Class::Forged);
+    }
+
+    #[test]
+    fn the_longest_is_opened_and_nothing_longer() {
+        let keys = vec![Identity::generate_pq(&mut OsRng)];
+        let of = |length| seal(&vec![0x30; length], &[keys[0].to_recipient()]).unwrap();
+        let opened = |length| open(&of(length).bytes, &keys);
+        assert_eq!(opened(MAX_CMS).unwrap().len(), MAX_CMS);
+        assert!(matches!(opened(MAX_CMS + 1), Err(ReceiptError::Form)));
+        // Base64 has it over half as long again.
+        let endless = opened(MAX_CMS * 6 / 5).unwrap_err();
+        let bound = matches!(endless, ReceiptError::Seal(EnvelopeError::Structure(_)));
+        assert!(bound, "{endless}");
+    }
 
     #[test]
     fn both_forms_come_back() {
