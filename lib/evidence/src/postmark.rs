@@ -246,7 +246,8 @@ fn read(text: &str) -> Result<Postmark, LineError> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Kind, Postmark, PostmarkError, key_name, open, open_by, sign, told, told_by};
+    use super::{Kind, Postmark, PostmarkError, key_name, open, open_by};
+    use super::{repository_in, sign, told, told_by};
     use crate::lines::LineError;
     use crate::note::{self, NoteError, Signer};
     use base64::Engine;
@@ -349,10 +350,10 @@ mod tests {
         assert_eq!(open_by(&text, &chain), Ok(postmark()));
         let told = told_by(&text, &postmark(), &chain).unwrap().unwrap();
         assert!(told.is_signed_by(&chain));
-        let late = Postmark {
-            time: time + 86_401,
-            ..postmark()
-        };
+        let at = |time| Postmark { time, ..postmark() };
+        let last = sign(&at(time + 86_400), &signer()).unwrap();
+        assert_eq!(open_by(&last, &chain), Ok(at(time + 86_400)));
+        let late = at(time + 86_401);
         let by = |seed| open_by(&sign(&late, &Signer::from_seed(seed)).unwrap(), &chain);
         assert_eq!(by(&next), Ok(late.clone()));
         assert_eq!(by(&SEED), Err(PostmarkError::Retired));
@@ -360,6 +361,20 @@ mod tests {
             by(&[5; 32]),
             Err(PostmarkError::Note(NoteError::Unsigned(_)))
         ));
+    }
+
+    #[test]
+    fn a_text_says_of_which_repository_it_would_be() {
+        let text = sign(&postmark(), &signer()).unwrap();
+        assert_eq!(repository_in(&text), Some(postmark().repository));
+        for other in [
+            "",
+            "smr postmark 2\nrepository repo.example\n",
+            "smr postmark 1\nmailbox rui\n",
+            "smr postmark 1\nrepository ../repo\n",
+        ] {
+            assert_eq!(repository_in(other), None, "{other}");
+        }
     }
 
     #[test]
