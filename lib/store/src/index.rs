@@ -284,6 +284,7 @@ impl Index {
 #[cfg(test)]
 mod tests {
     use super::{Index, Usage};
+    use crate::durable::Content;
     use crate::layout::State;
     use smr_name::{EntryName, Head, MessageId};
 
@@ -328,6 +329,37 @@ mod tests {
         assert_eq!(index.shown().len(), 2);
         index.push(entry(3, 3, "rui"), State::RemovedRead);
         assert_eq!(index.usage(), usage(1, 10));
+    }
+
+    #[test]
+    fn it_is_at_rest_when_all_follows_from_the_names() {
+        let mut index = Index::default();
+        assert!(index.is_at_rest() && index.last().is_none());
+        let [first, second] = [1, 2].map(|n| index.push(entry(n, n as u8, "rui"), State::New));
+        assert_eq!(index.len(), 2);
+        assert_eq!(index.last().map(|item| item.entry.number), Some(2));
+        index.settle(first);
+        assert!(index.is_settled(first) && !index.is_settled(second));
+        assert!(!index.is_at_rest());
+        index.settle(second);
+        assert!(index.is_settled(second) && index.is_at_rest());
+        // It has no name yet; then two; then it is told of as it was before.
+        index.hold(second, Content::Held(b"text".as_slice().into()));
+        assert!(index.held(second).is_some() && index.held(first).is_none());
+        assert!(!index.is_at_rest());
+        index.drop_held(second);
+        assert!(index.held(second).is_none() && index.is_at_rest());
+        index.item_mut(first).unwrap().old_name = true;
+        assert!(!index.is_at_rest());
+        index.item_mut(first).unwrap().old_name = false;
+        index.item_mut(first).unwrap().lies = State::Read;
+        assert!(!index.is_at_rest());
+        index.item_mut(first).unwrap().state = State::Read;
+        assert!(index.is_at_rest() && index.item(2).is_none());
+        assert_eq!(index.item(first).map(|item| item.state), Some(State::Read));
+        assert!(!index.is_broken());
+        index.give_up();
+        assert!(index.is_broken() && !index.is_at_rest());
     }
 
     #[test]
