@@ -332,6 +332,20 @@ mod tests {
     }
 
     #[test]
+    fn little_memory_lies_idle() {
+        let mut index = Index::with_room(100);
+        assert!((100..104).contains(&index.items.capacity()));
+        let full = index.items.capacity() as u64;
+        for number in 1..=full {
+            index.push(entry(number, 1, "rui"), State::New);
+        }
+        assert_eq!(index.items.capacity() as u64, full);
+        index.push(entry(full + 1, 1, "rui"), State::New);
+        // An eighth more, and four.
+        assert!((112..120).contains(&index.items.capacity()));
+    }
+
+    #[test]
     fn it_is_at_rest_when_all_follows_from_the_names() {
         let mut index = Index::default();
         assert!(index.is_at_rest() && index.last().is_none());
