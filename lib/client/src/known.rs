@@ -452,7 +452,8 @@ mod tests {
     use super::*;
     use crate::home::Places;
 
-    fn known() -> (tempfile::TempDir, Known) {
+    /// Makes a home in which nothing is known.
+    pub(super) fn known() -> (tempfile::TempDir, Known) {
         let dir = tempfile::tempdir().unwrap();
         let places = Places {
             smr_home: Some(dir.path().to_owned()),

@@ -130,7 +130,11 @@ impl Journal {
         if batch.is_empty() {
             return Ok(());
         }
-        let files: Files = batch.contents().map(|(p, b)| self.below(p, b)).collect();
+        let files = batch.contents().map(|(p, b)| self.below(p, b));
+        // What lies elsewhere is nothing that the journal makes anew.
+        let Some(files) = files.collect::<Option<Files>>() else {
+            return Ok(batch.keep()?);
+        };
         let needed = blocks(&files);
         if self.end + needed > BLOCKS {
             // Then nothing needs what is written here: it may be overwritten.
@@ -148,10 +152,9 @@ impl Journal {
         Ok(batch.name()?)
     }
 
-    fn below(&self, path: &Path, bytes: &[u8]) -> (PathBuf, Vec<u8>) {
-        // Whatever is elsewhere would be refused when it is read.
-        let path = path.strip_prefix(&self.state).unwrap_or(path);
-        (path.to_owned(), bytes.to_owned())
+    fn below(&self, path: &Path, bytes: &[u8]) -> Option<(PathBuf, Vec<u8>)> {
+        let path = path.strip_prefix(&self.state).ok()?;
+        Some((path.to_owned(), bytes.to_owned()))
     }
 
     fn append(&mut self, files: &Files) -> Result<(), KnownError> {
@@ -263,18 +266,8 @@ mod tests {
     use std::fs;
     use std::os::unix::fs::PermissionsExt;
 
+    use super::super::tests::known;
     use super::*;
-    use crate::home::{Home, Places};
-
-    fn known() -> (tempfile::TempDir, Known) {
-        let dir = tempfile::tempdir().unwrap();
-        let places = Places {
-            smr_home: Some(dir.path().to_owned()),
-            ..Places::default()
-        };
-        let known = Known::new(&Home::new(&places, None).unwrap());
-        (dir, known)
-    }
 
     fn keep(known: &Known, files: &[(&str, &[u8])]) {
         let mut batch = Batch::default();
@@ -405,6 +398,16 @@ mod tests {
         known.heal().unwrap();
         assert_eq!(text(&known, "mark"), "3");
         assert_eq!(text(&known, "huge").len(), huge.len());
+    }
+
+    #[test]
+    fn what_lies_elsewhere_is_kept_without_the_journal() {
+        let (_dir, known) = known();
+        let elsewhere = tempfile::tempdir().unwrap();
+        let file = elsewhere.path().join("mark");
+        keep(&known, &[(file.to_str().unwrap(), b"1")]);
+        assert_eq!(fs::read(&file).unwrap(), b"1");
+        assert!(!journal(&known).exists());
     }
 
     #[test]

@@ -165,18 +165,8 @@ mod tests {
     use smr_evidence::trace::Trace;
     use smr_name::Head;
 
+    use super::super::tests::known;
     use super::*;
-    use crate::home::{Home, Places};
-
-    fn known() -> (tempfile::TempDir, Known) {
-        let dir = tempfile::tempdir().unwrap();
-        let places = Places {
-            smr_home: Some(dir.path().to_owned()),
-            ..Places::default()
-        };
-        let known = Known::new(&Home::new(&places, None).unwrap());
-        (dir, known)
-    }
 
     fn repo() -> RepositoryName {
         "repo.example".parse().unwrap()
