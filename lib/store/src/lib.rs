@@ -36,6 +36,7 @@ pub use index::Usage;
 pub use keys::{KeyName, MAX_KEY, MAX_KEYS};
 pub use layout::{Folder, State};
 pub use mailbox::{Listing, MailboxError};
+pub use memory::MOST_IN_MEMORY;
 pub use opened::Opened;
 pub use registry::records;
 pub use store::{OpenError, Store, StoreError};

@@ -1,15 +1,16 @@
 //! What all folders hold in memory together: bounded, so that smrd does not
 //! grow with its store.
 //!
-//! Never waits for a folder: one that is busy stays.
+//! Never waits for a folder: one that is busy stays. Lets few be read at a time.
 
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, TryLockError};
 
 use crate::index::Index;
 
-/// How many entries are kept at most, unless one folder alone has more.
-const MOST: usize = 500_000;
+/// How many entries are kept at most, unless one folder alone has more, where
+/// nothing else is said ([`crate::Store::keep_in_memory`]).
+pub const MOST_IN_MEMORY: usize = 500_000;
 /// Folders that are read at a time; each takes as much memory again meanwhile.
 const READERS: usize = 4;
 
@@ -48,9 +49,9 @@ impl Drop for Reader<'_> {
 impl Default for Memory {
     fn default() -> Memory {
         Memory {
-            most: AtomicUsize::new(MOST),
+            most: AtomicUsize::new(MOST_IN_MEMORY),
             entries: AtomicUsize::new(0),
-            goal: AtomicUsize::new(MOST),
+            goal: AtomicUsize::new(MOST_IN_MEMORY),
             clock: AtomicU64::new(0),
             kept: Mutex::default(),
             readers: Mutex::default(),

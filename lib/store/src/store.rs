@@ -202,7 +202,7 @@ impl Store {
     }
 
     /// Keeps at most so many entries of folders in memory, some 250 bytes each,
-    /// where no folder has more alone; 500,000 if this is not called.
+    /// where no folder has more alone; [`crate::MOST_IN_MEMORY`] if this is not called.
     pub fn keep_in_memory(&self, entries: usize) {
         self.registry.memory().keep(entries);
     }

@@ -477,7 +477,7 @@ fn store(
         reserve: section.text("reserve", size)?.unwrap_or(256 << 20),
         entries: section
             .number("entries", 1000..=100_000_000)?
-            .unwrap_or(500_000) as usize,
+            .map_or(smr_store::MOST_IN_MEMORY, |most| most as usize),
     };
     section.finish()?;
     Ok(limits)
