@@ -296,7 +296,7 @@ fn give_by_device(house: &House, id: &str) {
     let device = user.device().unwrap();
     let der = receipt::write(&message.opened, &user.address, None, &device, user.now).unwrap();
     let sender = message.entry.name.sender.clone();
-    let recipients = user.account(&sender).unwrap().recipients().unwrap();
+    let recipients = user.account(&sender).unwrap().recipients();
     let sealed = receipt::seal(&der, &recipients).unwrap();
     let offer = Receipt {
         id,

@@ -471,9 +471,8 @@ pub(crate) fn recipients(
 /// refused: a message has one kind, and nobody is to get a weaker one unasked.
 fn add_devices(recipients: &mut Vec<Recipient>, account: &Account) -> Result<(), Failure> {
     for device in &account.devices {
-        let key = Recipient::parse(&device.recipient)
-            .map_err(|error| Failure::new(Class::Forged, error.to_string()))?;
-        let kind = recipients.first().unwrap_or(&key).kind();
+        let key = &device.recipient;
+        let kind = recipients.first().unwrap_or(key).kind();
         if key.kind() != kind {
             let text = format!(
                 "{} has a key of the kind \"{}\", and your message would be of the kind \"{kind}\"",
@@ -483,8 +482,8 @@ fn add_devices(recipients: &mut Vec<Recipient>, account: &Account) -> Result<(),
             return Err(Failure::new(Class::Denied, text)
                 .hint("who of you sets [keys] kind in client.toml, and runs smr-login?"));
         }
-        if !recipients.contains(&key) {
-            recipients.push(key);
+        if !recipients.contains(key) {
+            recipients.push(key.clone());
         }
     }
     Ok(())

@@ -167,9 +167,7 @@ fn seal(
     seal: impl FnOnce(&[Recipient]) -> Result<SealedReceipt, ReceiptError>,
 ) -> Result<SealedReceipt, Failure> {
     let account = user.account(&message.entry.name.sender)?;
-    let recipients = account.recipients();
-    let recipients = recipients.map_err(|e| Failure::new(Class::Forged, e.to_string()))?;
-    seal(&recipients).map_err(|e| Failure::from(e).about(&format!("message \"{}\"", message.id)))
+    seal(&account.recipients()).map_err(|e| Failure::from(e).about(&format!("message \"{}\"", message.id)))
 }
 
 /// Returns how smrd is told of a sealed receipt.

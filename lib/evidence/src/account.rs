@@ -12,7 +12,7 @@ mod text;
 
 use smr_name::{Address, Class, Fingerprint, MailboxName, RepositoryName};
 
-use smr_seal::{Recipient, SealError};
+use smr_seal::Recipient;
 
 pub use draft::{Draft, build};
 pub use follows::follows;
@@ -77,7 +77,7 @@ pub struct Device {
     /// Since when it uses that key, unix seconds.
     pub from: i64,
     /// The age recipient of that key.
-    pub recipient: String,
+    pub recipient: Recipient,
     /// The statement it signed about that key, CMS DER.
     pub keys: Vec<u8>,
 }
@@ -194,9 +194,8 @@ impl Account {
 
     /// Returns the age recipients of all devices that may act now, in their
     /// order.
-    pub fn recipients(&self) -> Result<Vec<Recipient>, SealError> {
-        let devices = self.devices.iter();
-        devices.map(|d| Recipient::parse(&d.recipient)).collect()
+    pub fn recipients(&self) -> Vec<Recipient> {
+        self.devices.iter().map(|d| d.recipient.clone()).collect()
     }
 
     /// Returns when the device with this certificate was removed.

@@ -47,7 +47,7 @@ fn expired_devices_are_left_out() {
     assert_eq!(account.devices.len(), 1);
     assert_eq!(account.device(&print_of(&laptop)).map(|d| &d.label), None);
     assert!(account.device(&print_of(&phone)).is_some());
-    assert_eq!(account.recipients().unwrap().len(), 1);
+    assert_eq!(account.recipients().len(), 1);
     assert_eq!(
         (
             account.stale[0].device.label.as_str(),

@@ -4,6 +4,7 @@
 
 use smr_name::{Address, Fingerprint};
 use smr_pki::cms::{Content, ContentType, SignRequest};
+use smr_seal::Recipient;
 
 use super::text::{self, Listed, Record};
 use super::{AccountError, whole};
@@ -14,7 +15,7 @@ use crate::trust::{Algorithm, Certificate, CmsError, SignedData, Signer, SignerE
 pub(super) struct Stated {
     pub(super) epoch: u64,
     pub(super) from: i64,
-    pub(super) recipient: String,
+    pub(super) recipient: Recipient,
 }
 
 /// Why a statement is not the device's.
@@ -89,7 +90,7 @@ pub(super) fn open(
     let stated = Stated {
         epoch: lines.parsed("epoch", number)?,
         from: lines.parsed("from", lines::time)?,
-        recipient: lines.parsed("recipient", text::recipient)?,
+        recipient: lines.parsed("recipient", |v| Recipient::parse(v).ok())?,
     };
     lines.finish()?;
     if !account || !device {
