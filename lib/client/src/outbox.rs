@@ -56,7 +56,15 @@ pub(crate) fn write(
         address: user.address.clone(),
     };
     let mut spool = Spool::create(&user.home)?;
-    deposit::seal(user, author, letter, id, &account.recipients(), hand, &mut spool)?;
+    deposit::seal(
+        user,
+        author,
+        letter,
+        id,
+        &account.recipients(),
+        hand,
+        &mut spool,
+    )?;
     keep(user, &spool, &id)
 }
 

@@ -167,7 +167,8 @@ fn seal(
     seal: impl FnOnce(&[Recipient]) -> Result<SealedReceipt, ReceiptError>,
 ) -> Result<SealedReceipt, Failure> {
     let account = user.account(&message.entry.name.sender)?;
-    seal(&account.recipients()).map_err(|e| Failure::from(e).about(&format!("message \"{}\"", message.id)))
+    seal(&account.recipients())
+        .map_err(|e| Failure::from(e).about(&format!("message \"{}\"", message.id)))
 }
 
 /// Returns how smrd is told of a sealed receipt.

@@ -302,7 +302,11 @@ fn keys_of_another_order_are_refused() {
     follows(&s.account, &leap).unwrap();
     alarm(&s.account, &with(0, now(), &recipient()), &s.pki);
     alarm(&s.account, &with(1, now(), &recipient()), &s.pki);
-    alarm(&s.account, &with(2, now(), &known.recipient.to_string()), &s.pki);
+    alarm(
+        &s.account,
+        &with(2, now(), &known.recipient.to_string()),
+        &s.pki,
+    );
     alarm(&s.account, &with(2, known.from - 1, &recipient()), &s.pki);
     let future = with(2, now() + 3600, &recipient());
     let error = account::open(&future, &s.pki.store(), &rules()).unwrap_err();
