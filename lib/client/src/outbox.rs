@@ -51,20 +51,13 @@ pub(crate) fn write(
         let text = "smrd cannot be reached, and nothing is known of this account to seal it by";
         Failure::new(Class::Busy, text).hint("is smrd running? try again later")
     })?;
+    let recipients = account.recipients();
     let author = Author {
         display: hand.display(&account),
         address: user.address.clone(),
     };
     let mut spool = Spool::create(&user.home)?;
-    deposit::seal(
-        user,
-        author,
-        letter,
-        id,
-        &account.recipients(),
-        hand,
-        &mut spool,
-    )?;
+    deposit::seal(user, author, letter, id, &recipients, hand, &mut spool)?;
     keep(user, &spool, &id)
 }
 
