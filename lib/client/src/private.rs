@@ -114,19 +114,6 @@ pub fn read(path: &Path, limit: u64) -> Result<Option<Vec<u8>>, PrivateError> {
     Ok(Some(bytes))
 }
 
-/// Tells whether a file is there and holds these bytes, in one read: less would
-/// be its end.
-pub(crate) fn holds(path: &Path, bytes: &[u8]) -> Result<bool, PrivateError> {
-    let mut file = match File::open(path) {
-        Ok(file) => file,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
-        Err(error) => return Err(failed("open", path)(error)),
-    };
-    let mut there = vec![0; bytes.len() + 1];
-    let size = file.read(&mut there).map_err(failed("read", path))?;
-    Ok(there[..size] == *bytes)
-}
-
 /// Reads a file like [`read`], into memory that is wiped and never grows.
 pub fn read_secret(path: &Path, limit: u64) -> Result<Option<Zeroizing<Vec<u8>>>, PrivateError> {
     let mut file = match File::open(path) {
