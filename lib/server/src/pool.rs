@@ -260,7 +260,7 @@ mod tests {
             drop(put(&pool, Lane::Member, "another"));
             assert_eq!(heard.recv_timeout(LONG), Ok("another"));
         }
-        assert!((1..=2).contains(&pool.table().threads));
+        assert!(pool.table().threads <= 2);
     }
 
     #[test]
