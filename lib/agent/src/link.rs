@@ -6,7 +6,7 @@
 
 use std::io::{self, BufReader, BufWriter, Read, Write};
 use std::net::{TcpStream, ToSocketAddrs};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rand_core::OsRng;
 use smr_channel::codec::CodecError;
@@ -23,8 +23,9 @@ use crate::keys::KeysError;
 use crate::locked::Locked;
 
 const CONNECT: Duration = Duration::from_secs(10);
+/// For each frame of a handshake, however slowly it comes.
 const HANDSHAKE: Duration = Duration::from_secs(30);
-// smrd may be syncing a large body to a slow disk.
+/// For each frame after it: smrd may be syncing a large body to a slow disk.
 const PATIENCE: Duration = Duration::from_secs(300);
 
 /// Says why a session could not be opened or is over.
@@ -119,7 +120,7 @@ pub(crate) struct Target {
 
 /// An open session.
 pub(crate) struct Link {
-    reader: BufReader<TcpStream>,
+    reader: BufReader<Timed>,
     writer: BufWriter<TcpStream>,
     // Its chain key lies in it, not behind a pointer.
     session: Locked<Session>,
@@ -135,7 +136,8 @@ impl Link {
         introduce: impl FnOnce(&[u8; 32]) -> Result<Introduction, KeysError>,
     ) -> Result<Link, LinkError> {
         let tcp = connect(&target.server)?;
-        let mut reader = BufReader::with_capacity(frame::MAX_FRAME, clone(&tcp)?);
+        let timed = Timed::new(clone(&tcp)?, HANDSHAKE);
+        let mut reader = BufReader::with_capacity(frame::MAX_FRAME, timed);
         let mut writer = BufWriter::with_capacity(frame::MAX_FRAME, tcp);
         greet(&mut writer, ASK_SESSION).map_err(LinkError::Cut)?;
 
@@ -167,13 +169,13 @@ impl Link {
 
     /// Returns the connection, to wait for it.
     pub(crate) fn socket(&self) -> &TcpStream {
-        self.reader.get_ref()
+        &self.reader.get_ref().tcp
     }
 
     /// Tells whether an idle session can take a request: smrd speaks only when
     /// asked, so anything to read, even an end, means that it is over.
     pub(crate) fn is_fresh(&self) -> bool {
-        let tcp = self.reader.get_ref();
+        let tcp = self.socket();
         if self.session.is_over() || clock::uptime() >= self.until {
             return false;
         }
@@ -257,10 +259,45 @@ impl Link {
         }
     }
 
-    fn patience(&self, time: Duration) -> io::Result<()> {
-        let tcp = self.writer.get_ref();
-        tcp.set_read_timeout(Some(time))?;
-        tcp.set_write_timeout(Some(time))
+    fn patience(&mut self, time: Duration) -> io::Result<()> {
+        self.reader.get_mut().patience = time;
+        self.writer.get_ref().set_write_timeout(Some(time))
+    }
+}
+
+/// A connection on which each frame has its time: smrd must not hold us by a byte
+/// now and then.
+struct Timed {
+    tcp: TcpStream,
+    /// For each frame.
+    patience: Duration,
+    /// When the one that is read now must be whole.
+    end: Instant,
+}
+
+impl Timed {
+    fn new(tcp: TcpStream, patience: Duration) -> Timed {
+        let end = Instant::now() + patience;
+        Timed { tcp, patience, end }
+    }
+
+    fn begin(&mut self) {
+        self.end = Instant::now() + self.patience;
+    }
+}
+
+impl Read for Timed {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let left = self.end.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return Err(io::ErrorKind::TimedOut.into());
+        }
+        self.tcp.set_read_timeout(Some(left))?;
+        self.tcp.read(buffer).map_err(|error| match error.kind() {
+            // The system's word for it is no help to anybody.
+            io::ErrorKind::WouldBlock => io::ErrorKind::TimedOut.into(),
+            _ => error,
+        })
     }
 }
 
@@ -281,7 +318,6 @@ fn connect(server: &str) -> Result<TcpStream, LinkError> {
 
 fn prepared(tcp: TcpStream) -> io::Result<TcpStream> {
     tcp.set_nodelay(true)?;
-    tcp.set_read_timeout(Some(HANDSHAKE))?;
     tcp.set_write_timeout(Some(HANDSHAKE))?;
     Ok(tcp)
 }
@@ -301,7 +337,8 @@ fn send(writer: &mut impl Write, bytes: &[u8]) -> Result<(), LinkError> {
     writer.write_all(bytes).map_err(LinkError::Cut)
 }
 
-fn read_frame(reader: &mut impl Read) -> Result<Vec<u8>, LinkError> {
+fn read_frame(reader: &mut BufReader<Timed>) -> Result<Vec<u8>, LinkError> {
+    reader.get_mut().begin();
     let mut header = [0; frame::HEADER];
     reader.read_exact(&mut header).map_err(LinkError::Cut)?;
     let mut bytes = vec![0; frame::length(header)?];
@@ -324,5 +361,42 @@ fn explain(error: LinkError, target: &Target) -> LinkError {
 fn shown_identity(server: &str) -> Option<String> {
     let mut tcp = connect(server).ok()?;
     greet(&mut tcp, ASK_IDENTITY).ok()?;
-    String::from_utf8(read_frame(&mut tcp).ok()?).ok()
+    let mut reader = BufReader::new(Timed::new(tcp, HANDSHAKE));
+    String::from_utf8(read_frame(&mut reader).ok()?).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpListener;
+    use std::thread;
+
+    use super::*;
+
+    /// Reads a frame of 1,000 bytes that come one by one, after pauses.
+    fn dripped(patience: Duration, pause: Duration) -> Result<Vec<u8>, LinkError> {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let ours = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let (mut theirs, _) = listener.accept().unwrap();
+        let server = thread::spawn(move || {
+            let frame = [&frame::header(&[7; 1000]).unwrap()[..], &[7; 1000]].concat();
+            // Until nobody reads any more.
+            for byte in frame {
+                if theirs.write_all(&[byte]).is_err() {
+                    break;
+                }
+                thread::sleep(pause);
+            }
+        });
+        let frame = read_frame(&mut BufReader::new(Timed::new(ours, patience)));
+        server.join().unwrap();
+        frame
+    }
+
+    #[test]
+    fn a_frame_has_its_time_and_no_byte_gives_it_more() {
+        let cut = dripped(Duration::from_millis(50), Duration::from_millis(5));
+        assert!(matches!(cut, Err(LinkError::Cut(_))));
+        let whole = dripped(Duration::from_secs(600), Duration::ZERO);
+        assert_eq!(whole.unwrap(), [7; 1000]);
+    }
 }

@@ -96,10 +96,8 @@ pub fn check_dir(path: &Path) -> Result<(), PrivateError> {
 
 /// Reads a file of at most `limit` bytes; none if it is not there.
 pub fn read(path: &Path, limit: u64) -> Result<Option<Vec<u8>>, PrivateError> {
-    let file = match File::open(path) {
-        Ok(file) => file,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(failed("open", path)(error)),
+    let Some(file) = open(path)? else {
+        return Ok(None);
     };
     // Room for all of it and one byte more: one read brings it, one the end.
     let size = file.metadata().map_err(failed("look at", path))?.len();
@@ -116,20 +114,42 @@ pub fn read(path: &Path, limit: u64) -> Result<Option<Vec<u8>>, PrivateError> {
 
 /// Reads a file like [`read`], into memory that is wiped and never grows.
 pub fn read_secret(path: &Path, limit: u64) -> Result<Option<Zeroizing<Vec<u8>>>, PrivateError> {
-    let mut file = match File::open(path) {
-        Ok(file) => file,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(failed("open", path)(error)),
+    let Some(mut file) = open(path)? else {
+        return Ok(None);
     };
-    let size = file.metadata().map_err(failed("look at", path))?.len();
-    if size > limit {
+    let facts = file.metadata().map_err(failed("look at", path))?;
+    let room = match facts.is_file() {
+        true => facts.len().min(limit),
+        // A pipe does not say how much will come.
+        false => limit,
+    };
+    // One byte more shows what is larger. A file that grows meanwhile is cut off,
+    // and will not parse.
+    let mut bytes = Zeroizing::new(vec![0; room as usize + 1]);
+    let mut length = 0;
+    loop {
+        match file.read(&mut bytes[length..]) {
+            Ok(0) => break,
+            Ok(more) => length += more,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(failed("read", path)(error)),
+        }
+    }
+    if length as u64 > limit {
         let path = path.to_owned();
         return Err(PrivateError::TooLarge { path, limit });
     }
-    // A file that grows meanwhile is cut off, and will not parse.
-    let mut bytes = Zeroizing::new(vec![0; size as usize]);
-    file.read_exact(&mut bytes).map_err(failed("read", path))?;
+    bytes.truncate(length);
     Ok(Some(bytes))
+}
+
+/// Opens a file to read it; none if it is not there.
+fn open(path: &Path) -> Result<Option<File>, PrivateError> {
+    match File::open(path) {
+        Ok(file) => Ok(Some(file)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(failed("open", path)(error)),
+    }
 }
 
 /// Puts `bytes` at `path` with mode 0600, durably and in one step: readers
@@ -207,6 +227,8 @@ impl Lock {
 
 #[cfg(test)]
 mod tests {
+    use std::io::Write;
+    use std::os::fd::AsRawFd;
     use std::os::unix::fs::PermissionsExt;
 
     use super::*;
@@ -256,6 +278,21 @@ mod tests {
             Err(PrivateError::TooLarge { limit: 3, .. })
         ));
         assert_eq!(**read_secret(&path, 4).unwrap().unwrap(), *b"four");
+        assert_eq!(**read_secret(&path, 99).unwrap().unwrap(), *b"four");
+    }
+
+    #[test]
+    fn secrets_come_out_of_pipes_too() {
+        for (limit, whole) in [(3, false), (4, true), (99, true)] {
+            let (ours, theirs) = io::pipe().unwrap();
+            (&theirs).write_all(b"four").unwrap();
+            drop(theirs);
+            let path = PathBuf::from(format!("/proc/self/fd/{}", ours.as_raw_fd()));
+            match read_secret(&path, limit) {
+                Ok(secret) => assert!(whole && **secret.unwrap() == *b"four"),
+                Err(error) => assert!(!whole && matches!(error, PrivateError::TooLarge { .. })),
+            }
+        }
     }
 
     #[test]
