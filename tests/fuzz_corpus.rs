@@ -32,8 +32,8 @@ macro_rules! targets {
     ($($name:ident)*) => { [$((stringify!($name), fuzz::$name as fn(&[u8]))),*] };
 }
 
-const TARGETS: [Target; 34] = targets![
-    account answer certificate certificates client_toml cms entry ess handshake identity introduction journal
+const TARGETS: [Target; 35] = targets![
+    account answer certificate certificates client_journal client_toml cms entry ess handshake identity introduction journal
     key_ring keys known list local mail message names ocsp proxy record reply request sealed shelf
     signed_note smrd_toml stamp tally token tokens_toml zip
 ];

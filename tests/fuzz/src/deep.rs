@@ -17,7 +17,7 @@ use super::{disk, hop, text};
 pub type Deep = (&'static str, fn(&[u8]) -> bool);
 
 /// Targets of which an input must be kept that gets there.
-pub const DEEP: [Deep; 16] = [
+pub const DEEP: [Deep; 17] = [
     ("handshake", hop::shakes_hands),
     ("record", hop::renews),
     ("introduction", |data| Introduction::decode(data).is_ok()),
@@ -48,6 +48,7 @@ pub const DEEP: [Deep; 16] = [
         bundle::verify(Cursor::new(data), store, store, &at).is_ok()
     }),
     ("journal", disk::makes_files),
+    ("client_journal", disk::makes_known),
     ("key_ring", disk::has_keys),
     ("known", disk::is_known),
     ("shelf", disk::is_remembered),
@@ -91,6 +92,8 @@ pub fn seeds() -> Vec<(&'static str, Vec<u8>)> {
         seeds.push(("record", script));
     }
     seeds.extend(disk::journals().into_iter().map(|bytes| ("journal", bytes)));
+    let journals = disk::client_journals();
+    seeds.extend(journals.map(|bytes| ("client_journal", bytes)));
     seeds.extend(disk::owned());
     seeds.extend(disk::shelves().map(|bytes| ("shelf", bytes)));
     seeds

@@ -1,6 +1,7 @@
 //! What lies on disks: the store's journal after a power cut, and the client's
 //! own files, which a thief of the disk may have changed.
 
+use std::collections::BTreeMap;
 use std::io::Write;
 use std::iter;
 use std::path::{Path, PathBuf};
@@ -29,6 +30,8 @@ use tempfile::TempDir;
 const PASSPHRASE: &str = "correct horse";
 /// Bytes of a record of the journal before its names, behind its hash.
 const HEAD: usize = 8 + 8 + 4 + 4;
+/// Bytes of a block of the client's journal.
+const BLOCK: usize = 4096;
 /// The folders that an account's messages lie in.
 const PLACES: [&str; 6] = [
     "inbox/new",
@@ -263,6 +266,95 @@ pub fn known(data: &[u8]) {
 /// The first byte and the content of every kind of file that is read.
 pub fn is_known(data: &[u8]) -> bool {
     knows(data)
+}
+
+/// Returns the journal of what is known: each batch is told without its length, run
+/// and digest, behind two bytes of its length.
+fn batches(mut rest: &[u8]) -> Vec<u8> {
+    let mut bytes = b"smr journal of what is known 1\n".to_vec();
+    bytes.resize(BLOCK, 0);
+    while rest.len() > 2 && bytes.len() < 33 * BLOCK {
+        let length = take(&mut rest, 2).try_into().expect("two bytes");
+        let content = take(&mut rest, u16::from_be_bytes(length).into());
+        let (run, block) = ([5; 16], (bytes.len() / BLOCK) as u64);
+        let digest = Sha256::new()
+            .chain_update(b"smr known 1\0")
+            .chain_update(run)
+            .chain_update(block.to_be_bytes())
+            .chain_update(content)
+            .finalize();
+        bytes.extend((content.len() as u32).to_be_bytes());
+        bytes.extend(run.iter().chain(&digest).chain(content));
+        bytes.resize(bytes.len().next_multiple_of(BLOCK), 0);
+    }
+    bytes
+}
+
+/// The files below a folder and those below it, with what is in them.
+fn files(dir: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
+    let mut found = BTreeMap::new();
+    for path in below(dir) {
+        match path.is_dir() {
+            true => found.extend(files(&path)),
+            false => drop(found.insert(path.clone(), fs::read(&path).expect("a file"))),
+        }
+    }
+    found
+}
+
+/// Makes whole what is known by a journal; returns how many files came about.
+fn healed(data: &[u8]) -> usize {
+    HOME.with(|(dir, home)| {
+        let (known, journal) = (home.known(), home.known().join("journal"));
+        let state = known.parent().expect("a folder of all that is kept");
+        let _ = fs::remove_dir_all(state);
+        fs::create_dir_all(&known).expect("a folder");
+        fs::write(&journal, batches(data)).expect("the journal");
+        let whole = Known::whole(home).is_ok();
+        let made = files(state);
+        if whole {
+            Known::whole(home).expect("what is whole stays so");
+            assert_eq!(made, files(state));
+        }
+        let outside = below(dir.path()).into_iter();
+        let outside = outside.filter(|path| path != state && path != home.cache());
+        assert_eq!(outside.count(), 0);
+        // The journal and its lock stay.
+        made.keys()
+            .filter(|path| **path != journal && !path.ends_with("known/lock"))
+            .count()
+    })
+}
+
+/// What a power cut or a thief left of the client's journal.
+pub fn client_journal(data: &[u8]) {
+    healed(data);
+}
+
+/// Tells whether a journal makes files known.
+pub fn makes_known(data: &[u8]) -> bool {
+    healed(data) > 0
+}
+
+/// Client's journals that make files.
+pub fn client_journals() -> [Vec<u8>; 2] {
+    let content = |files: &[(&str, &str)]| {
+        let mut bytes = (files.len() as u16).to_be_bytes().to_vec();
+        for (path, text) in files {
+            bytes.extend((path.len() as u16).to_be_bytes());
+            bytes.extend(path.as_bytes());
+            bytes.extend((text.len() as u32).to_be_bytes());
+            bytes.extend(text.as_bytes());
+        }
+        let length = (bytes.len() as u16).to_be_bytes();
+        [&length[..], &bytes].concat()
+    };
+    let one = content(&[
+        ("postmarks/07/ana", "a note"),
+        ("known/theirs/x", "number = 1\n"),
+    ]);
+    let two = content(&[("known/theirs/x", "number = 2\n")]);
+    [one.clone(), [one, two].concat()]
 }
 
 /// Reads what a file of a remembered listing has behind its seal; returns how

@@ -10,7 +10,7 @@ mod hop;
 mod settings;
 
 pub use deep::{DEEP, recipient, seeds};
-pub use disk::{journal, key_ring, known, shelf};
+pub use disk::{client_journal, journal, key_ring, known, shelf};
 pub use evidence::*;
 pub use hop::*;
 pub use settings::*;
