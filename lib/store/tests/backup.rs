@@ -5,9 +5,9 @@
 
 mod ground;
 
-use std::os::unix::fs::PermissionsExt;
+use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -26,6 +26,21 @@ fn script(store: &Path, to: &Path) -> Command {
     let mut command = Command::new(script);
     command.arg(store).arg(to);
     command
+}
+
+/// Writes a program. Another process does, for what the other test forks here
+/// would have the file open for a moment, and such a file cannot be run.
+fn program(path: &Path, text: &str) {
+    let mut install = Command::new("install")
+        .args(["-m", "755", "/dev/stdin"])
+        .arg(path)
+        .stdin(Stdio::piped())
+        .spawn()
+        .expect("install runs");
+    let mut stdin = install.stdin.take().unwrap();
+    stdin.write_all(text.as_bytes()).unwrap();
+    drop(stdin);
+    assert!(install.wait().unwrap().success());
 }
 
 fn backup(store: &Path, to: &Path) {
@@ -133,8 +148,7 @@ fn a_copy_that_was_cut_off_is_no_store() {
     let rsync = room.path().join("rsync");
     let text = "#!/bin/sh\nPATH=${PATH#*:}\nrsync \"$@\" || exit\n\
                 case $* in *delete-excluded*) exit 20 ;; esac\n";
-    std::fs::write(&rsync, text).unwrap();
-    std::fs::set_permissions(&rsync, PermissionsExt::from_mode(0o755)).unwrap();
+    program(&rsync, text);
     let path_of = format!(
         "{}:{}",
         room.path().display(),

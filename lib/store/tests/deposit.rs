@@ -313,6 +313,7 @@ fn states_rise_and_survive_a_restart() {
         store.entry_by_sender(&ana, &name("ana"), id(2)).unwrap(),
         None
     );
+    drop(store);
     let count = |shelf| {
         std::fs::read_dir(room.path().join("accounts/ana/inbox").join(shelf))
             .unwrap()

@@ -165,6 +165,8 @@ fn child_meets_a_full_disk() {
     (1..=3).for_each(|number| store.mark_read(&name("ana"), id(number)).unwrap());
     assert_eq!(checked(&store, "ana", Folder::Inbox).0.len(), 3);
     assert_eq!(checked(&store, "rui", Folder::Sent).0.len(), 3);
+    // A large one has its names a moment before it loses the one there.
+    drop(store);
     assert_eq!(std::fs::read_dir(path.join("tmp")).unwrap().count(), 0);
 }
 

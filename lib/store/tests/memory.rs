@@ -2,6 +2,8 @@
 
 mod ground;
 
+use std::time::{Duration, Instant};
+
 use ground::{checked, deposit, id, name, store_of};
 use smr_store::{Folder, Store};
 
@@ -47,14 +49,23 @@ fn forgotten_folders_are_what_they_were() {
         }
     });
     let all = |store: &Store| {
-        let places = PEOPLE.map(|who| [(who, Folder::Inbox), (who, Folder::Sent)]);
+        let places = PEOPLE.map(|who| Folder::ALL.map(|folder| (who, folder)));
         let places = places.as_flattened().iter();
         places
             .map(|&(who, folder)| checked(store, who, folder))
             .collect::<Vec<_>>()
     };
-    let before = all(&store);
-    assert!(store.in_memory() <= MOST + MOST / 16 + 2 * EACH as usize);
+    // What waits for its name stays, and nobody waits for that here.
+    let end = Instant::now() + Duration::from_secs(60);
+    let before = loop {
+        store.keep_in_memory(MOST);
+        let before = all(&store);
+        let kept = store.in_memory();
+        if kept <= MOST + MOST / 16 + 2 * EACH as usize {
+            break before;
+        }
+        assert!(Instant::now() < end, "{kept} entries are kept");
+    };
     assert!(store.in_memory() > 0);
     // A repetition finds the first, also where it was forgotten.
     let placed = deposit(&store, 1, "ana", &["bea"], 100).unwrap();

