@@ -18,7 +18,7 @@ fn hello() -> Vec<u8> {
 }
 
 fn eventually(mut what: impl FnMut() -> bool) -> bool {
-    let end = Instant::now() + Duration::from_secs(20);
+    let end = Instant::now() + Duration::from_secs(60);
     while Instant::now() < end {
         if what() {
             return true;

@@ -408,11 +408,11 @@ fn a_session_whose_lifetime_is_over_is_opened_anew_without_being_asked() {
     let mut tool = Tool::open(&agent.socket);
     let brief = "brief@repo.example";
     let load = Ask::Load(Box::new(load(brief, &repository, &device)));
-    assert_eq!(tool.ask(&load), Some(Answer::Done));
     let start = std::time::Instant::now();
+    assert_eq!(tool.ask(&load), Some(Answer::Done));
     while sessions(&repository) < 4 {
         tool.carry(brief, &Request::Ping).unwrap();
-        assert!(start.elapsed().as_secs() < 20, "no new session");
+        assert!(start.elapsed().as_secs() < 60, "no new session");
     }
     // One a second, not one a request.
     assert!(start.elapsed().as_secs() >= 2);

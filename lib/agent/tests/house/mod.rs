@@ -331,8 +331,9 @@ impl Agent {
             exit_when_empty,
         };
         let (tell, told) = mpsc::channel();
-        let life =
-            thread::spawn(move || smr_agent::run(&options, || tell.send(()).unwrap(), |_| {}));
+        let life = thread::Builder::new().name("agent".to_owned());
+        let run = move || smr_agent::run(&options, || tell.send(()).unwrap(), |_| {});
+        let life = life.spawn(run).unwrap();
         told.recv().unwrap();
         Agent {
             socket,
