@@ -115,7 +115,7 @@ mod tests {
 
     /// Waits until there is something to take.
     fn ready(stream: &TcpStream) {
-        let time = Some(Duration::from_secs(20));
+        let time = Some(Duration::from_secs(60));
         stream.set_read_timeout(time).unwrap();
         stream.peek(&mut [0]).unwrap();
     }

@@ -196,7 +196,7 @@ mod tests {
     use std::sync::{Arc, Mutex};
     use std::time::{Duration, Instant};
 
-    const LONG: Duration = Duration::from_secs(20);
+    const LONG: Duration = Duration::from_secs(60);
 
     /// A job says its name, and ends when it is let go.
     type Job = (&'static str, Receiver<()>);

@@ -125,9 +125,10 @@ impl Seats {
         self.stopping.store(true, Ordering::SeqCst);
     }
 
-    /// Gives those who are still there `grace`, then ends their connections.
-    /// Tells whether all seats were free at last.
-    pub(crate) fn clear(&self, grace: Duration) -> bool {
+    /// Gives those who are still there `grace`, then ends their connections, and
+    /// gives their workers `last`, of which they need little. Tells whether all
+    /// seats were free at last.
+    pub(crate) fn clear(&self, grace: Duration, last: Duration) -> bool {
         self.stop();
         if self.wait_empty(grace) {
             return true;
@@ -136,7 +137,7 @@ impl Seats {
             // A socket that its peer has closed already cannot be shut down.
             let _ = stream.shutdown(Shutdown::Both);
         }
-        self.wait_empty(Duration::from_millis(500))
+        self.wait_empty(last)
     }
 
     fn wait_empty(&self, time: Duration) -> bool {
@@ -265,10 +266,11 @@ mod tests {
         let (stream, mut client) = pair();
         let seat = seats.take(&stream, Some(ip("192.0.2.1"))).unwrap();
         drop(stream);
-        assert!(!seats.clear(Duration::from_millis(10)), "it stays");
+        let (short, long) = (Duration::from_millis(10), Duration::from_secs(60));
+        assert!(!seats.clear(short, short), "it stays");
         assert_eq!(client.read(&mut [0]).unwrap(), 0, "its connection does not");
         drop(seat);
-        assert!(seats.clear(Duration::from_secs(20)));
+        assert!(seats.clear(long, short));
         let (stream, _client) = pair();
         let late = seats.take(&stream, Some(ip("192.0.2.1")));
         assert_eq!(late.err(), Some(Full::Stopping));

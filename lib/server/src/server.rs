@@ -23,6 +23,9 @@ use crate::metrics::{Counter, Exporter, Teller};
 
 /// Time that running requests have to finish when smrd stops.
 const GRACE: Duration = Duration::from_secs(2);
+/// Time that workers have to notice that their connections were cut: what has
+/// none of it left is a disk, or a machine, that is very slow.
+const LAST: Duration = Duration::from_secs(20);
 
 /// Says why smrd does not run.
 #[derive(Debug, thiserror::Error)]
@@ -207,7 +210,7 @@ impl Server {
         self.bolt.close();
         // Whoever only waited is gone with it; its panic is not ours.
         let _ = door.join();
-        let clean = self.house.seats.clear(GRACE);
+        let clean = self.house.seats.clear(GRACE, LAST);
         self.bolt.dismiss();
         if let Some(exporter) = self.exporter.take() {
             exporter.finish();

@@ -246,7 +246,7 @@ mod tests {
     }
 
     const SHORT: Patience = Patience::Each(Duration::from_millis(20));
-    const LONG: Patience = Patience::Each(Duration::from_secs(20));
+    const LONG: Patience = Patience::Each(Duration::from_secs(60));
 
     #[test]
     fn frames_cross_both_ways() {
@@ -295,7 +295,7 @@ mod tests {
             Patience::Until(end) => end - begin,
             Patience::Each(_) => panic!("not each"),
         };
-        let about = |time: Duration, seconds: f64| (time.as_secs_f64() - seconds).abs() < 5.0;
+        let about = |time: Duration, seconds: f64| (time.as_secs_f64() - seconds).abs() < 30.0;
         assert!(about(most(&pace), 60.0));
         for _ in 0..4096 * 100 {
             pace.went(1);

@@ -14,9 +14,9 @@ use smr_channel::reply::Reply;
 use smr_channel::request::Request;
 use smr_evidence::account::{self, Draft};
 use smr_name::Class;
-use town::Town;
 use town::client::{Client, connect, id, name, offer, read_frame, refused, write_frame};
 use town::people::{person, print_of};
+use town::{Town, at_once};
 
 fn publish(client: &mut Client, record: &[u8]) -> Reply {
     client.ask_with(&Request::Publish, record).0
@@ -400,7 +400,7 @@ fn nothing_is_served_without_a_session() {
 fn throw(town: &Town, bytes: &[u8]) -> Vec<u8> {
     let mut stream = TcpStream::connect(town.address()).unwrap();
     stream
-        .set_read_timeout(Some(Duration::from_secs(20)))
+        .set_read_timeout(Some(Duration::from_secs(60)))
         .unwrap();
     // smrd may hang up in the middle.
     let _ = stream.write_all(bytes);
@@ -455,7 +455,7 @@ fn one_peer_cannot_take_every_seat() {
         .map(|_| TcpStream::connect(town.address()).unwrap())
         .collect();
     let mut last = idle.last().unwrap();
-    last.set_read_timeout(Some(Duration::from_secs(20)))
+    last.set_read_timeout(Some(Duration::from_secs(60)))
         .unwrap();
     // smrd closed it: end of file or a reset, no timeout.
     let mut byte = [0];
@@ -479,6 +479,7 @@ fn header(client: u8) -> Vec<u8> {
 fn behind_a_proxy_the_bounds_are_the_clients_own() {
     let town =
         Town::with("listen = { address = ['127.0.0.1:0'], per_peer = 2, proxy = ['127.0.0.1'] }");
+    let begin = Instant::now();
     // More than one peer may have: the proxy is none.
     let through = |client| {
         let mut stream = TcpStream::connect(town.address()).unwrap();
@@ -496,7 +497,7 @@ fn behind_a_proxy_the_bounds_are_the_clients_own() {
     stream.write_all(b"smr/1\nI").unwrap();
     let text = read_frame(&mut stream).expect("the identity document");
     assert!(String::from_utf8_lossy(&text).contains("repo.example"));
-    assert!(some.iter_mut().all(|stream| !is_closed(stream)));
+    assert!(some.iter_mut().all(|stream| stays(stream, begin)));
     drop(some.remove(0));
     eventually("a place is free again", || {
         let mut next = through(1);
@@ -549,8 +550,16 @@ fn is_closed(stream: &mut TcpStream) -> bool {
     closed
 }
 
+/// What a stranger has, and then goes anyhow.
+const STRANGERS: Duration = Duration::from_secs(10);
+
+/// Tells whether smrd has left a stranger, who came after `begin`, what he has.
+fn stays(stream: &mut TcpStream, begin: Instant) -> bool {
+    !is_closed(stream) || begin.elapsed() >= STRANGERS
+}
+
 fn eventually(what: &str, mut so: impl FnMut() -> bool) {
-    let end = Instant::now() + Duration::from_secs(20);
+    let end = Instant::now() + Duration::from_secs(60);
     while !so() {
         assert!(Instant::now() < end, "never: {what}");
         std::thread::yield_now();
@@ -572,16 +581,17 @@ fn a_newcomer_takes_the_place_of_the_oldest_stranger_and_of_nobody_else() {
     let identity = town.identity();
     let knock = || TcpStream::connect(town.address()).unwrap();
     let login = || Client::over(knock(), &identity, |hash| ana.login_as(&ana.name, hash));
+    let begin = Instant::now();
     let mut silent = [knock(), knock(), knock()];
     // All seats are taken as soon as one of them is not let in for nothing.
     let (mut second, reply) = login();
     assert!(matches!(reply, Reply::Welcome { .. }), "{reply:?}");
     eventually("the oldest has gone", || is_closed(&mut silent[0]));
-    assert!(!is_closed(&mut silent[1]) && !is_closed(&mut silent[2]));
+    assert!(stays(&mut silent[1], begin) && stays(&mut silent[2], begin));
     let (mut third, reply) = login();
     assert!(matches!(reply, Reply::Welcome { .. }), "{reply:?}");
     eventually("the next has gone", || is_closed(&mut silent[1]));
-    assert!(!is_closed(&mut silent[2]));
+    assert!(stays(&mut silent[2], begin));
     // The last one goes for a stranger, who goes for another.
     let mut late = knock();
     eventually("the last has gone", || is_closed(&mut silent[2]));
@@ -590,7 +600,11 @@ fn a_newcomer_takes_the_place_of_the_oldest_stranger_and_of_nobody_else() {
     for member in [&mut first, &mut second, &mut third] {
         assert_eq!(member.ask(&Request::Ping), Reply::Done);
     }
-    assert_eq!(town.log().matches("event=displaced").count(), 4);
+    let displaced = town.log().matches("event=displaced").count();
+    assert!(
+        displaced == 4 || begin.elapsed() >= STRANGERS,
+        "{displaced}"
+    );
     assert!(!town.log().contains("event=full"), "{}", town.log());
 }
 
@@ -622,6 +636,7 @@ fn those_who_stop_at_one_point_do_not_crowd_out_those_who_are_at_another() {
         assert!(read_frame(&mut stream).is_some());
         stream
     };
+    let begin = Instant::now();
     let mut far: Vec<TcpStream> = (0..7).map(|_| half()).collect();
     // One who has just come is not the one to go for the next: they are more.
     let mut slow = TcpStream::connect(town.address()).unwrap();
@@ -631,8 +646,8 @@ fn those_who_stop_at_one_point_do_not_crowd_out_those_who_are_at_another() {
     eventually("of those who are most the oldest goes", || {
         is_closed(&mut far[0])
     });
-    assert!(!is_closed(&mut slow));
-    assert!(!is_closed(&mut far[6]));
+    assert!(stays(&mut slow, begin));
+    assert!(stays(&mut far[6], begin));
 }
 
 #[test]
@@ -659,21 +674,27 @@ fn a_first_frame_longer_than_any_is_refused_at_its_length() {
     // 10,953 bytes are those of an offer of eight suites.
     stream.write_all(&10_954u16.to_be_bytes()).unwrap();
     assert_eq!(read_frame(&mut stream), None);
+    let begin = Instant::now();
     let mut stream = connect(town.address(), ASK_SESSION);
     stream.write_all(&10_953u16.to_be_bytes()).unwrap();
     stream.write_all(&[0; 100]).unwrap();
-    assert!(!is_closed(&mut stream));
+    assert!(stays(&mut stream, begin));
 }
 
 #[test]
 fn stopping_ends_idle_sessions_at_once() {
     let mut town = Town::new();
     let ana = person(&town.ca.card("ana"), "ana");
-    let mut session = ana.enrol(&town);
-    let begin = Instant::now();
-    assert!(town.stop());
-    assert!(begin.elapsed() < Duration::from_secs(2));
-    assert_eq!(read_frame(&mut session.stream), None);
+    ana.enrol(&town);
+    at_once(|| {
+        let mut session = ana.login(&town);
+        let begin = Instant::now();
+        assert!(town.stop());
+        let time = begin.elapsed();
+        assert_eq!(read_frame(&mut session.stream), None);
+        town.start();
+        time
+    });
 }
 
 #[test]
@@ -752,7 +773,7 @@ fn who_speaks_before_the_answer_is_cut_off() {
     ana.stream.write_all(&bytes).unwrap();
     assert_eq!(read_frame(&mut ana.stream), None);
     drop(ana);
-    let end = Instant::now() + Duration::from_secs(20);
+    let end = Instant::now() + Duration::from_secs(60);
     while !town.log().contains("said something out of turn") {
         assert!(Instant::now() < end, "{}", town.log());
         std::thread::sleep(Duration::from_millis(10));

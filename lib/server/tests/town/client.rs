@@ -40,7 +40,7 @@ pub fn connect_from(own: Ipv4Addr, to: SocketAddr) -> std::io::Result<TcpStream>
 
 fn greet(stream: &mut TcpStream, ask: u8) {
     stream
-        .set_read_timeout(Some(Duration::from_secs(20)))
+        .set_read_timeout(Some(Duration::from_secs(60)))
         .unwrap();
     stream.set_nodelay(true).unwrap();
     stream
@@ -157,6 +157,29 @@ impl Client {
         self.body(body);
         self.close();
         self.take()
+    }
+
+    /// Sends the rest of the request that was begun, and takes the reply; none
+    /// where smrd has cut the connection.
+    pub fn end_if_heard(&mut self, body: &[u8]) -> Option<Reply> {
+        let mut bytes = Vec::new();
+        for part in body.chunks(MAX_CHUNK) {
+            bytes.extend(framed(&self.session.send_body(part).unwrap()));
+        }
+        bytes.extend(framed(&self.session.close_request().unwrap()));
+        self.stream.write_all(&bytes).ok()?;
+        let mut head = None;
+        loop {
+            match self
+                .session
+                .receive(&read_frame(&mut self.stream)?)
+                .unwrap()
+            {
+                Event::Head(bytes) => head = Some(bytes),
+                Event::Body(_) => {}
+                Event::Close(_) => return Some(Reply::decode(&head?).unwrap()),
+            }
+        }
     }
 
     /// Ends the request that was begun, and does not wait for the reply.
