@@ -3,7 +3,7 @@
 //!
 //! Asserts that every reply carries smrd's warrant; everything else is the
 //! tests' own.
-#![allow(dead_code, unreachable_pub, missing_docs)]
+#![allow(dead_code, unreachable_pub, missing_docs, clippy::print_stderr)]
 
 pub mod client;
 pub mod people;
@@ -27,7 +27,7 @@ pub struct Town {
     pub ca: Authority,
     more: String,
     server: Option<Server>,
-    lines: Arc<Mutex<Vec<String>>>,
+    lines: Lines,
 }
 
 pub fn now() -> i64 {
@@ -64,6 +64,19 @@ pub fn at_once(mut what: impl FnMut() -> Duration) {
     panic!("never at once: {times:?}");
 }
 
+/// What smrd has logged; a test that fails shows it.
+#[derive(Default)]
+struct Lines(Arc<Mutex<Vec<String>>>);
+
+impl Drop for Lines {
+    fn drop(&mut self) {
+        // A poisoned lock is no reason to end without a word.
+        if let (true, Ok(lines)) = (std::thread::panicking(), self.0.lock()) {
+            eprintln!("smrd has logged:\n{}", lines.join("\n"));
+        }
+    }
+}
+
 impl Town {
     /// A town with a running smrd and nobody registered.
     pub fn new() -> Town {
@@ -79,7 +92,7 @@ impl Town {
             ca,
             more: more.to_owned(),
             server: None,
-            lines: Arc::default(),
+            lines: Lines::default(),
         };
         smr_server::prepare(&town.config()).unwrap();
         when_free(|| smr_server::init(&town.config()), |e| e.class());
@@ -120,7 +133,7 @@ impl Town {
     }
 
     pub fn start(&mut self) {
-        let lines = self.lines.clone();
+        let lines = self.lines.0.clone();
         let sink = move |line: &str| lines.lock().unwrap().push(line.to_owned());
         let mut config = self.config();
         config.log = smr_server::config::Level::Debug;
@@ -147,6 +160,6 @@ impl Town {
     }
 
     pub fn log(&self) -> String {
-        self.lines.lock().unwrap().join("\n")
+        self.lines.0.lock().unwrap().join("\n")
     }
 }
