@@ -300,7 +300,7 @@ fn receipts_older_than_their_message_do_not_count() {
     let scene = Scene::new();
     let (original, _) = scene.message(1, ReceiptWanted::Read, b"x");
     // from when it was signed: a second may have begun since
-    let sent = original.signing_time();
+    let sent = original.signed.signing_time();
     let given = |time| {
         let receipt = receipt::write(&original, &address("ana"), None, &scene.ana, time).unwrap();
         scene.check(&original, &receipt, "ana", &scene.ana)
