@@ -3,6 +3,7 @@
 //! Holds no identity and never sees one; reads at most 2 MiB of header.
 
 use std::cell::RefCell;
+use std::cmp::Ordering;
 use std::io::{self, BufRead, BufReader, Cursor, Read, Write};
 
 use age::DecryptError;
@@ -92,6 +93,9 @@ pub(super) struct Whole<R> {
     rest: R,
 }
 
+/// Bytes of a line of a body that another one follows, with its LF.
+const FULL_LINE: usize = 64 + 1;
+
 /// Where in a header a line may stand: the age crate lets a stanza go without
 /// the short line that ends its body (C2SP age, "recipient stanza").
 enum Body {
@@ -107,8 +111,11 @@ impl Body {
         match (self, line.starts_with(b"->"), line.starts_with(b"---")) {
             (Body::Ended, true, _) => Some(Body::Open),
             (Body::Ended, _, true) => Some(Body::Ended),
-            (Body::Open, false, false) if line.len() == 64 + 1 => Some(Body::Open),
-            (Body::Open, false, false) if line.len() < 64 + 1 => Some(Body::Ended),
+            (Body::Open, false, false) => match line.len().cmp(&FULL_LINE) {
+                Ordering::Equal => Some(Body::Open),
+                Ordering::Less => Some(Body::Ended),
+                Ordering::Greater => None,
+            },
             _ => None,
         }
     }
@@ -116,19 +123,19 @@ impl Body {
 
 impl<R: BufRead> Whole<R> {
     /// Reads the header, bounded.
-    fn new(mut rest: R) -> Result<Self, EnvelopeError> {
+    fn of(mut rest: R) -> Result<Self, EnvelopeError> {
         let mut header = Vec::new();
         let mut body = Body::Ended;
         loop {
             let start = header.len();
             let room = (MAX_SEAL_HEADER - start) as u64;
-            let n = rest.by_ref().take(room).read_until(b'\n', &mut header);
-            let n = n.map_err(|source| EnvelopeError::Read {
+            let read = rest.by_ref().take(room).read_until(b'\n', &mut header);
+            read.map_err(|source| EnvelopeError::Read {
                 what: "the sealed file".into(),
                 source,
             })?;
             let line = &header[start..];
-            if n == 0 || !line.ends_with(b"\n") || (start == 0 && !line.starts_with(b"age-")) {
+            if !line.ends_with(b"\n") || (start == 0 && !line.starts_with(b"age-")) {
                 return Err(EnvelopeError::Damaged);
             }
             if start > 0 {
@@ -179,7 +186,7 @@ pub(super) fn unseal<R: BufRead>(
     sealed: R,
     keys: &dyn Unwrap,
 ) -> Result<BufReader<StreamReader<Whole<R>>>, EnvelopeError> {
-    let header = age::Decryptor::new_buffered(Whole::new(sealed)?);
+    let header = age::Decryptor::new_buffered(Whole::of(sealed)?);
     let asking = Asking {
         keys,
         failure: RefCell::new(None),
@@ -269,15 +276,23 @@ pub(crate) fn unseal_bytes(
 #[cfg(test)]
 mod tests {
     use super::{
-        EnvelopeError, FileKey, Identity, Stanza, Unwrap, UnwrapError, seal_bytes, unseal_bytes,
+        Asking, EnvelopeError, FileKey, Identity, RefCell, Stanza, Unwrap, UnwrapError, Whole,
+        seal_bytes, sealer, unseal, unseal_bytes,
     };
     use rand_core::OsRng;
     use smr_name::Class;
+    use std::io::{self, BufRead, BufReader, Read, Write};
 
     fn pair() -> (Vec<Identity>, Vec<u8>) {
         let key = Identity::generate_pq(&mut OsRng);
         let sealed = seal_bytes(&[key.to_recipient()], b"plain").unwrap();
         (vec![key], sealed)
+    }
+
+    /// A file with these stanzas, for nobody.
+    fn with(stanzas: &str) -> String {
+        let mac = "A".repeat(43);
+        format!("age-encryption.org/v1\n{stanzas}--- {mac}\n0123456789abcdef")
     }
 
     #[test]
@@ -310,8 +325,7 @@ mod tests {
     #[test]
     fn other_files_are_damage_and_headers_are_bounded() {
         let (keys, _) = pair();
-        let stanzas = "-> x\n\n".repeat(400_000);
-        let endless = format!("age-encryption.org/v1\n{stanzas}");
+        let endless = with(&"-> x\n\n".repeat(400_000));
         let line = format!("age-{}", "x".repeat(3_000_000));
         for file in [
             "",
@@ -329,14 +343,99 @@ mod tests {
     #[test]
     fn a_header_of_many_stanzas_is_read_in_linear_time() {
         let (keys, _) = pair();
-        let stanzas = "-> x\n\n".repeat(300_000);
-        let mac = "A".repeat(43);
-        let file = format!("age-encryption.org/v1\n{stanzas}--- {mac}\n0123456789abcdef");
+        let file = with(&"-> x\n\n".repeat(300_000));
         let begun = std::time::Instant::now();
         let error = unseal_bytes(file.as_bytes(), &keys, 5).unwrap_err();
         assert!(matches!(error, EnvelopeError::Keys(_)), "{error}");
         // Quadratic parsing would take hours.
         assert!(begun.elapsed().as_secs() < 60);
+    }
+
+    #[test]
+    fn a_body_ends_with_a_short_line() {
+        let (keys, _) = pair();
+        let full = "A".repeat(64);
+        let opened = |body: &str| {
+            let file = with(&format!("-> x\n{body}"));
+            unseal_bytes(file.as_bytes(), &keys, 5).unwrap_err()
+        };
+        for body in [
+            "\n",
+            "AAAA\n",
+            &format!("{}\n", "A".repeat(63)),
+            &format!("{full}\n\n"),
+            &format!("{full}\n{full}\nAA\n"),
+        ] {
+            let error = opened(body);
+            assert!(matches!(error, EnvelopeError::NotForUs), "{body}: {error}");
+        }
+        for body in [
+            "",
+            "-> y\n\n",
+            "AAAA\nAAAA\n",
+            &format!("{full}\n"),
+            &format!("{full}\n-> y\n\n"),
+            &format!("{full}A\n\n"),
+        ] {
+            let error = opened(body);
+            assert!(matches!(error, EnvelopeError::Damaged), "{body}: {error}");
+        }
+    }
+
+    #[test]
+    fn header_and_payload_are_one_stream() {
+        let file = with("-> x\n\n");
+        let mut whole = Whole::of(file.as_bytes()).unwrap();
+        let mut read = Vec::new();
+        loop {
+            let part = whole.fill_buf().unwrap();
+            let part = part[..part.len().min(7)].to_vec();
+            if part.is_empty() {
+                break;
+            }
+            read.extend_from_slice(&part);
+            assert!(file.as_bytes().starts_with(&read));
+            whole.consume(part.len());
+        }
+        assert_eq!(read, file.as_bytes());
+    }
+
+    /// Gives what it has, and then fails; so does its flush.
+    struct Failing<'a>(&'a [u8]);
+
+    impl Read for Failing<'_> {
+        fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+            match self.0.read(buffer)? {
+                0 => Err(io::ErrorKind::TimedOut.into()),
+                n => Ok(n),
+            }
+        }
+    }
+
+    impl Write for Failing<'_> {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Err(io::ErrorKind::TimedOut.into())
+        }
+    }
+
+    #[test]
+    fn a_disk_that_fails_is_no_damage() {
+        let (keys, sealed) = pair();
+        // In the header, and in the nonce of the payload (16 of 37 bytes).
+        for end in [0, 30, sealed.len() - 37, sealed.len() - 30] {
+            let failing = BufReader::new(Failing(&sealed[..end]));
+            let error = unseal(failing, &keys).err().unwrap();
+            assert!(
+                matches!(error, EnvelopeError::Read { .. }),
+                "{end}: {error}"
+            );
+        }
+        let mut writer = sealer(&[keys[0].to_recipient()], Failing(b"")).unwrap();
+        assert!(writer.flush().is_err());
     }
 
     #[test]
@@ -355,5 +454,17 @@ mod tests {
         let error = unseal_bytes(&sealed, &Locked, 5).unwrap_err();
         assert_eq!(error.class(), Class::Unavailable);
         assert_eq!(error.to_string(), "the agent is locked");
+        // Asked for one stanza as for all of a header.
+        let asking = Asking {
+            keys: &Locked,
+            failure: RefCell::new(None),
+        };
+        let stanza = Stanza {
+            tag: "x".into(),
+            args: vec![],
+            body: vec![],
+        };
+        let asked = age::Identity::unwrap_stanza(&asking, &stanza);
+        assert!(asked.is_some_and(|key| key.is_err()));
     }
 }
