@@ -3,7 +3,7 @@
 mod pki;
 mod scene;
 
-use std::io::Cursor;
+use std::io::{self, Cursor};
 use std::process::Command;
 
 use pki::forge::forge;
@@ -15,10 +15,10 @@ use smr_evidence::bundle::{self, BundleError, Content, Given};
 use smr_evidence::envelope::{self, ReceiptWanted};
 use smr_evidence::note;
 use smr_evidence::note::succession::Chain;
-use smr_evidence::postmark::{self, Kind, PostmarkError};
+use smr_evidence::postmark::{self, Kind, Postmark, PostmarkError};
 use smr_evidence::reading::Grade;
 use smr_evidence::receipt::{ReceiptError, Remark};
-use smr_name::{Address, Fingerprint, Head};
+use smr_name::{Address, Class, Fingerprint, Head};
 
 #[test]
 fn good_bundles_are_good_for_both() {
@@ -428,7 +428,15 @@ fn receipts_for_other_messages_are_bad() {
 fn a_reader_was_shown_the_message_where_its_postmark_says() {
     let mut scene = scene();
     let opened = envelope::verify_plain(scene.message.as_slice()).unwrap();
-    // The postmark of the scene says number 1, and this head.
+    // The postmark of the scene says number 1, and this head; where the message
+    // stands in Eva's inbox does not matter to Rui's receipt.
+    let chain = Chain::parse(&identity()).unwrap();
+    let elsewhere = Postmark {
+        mailbox: eva().mailbox,
+        number: 7,
+        ..postmark::open_by(&scene.bundle.postmarks[0], &chain).unwrap()
+    };
+    let elsewhere = postmark::sign(&elsewhere, &note::Signer::from_seed(&SEED)).unwrap();
     for (number, head, good) in [(1, [0; 32], true), (2, [0; 32], false), (1, [1; 32], false)] {
         let remark = Remark {
             number,
@@ -438,6 +446,7 @@ fn a_reader_was_shown_the_message_where_its_postmark_says() {
         let laptop = &scene.rui_laptop;
         let der = smr_evidence::receipt::write(&opened, &rui(), Some(&remark), laptop, now());
         scene.set_receipt(rui(), der.unwrap());
+        scene.bundle.postmarks.push(elsewhere.clone());
         if good {
             scene.good(true);
             continue;
@@ -489,6 +498,41 @@ fn postmarks_must_fit() {
             .to_string()
             .contains("identity.txt")
     );
+}
+
+/// A disk that is full, or does not answer.
+struct Failing(io::ErrorKind);
+
+impl io::Read for Failing {
+    fn read(&mut self, _: &mut [u8]) -> io::Result<usize> {
+        Err(self.0.into())
+    }
+}
+
+impl io::Write for Failing {
+    fn write(&mut self, _: &[u8]) -> io::Result<usize> {
+        Err(self.0.into())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl io::Seek for Failing {
+    fn seek(&mut self, _: io::SeekFrom) -> io::Result<u64> {
+        Ok(1000)
+    }
+}
+
+#[test]
+fn a_disk_that_fails_says_nothing_of_the_bundle() {
+    let full = Failing(io::ErrorKind::StorageFull);
+    let error = bundle::write(&scene().bundle, Content::Redacted, full).map(drop);
+    assert_eq!(error.unwrap_err().class(), Class::Busy);
+    let silent = Failing(io::ErrorKind::TimedOut);
+    let error = bundle::read(silent).unwrap_err();
+    assert_eq!(error.class(), Class::Io, "{error}");
 }
 
 #[test]

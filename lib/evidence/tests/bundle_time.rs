@@ -6,15 +6,15 @@ mod scene;
 use std::io::Cursor;
 use std::process::Command;
 
-use pki::{chain_of, device, now, open, print_of, recipient};
+use pki::{Pki, chain_of, device, now, open, print_of, recipient};
 use scene::{Scene, ana, crls, mark, message_at, receipt_at, repack, rui, scene};
 use smr_evidence::account::{self, Draft};
 use smr_evidence::bundle::{self, BundleError, Given};
 use smr_evidence::envelope::{self, ReceiptWanted};
 use smr_evidence::postmark::Kind;
 use smr_evidence::refusal;
-use smr_evidence::trust::{Ocsp, SignedData};
-use smr_name::Class;
+use smr_evidence::trust::{Ocsp, SignedData, StampError};
+use smr_name::{Class, Fingerprint};
 
 #[test]
 fn removed_devices_need_a_postmark_of_before() {
@@ -79,6 +79,39 @@ fn what_has_a_postmark_outlives_every_certificate() {
     scene.bundle.postmarks = receipt_mark.into_iter().collect();
     let error = scene.ours_in(&scene.zip(true), 5000).unwrap_err();
     assert!(matches!(error, BundleError::Sender(_)), "{error}");
+}
+
+#[test]
+fn what_has_a_time_stamp_outlives_every_certificate() {
+    let mut scene = scene();
+    scene.bundle.postmarks.pop();
+    let der = scene.bundle.receipts[0].der.clone();
+    let print = *Fingerprint::of(&der).as_bytes();
+    let stamp = scene.pki.stamp(&der);
+    scene.bundle.stamps.insert(print, stamp);
+    for whole in [true, false] {
+        scene.good(whole);
+        let report = scene.ours_in(&scene.zip(whole), 5000).unwrap();
+        let [stamped] = &report.stamps[..] else {
+            panic!("{:?}", report.stamps)
+        };
+        assert_eq!(stamped.file, "receipts/rui@repo.example-1.p7s");
+        assert_eq!(report.receipts[0].deposited, Some(stamped.stamp.time));
+    }
+    // On something else, and by a clock that the reader does not know.
+    let stamp = scene.pki.stamp(b"another receipt");
+    scene.bundle.stamps.insert(print, stamp);
+    let error = scene.bad(true, "receipts/rui@repo.example-1.tst");
+    let source = |error: &BundleError| match error {
+        BundleError::Stamp { source, .. } => source.to_string(),
+        error => panic!("{error}"),
+    };
+    assert_eq!(source(&error), StampError::OtherImprint.to_string());
+    assert_eq!(error.hint(), None);
+    scene.bundle.stamps.insert(print, Pki::new().stamp(&der));
+    let error = scene.bad(true, "receipts/rui@repo.example-1.tst");
+    assert!(source(&error).starts_with("the time stamp authority: "));
+    assert!(error.hint().unwrap().contains("trust.d"));
 }
 
 #[test]

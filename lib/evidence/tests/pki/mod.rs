@@ -40,6 +40,12 @@ basicConstraints = critical,CA:FALSE
 keyUsage = critical,nonRepudiation
 subjectKeyIdentifier = hash
 authorityKeyIdentifier = keyid
+[tsa]
+basicConstraints = critical,CA:FALSE
+keyUsage = critical,digitalSignature
+extendedKeyUsage = critical,timeStamping
+subjectKeyIdentifier = hash
+authorityKeyIdentifier = keyid
 [encryption]
 basicConstraints = critical,CA:FALSE
 keyUsage = critical,keyAgreement
@@ -211,6 +217,22 @@ impl Pki {
              -cert {name}.pem -ndays 30 -noverify -respout {name}.ocsp"
         ));
         std::fs::read(self.path(&format!("{name}.ocsp"))).unwrap()
+    }
+
+    /// Lets an authority of time below the root stamp a file, as of now.
+    pub(crate) fn stamp(&self, bytes: &[u8]) -> Vec<u8> {
+        let config = "[tsa]\ndefault_tsa=t\n[t]\nserial=tsa.serial\ndefault_policy=1.2.3.4\n\
+                      signer_digest=sha256\ndigests=sha256\ness_cert_id_alg=sha256\n";
+        std::fs::write(self.path("tsa.cnf"), config).unwrap();
+        std::fs::write(self.path("tsa.serial"), "01\n").unwrap();
+        std::fs::write(self.path("stamped"), bytes).unwrap();
+        self.issue("tsa", "/C=PT/O=Test/CN=Clock", "root", "tsa", 900);
+        self.openssl("ts -query -data stamped -sha256 -cert -out stamped.tsq");
+        self.openssl(
+            "ts -reply -config tsa.cnf -queryfile stamped.tsq -signer tsa.pem -inkey tsa.key \
+             -token_out -out stamped.tst",
+        );
+        std::fs::read(self.path("stamped.tst")).unwrap()
     }
 
     pub(crate) fn certificates(&self, name: &str) -> Vec<Certificate> {
