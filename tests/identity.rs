@@ -379,7 +379,7 @@ fn old_mail_stays_readable_over_sixty_epochs() {
     for (id, text) in &mail {
         assert_eq!(read(&mut house, "carol", id, 0).text(), *text);
     }
-    // A new device has them all from the backup, and later ones too.
+    // A new device has them all from the backup, out of a pipe, and later ones too.
     add(
         &mut house,
         "carol+phone",
@@ -390,7 +390,7 @@ fn old_mail_stays_readable_over_sixty_epochs() {
     house
         .sh(
             "carol+phone",
-            "smr-register --restore $PWD/../carol/backup.txt",
+            "cat $PWD/../carol/backup.txt | smr-register --restore /dev/stdin",
         )
         .expect(0);
     for (id, text) in &mail {
