@@ -58,7 +58,7 @@ $ smr-recv [ID] > /dev/null
 $ echo [ID] the deed | smr-receipt -
 
 as alice
-$ smr-receipt --wait 5s [ID]
+$ smr-receipt --wait 60s [ID]
 $ smr-receipt --status [ID] | cut -f1,2,3,5,6
 [ID]	bob	read	D	good
 [ID]	carol	read	D	good

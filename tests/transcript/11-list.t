@@ -49,7 +49,7 @@ $ smr-ls -q --since 2099-01-31
 [1]
 $ smr-ls -q --before 2026-01-31T18:04:00Z
 [1]
-$ smr-ls -1 --since "$(date +%F)" -u
+$ smr-ls -1 --since "$(date -d '12 hours ago' +%F)" -u
 [ID2]
 [ID3]
 $ smr-ls -0 --from carol | tr '\0' '+'

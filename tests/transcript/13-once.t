@@ -81,7 +81,7 @@ more
 $ smr-receipt [ID4]
 
 as alice
-$ smr-receipt --wait 5s [ID4]
+$ smr-receipt --wait 60s [ID4]
 
 # a file in the outbox whose answer was lost leaves no second message
 $ smr-send --once x --queue bob < /dev/null

@@ -18,7 +18,7 @@ fn typed(name: &str, dialog: &[(&str, Option<&str>)]) -> Option<String> {
     let inside = format!("'{}' {name} --exact --nocapture", program.display());
     // A prompt that never comes must not hang the suite.
     let mut script = Command::new("timeout")
-        .args(["30", "script", "-qec", &inside, "/dev/null"])
+        .args(["120", "script", "-qec", &inside, "/dev/null"])
         .env(INSIDE, "1")
         .env("TERM", "xterm")
         .stdin(Stdio::piped())

@@ -260,7 +260,7 @@ mod tests {
         let named = named(&parts);
         assert_eq!(named.last().unwrap().1, "a-10000.txt");
         // Each compared with each would take hours.
-        assert!(start.elapsed() < std::time::Duration::from_secs(20));
+        assert!(start.elapsed() < std::time::Duration::from_secs(60));
     }
 
     #[test]

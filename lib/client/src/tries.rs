@@ -156,16 +156,16 @@ mod tests {
     #[test]
     fn after_many_wrong_ones_even_the_right_one_has_to_wait() {
         let room = Room::new();
-        for _ in 0..4 {
+        for _ in 0..8 {
             assert_eq!(room.class("wrong"), Some(Class::Denied));
             room.later(100);
         }
         assert_eq!(room.class("wrong"), Some(Class::Denied));
-        // five: eight seconds
+        // nine: a minute
         assert_eq!(room.class("right"), Some(Class::Busy));
-        room.later(5);
+        room.later(10);
         assert_eq!(room.class("right"), Some(Class::Busy));
-        room.later(9);
+        room.later(61);
         assert_eq!(room.class("right"), None);
         assert!(!room.tries().exists(), "the right one ends the row");
         assert_eq!(room.class("wrong"), Some(Class::Denied));
@@ -191,13 +191,16 @@ mod tests {
     #[test]
     fn tries_at_once_are_counted_one_by_one() {
         let room = Room::new();
-        std::thread::scope(|scope| {
-            for _ in 0..6 {
-                scope.spawn(|| room.class("wrong"));
-            }
+        let classes: Vec<_> = std::thread::scope(|scope| {
+            let all = [(); 6].map(|()| scope.spawn(|| room.class("wrong")));
+            all.map(|one| one.join().unwrap()).into()
         });
-        // None, none, one second waited out, then two seconds are too long.
-        assert_eq!(count(&room.tries()).unwrap(), 3);
+        // None, none, one second waited out, then two seconds are too long,
+        // unless the machine lets them pass.
+        let denied = |class: &&Option<Class>| **class == Some(Class::Denied);
+        let tried = classes.iter().filter(denied).count();
+        assert!(tried >= 3, "{classes:?}");
+        assert_eq!(count(&room.tries()).unwrap() as usize, tried);
     }
 
     #[test]

@@ -115,7 +115,7 @@ mod tests {
         let socket = dir.path().join("socket");
         let listener = UnixListener::bind(&socket).unwrap();
         let thread = thread::spawn(move || act(listener.accept().unwrap().0));
-        let found = look_at(&socket, PATIENCE);
+        let found = look_at(&socket, Duration::from_secs(60));
         thread.join().unwrap();
         found
     }
