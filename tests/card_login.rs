@@ -69,7 +69,7 @@ fn one_signature_of_the_card_lets_a_device_in_until_the_end_of_the_login() {
 #[test]
 fn after_its_end_the_card_must_sign_again() {
     let mut house = house(&["alice"]);
-    house.sh("alice", "smr-login --by card -t 10s").expect(0);
+    house.sh("alice", "smr-login --by card -t 20s").expect(0);
     let until_it_ends = "while smr-login --status >/dev/null; do :; done; smr-login --status";
     let said = house.sh("alice", until_it_ends);
     assert!(matches!(said.code, 1 | 69), "{said:?}");

@@ -30,7 +30,7 @@ use town::people::{Person, person};
 /// Who knocks at a time.
 const AT_ONCE: usize = 8;
 /// How long an honest client may take, from its connection to its postmark.
-const PATIENCE: Duration = Duration::from_secs(5);
+const PATIENCE: Duration = Duration::from_secs(60);
 /// Memory that smrd may gain for each session, in bytes, and besides, in KiB.
 const COST: u64 = 2048;
 const SLACK: u64 = 4096;

@@ -142,7 +142,9 @@ fn court_mail_is_tagged_in_notmuch_by_who_signed_it() {
 
     // A message that was altered on the way is neither delivered nor lost.
     let forged = send(&mut house, "alice", "-s Second bob", "Appear at nine.\n");
+    house.stop();
     house.sh("bob", "f=$(ls $STORE/accounts/bob/inbox/new/* | tail -1); chmod u+w $f; printf X | dd of=$f bs=1 seek=5000 conv=notrunc").expect(0);
+    house.start();
     example(&mut house, "bob", setting, "court-mail.sh alice").expect(65);
     assert!(unread(&mut house, "bob").contains(&forged));
     assert_eq!(house.sh("bob", search).expect(0).text().lines().count(), 1);
@@ -287,7 +289,7 @@ fn an_unread_notice_raises_the_alarm() {
     let mut house = House::with(&["alice", "bob", "carol"]);
     let notice = "incident-alarm.sh Outage bob carol";
     house.sh("alice", "printf '#!/bin/sh\\necho \"$1\" >> alarms\\n' > alarm && chmod +x alarm && touch alarms").expect(0);
-    let setting = "echo down | ALARM=$PWD/alarm LIMIT=60s";
+    let setting = "echo down | ALARM=$PWD/alarm LIMIT=600s";
     let read = "until smr-ls -q -u; do sleep 0.1; done; id=$(smr-ls -1 -u) && smr-recv $id && smr-receipt $id";
     let waiting = house.begin("alice", &format!("{setting} $ROOT/examples/{notice}"));
     for who in ["bob", "carol"] {
@@ -296,7 +298,7 @@ fn an_unread_notice_raises_the_alarm() {
     Said::from(waiting.wait_with_output().unwrap()).expect(0);
     assert_eq!(house.sh("alice", "cat alarms").text(), "");
 
-    let setting = setting.replace("60s", "0s");
+    let setting = setting.replace("600s", "0s");
     let alarmed = example(&mut house, "alice", &setting, notice).expect(1);
     assert_eq!(alarmed.text(), "");
     let raised = house.sh("alice", "cat alarms").text();

@@ -82,7 +82,7 @@ fn register(house: &mut House, who: &str) -> Said {
             who,
             "smr-register --server $SERVER --server-key $KEY --token \"$TOKEN\" --no-backup $WHO",
         );
-        if said.code != 75 || start.elapsed() > Duration::from_secs(30) {
+        if said.code != 75 || start.elapsed() > Duration::from_secs(60) {
             return said;
         }
     }

@@ -150,12 +150,10 @@ impl Crowd<'_> {
 #[test]
 fn floods_leave_nothing_behind() {
     smrd::enough_descriptors(2000);
-    let mut town = Town::with(
-        "listen = { address = ['127.0.0.1:0'], connections = 2000, per_peer = 2000 }\n\
-         session = { request = '1s' }\n\
+    let patient = "listen = { address = ['127.0.0.1:0'], connections = 2000, per_peer = 2000 }\n\
          rates = { handshakes = 1000000, logins = 1000000 }\n\
-         store = { reserve = '0B' }\n",
-    );
+         store = { reserve = '0B' }\n";
+    let mut town = Town::with(patient);
     let ana = person(&town.ca.card("ana"), "ana");
     let mut first = ana.enrol(&town);
     first.send(id(1), &vec![7; LARGE], &["ana"]);
@@ -165,6 +163,8 @@ fn floods_leave_nothing_behind() {
         .collect();
     let identity = town.identity();
     drop(first);
+    // Only now: the large one may take more than a second.
+    town.want(&format!("{patient}session = {{ request = '1s' }}\n"));
     assert!(town.stop());
     // What is left of one heap is what smrd keeps; of many it is what the C
     // library keeps for threads to come (smrd(8), LIMITS).
@@ -191,13 +191,15 @@ fn floods_leave_nothing_behind() {
     let memory = smrd.memory();
     for round in 3..=6 {
         crowd.flood(&smrd, descriptors, round);
-        assert!(honest(round) < Duration::from_secs(5));
+        assert!(honest(round) < Duration::from_secs(60));
     }
     let after = smrd.memory();
     println!("{memory} KiB after two floods, {after} KiB after six");
     assert!(after <= memory + SLACK, "{memory} KiB, {after} KiB");
-    let spools = std::fs::read_dir(town.path("deep/store/tmp")).unwrap();
-    assert_eq!(spools.count(), 0, "nothing is left of bodies that stopped");
+    until("nothing is left of bodies that stopped", || {
+        let spools = std::fs::read_dir(town.path("deep/store/tmp")).unwrap();
+        spools.count() == 0
+    });
     assert!(!smrd.log().contains("panic"), "{}", smrd.log());
     assert_eq!(smrd.stop(), Some(0));
     println!("fsck: {}", smrd::fsck(&town));

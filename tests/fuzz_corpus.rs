@@ -101,7 +101,7 @@ fn attack(name: &str, target: fn(&[u8]), seed: u64, time: Duration) -> u64 {
         .collect();
     let mut dice = ChaCha20Rng::seed_from_u64(seed);
     let (start, mut count) = (Instant::now(), 0);
-    while start.elapsed() < time {
+    while count == 0 || start.elapsed() < time {
         let bytes = mutated(&kept, &mut dice);
         if std::panic::catch_unwind(|| target(&bytes)).is_err() {
             let file = std::env::temp_dir().join(format!("smr-fuzz-{name}"));

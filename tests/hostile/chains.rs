@@ -2,12 +2,13 @@
 //! and answers in its place: nobody is moved, by whichever tool he came.
 
 use std::fs;
-use std::io::{Read, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::process::Command;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
 
 use rand_core::OsRng;
 use smr_channel::frame::{self, ASK_CHAIN, ASK_IDENTITY};
@@ -28,10 +29,22 @@ struct Impostor {
     thread: Option<JoinHandle<()>>,
 }
 
+/// Listens at smrd's port, once its last connection has let go of it.
+fn bound(address: &str) -> TcpListener {
+    let end = Instant::now() + Duration::from_secs(60);
+    loop {
+        match TcpListener::bind(address) {
+            Err(e) if e.kind() == ErrorKind::AddrInUse && Instant::now() < end => {}
+            listener => return listener.expect("smrd's port is free"),
+        }
+        thread::sleep(Duration::from_millis(20));
+    }
+}
+
 impl Impostor {
     /// Takes the place of the house's smrd, which has stopped.
     fn at(address: &str, keys: Arc<ServerKeys>) -> Impostor {
-        let listener = TcpListener::bind(address).expect("smrd's port is free");
+        let listener = bound(address);
         let says = Arc::new(Mutex::new(Some(Vec::new())));
         let asked = Arc::new(AtomicUsize::new(0));
         let (own, words, count) = (keys, says.clone(), asked.clone());

@@ -9,6 +9,7 @@ use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::thread;
+use std::time::{Duration, Instant};
 
 use crate::house::House;
 use crate::lies::proved;
@@ -23,15 +24,22 @@ pub(crate) fn send(house: &mut House, from: &str, to: &str, text: &str) -> Strin
         .text()
 }
 
-/// Returns the file of the message `id` in a folder of somebody's mailbox.
+/// Returns the file of the message `id` in a folder of somebody's mailbox; waits
+/// for it, for whoever sent the message is told before it has its names.
 pub(crate) fn file(house: &House, who: &str, folder: &str, id: &str) -> PathBuf {
     let dir = house.path("store/accounts").join(who).join(folder);
-    let places = ["new", "cur"].map(|place| fs::read_dir(dir.join(place)));
-    let files = places.into_iter().flatten().flatten();
-    let mut paths = files.map(|entry| entry.expect("folder reads").path());
-    paths
-        .find(|path| path.to_string_lossy().contains(id))
-        .expect("the message has a file")
+    let end = Instant::now() + Duration::from_secs(60);
+    loop {
+        let places = ["new", "cur"].map(|place| fs::read_dir(dir.join(place)));
+        let files = places.into_iter().flatten().flatten();
+        let mut paths = files.map(|entry| entry.expect("folder reads").path());
+        let path = paths.find(|path| path.to_string_lossy().contains(id));
+        if let Some(path) = path {
+            return path;
+        }
+        assert!(Instant::now() < end, "the message has no file");
+        thread::sleep(Duration::from_millis(20));
+    }
 }
 
 /// Sends two messages to bob whose files are of one size.
@@ -443,13 +451,15 @@ fn a_file_that_was_cut_or_grew_in_the_store_is_said_to_be_damaged() {
     let mut house = House::with(PEOPLE);
     for grown in [false, true] {
         let id = send(&mut house, "alice", "bob", "one");
-        let path = file(&house, "bob", "inbox", &id);
-        let mut bytes = fs::read(&path).unwrap();
-        match grown {
-            true => bytes.push(0),
-            false => bytes.truncate(bytes.len() / 2),
-        }
-        fs::write(&path, bytes).unwrap();
+        house.lie(|house| {
+            let path = file(house, "bob", "inbox", &id);
+            let mut bytes = fs::read(&path).unwrap();
+            match grown {
+                true => bytes.push(0),
+                false => bytes.truncate(bytes.len() / 2),
+            }
+            fs::write(&path, bytes).unwrap();
+        });
         let said = refused(&mut house, "bob", &format!("smr-recv {id}"), 65);
         assert!(said.contains("damaged in the store"), "{said}");
         // The rest of the mailbox is served as before.

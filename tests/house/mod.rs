@@ -12,6 +12,7 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::OnceLock;
+use std::time::Duration;
 
 /// Passphrase of everybody's key ring.
 const PASSPHRASE: &str = "correct horse";
@@ -317,6 +318,18 @@ impl House {
     /// Kills smrd without a word.
     pub(crate) fn kill(&mut self) {
         self.end_smrd("KILL");
+    }
+
+    /// Returns how long the processor has worked for smrd so far.
+    pub(crate) fn smrd_time(&self) -> Duration {
+        let pid = self.smrd.as_ref().expect("smrd runs").id();
+        let text = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
+        // utime and stime (proc_pid_stat(5)), after a name that may hold spaces.
+        let (_, rest) = text.rsplit_once(") ").unwrap();
+        let ticks = rest.split(' ').skip(11).take(2);
+        let ticks: u64 = ticks.map(|n| n.parse::<u64>().unwrap()).sum();
+        // Linux tells a hundred ticks a second, whatever it counts in itself.
+        Duration::from_millis(ticks * 10)
     }
 
     fn end_smrd(&mut self, signal: &str) -> Option<i32> {

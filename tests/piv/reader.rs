@@ -99,7 +99,7 @@ impl Reader {
     /// Puts a card in, and waits until pcscd has seen it; and before that,
     /// that the one before is gone: it would take them for one.
     pub(crate) fn insert(&self, applet: &Arc<Mutex<Applet>>) -> Inserted {
-        let end = Instant::now() + Duration::from_secs(20);
+        let end = Instant::now() + Duration::from_secs(60);
         while self.is_full() {
             assert!(
                 Instant::now() < end,
@@ -208,7 +208,7 @@ fn wait_until_seen(news: &Receiver<u8>) {
     let mut powered = false;
     let mut looked = 0;
     while looked < 2 {
-        let control = news.recv_timeout(Duration::from_secs(20));
+        let control = news.recv_timeout(Duration::from_secs(60));
         match control.expect("pcscd sees the card") {
             POWER_ON => powered = true,
             ASK_ATR if powered => looked += 1,

@@ -52,6 +52,18 @@ impl Smrd {
 
     /// The same, with more of an environment.
     pub(crate) fn start_with(town: &Town, environment: &[(&str, &str)]) -> Smrd {
+        loop {
+            // A client that looks for smrd while it is away may be given its
+            // port as his own, and another program, from its fork to its exec,
+            // may hold the store.
+            match Smrd::try_start(town, environment) {
+                Ok(smrd) => return smrd,
+                Err((code, said)) => assert_eq!(code, Some(75), "{said}"),
+            }
+        }
+    }
+
+    fn try_start(town: &Town, environment: &[(&str, &str)]) -> Result<Smrd, (Option<i32>, String)> {
         let log = town.path("log");
         let mut child = command(town)
             .envs(environment.iter().copied())
@@ -64,14 +76,16 @@ impl Smrd {
         let mut line = String::new();
         let out = child.stdout.take().unwrap();
         BufReader::new(out).read_line(&mut line).unwrap();
-        let address = line.split_whitespace().nth(1);
-        let address = address.unwrap_or_else(|| panic!("{}", fs::read_to_string(&log).unwrap()));
+        let Some(address) = line.split_whitespace().nth(1) else {
+            let code = child.wait().unwrap().code();
+            return Err((code, fs::read_to_string(&log).unwrap()));
+        };
         ADDRESS.get_or_init(|| address.parse().unwrap());
-        Smrd {
+        Ok(Smrd {
             child,
             log,
             reloads: 0,
-        }
+        })
     }
 
     pub(crate) fn address(&self) -> SocketAddr {
