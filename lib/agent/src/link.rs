@@ -372,13 +372,15 @@ mod tests {
 
     use super::*;
 
-    /// Reads a frame of 1,000 bytes that come one by one, after pauses.
+    static LONG: [u8; 60_000] = [7; 60_000];
+
+    /// Reads a frame of 60,000 bytes that come one by one, after pauses.
     fn dripped(patience: Duration, pause: Duration) -> Result<Vec<u8>, LinkError> {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let ours = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
         let (mut theirs, _) = listener.accept().unwrap();
         let server = thread::spawn(move || {
-            let frame = [&frame::header(&[7; 1000]).unwrap()[..], &[7; 1000]].concat();
+            let frame = [&frame::header(&LONG).unwrap()[..], &LONG].concat();
             // Until nobody reads any more.
             for byte in frame {
                 if theirs.write_all(&[byte]).is_err() {
@@ -394,9 +396,11 @@ mod tests {
 
     #[test]
     fn a_frame_has_its_time_and_no_byte_gives_it_more() {
+        // All of it would take five minutes: no reader is late enough to find
+        // it there.
         let cut = dripped(Duration::from_millis(50), Duration::from_millis(5));
         assert!(matches!(cut, Err(LinkError::Cut(_))));
         let whole = dripped(Duration::from_secs(600), Duration::ZERO);
-        assert_eq!(whole.unwrap(), [7; 1000]);
+        assert_eq!(whole.unwrap(), LONG);
     }
 }
