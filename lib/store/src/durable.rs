@@ -356,11 +356,15 @@ impl Disk {
     fn sync_file(&self, file: &File, path: &str) -> Result<(), DiskError> {
         // Without this a power cut may leave the name with half the content.
         let synced = self.times.time(|| fs::fsync(file));
-        synced.map_err(|errno| match errno {
-            // A full disk costs this file alone; whoever wrote it drops it.
+        synced.map_err(|errno| self.file_error(path, errno))
+    }
+
+    // A full disk costs a file alone that is not synced; whoever wrote it drops it.
+    fn file_error(&self, path: &str, errno: Errno) -> DiskError {
+        match errno {
             Errno::NOSPC | Errno::DQUOT => self.error("sync", path, errno),
             _ => self.sync_error(path, errno),
-        })
+        }
     }
 
     fn open_directory(&self, path: &str) -> Result<OwnedFd, DiskError> {
@@ -460,6 +464,50 @@ mod tests {
         assert_eq!(disk.change_error("link", "a", Errno::IO).class(), Class::Io);
         assert!(matches!(disk.write_file("b", b"1"), Err(DiskError::Failed)));
         assert!(matches!(disk.link("a", "c"), Err(DiskError::Failed)));
+    }
+
+    #[test]
+    fn a_full_disk_costs_a_file_and_not_the_store() {
+        let (_directory, disk) = disk();
+        let full = disk.file_error("a", Errno::NOSPC);
+        assert_eq!((full.class(), disk.has_failed()), (Class::Busy, false));
+        // Of a directory nobody can say what is lost.
+        let names = disk.sync_error("tmp", Errno::NOSPC);
+        assert_eq!((names.class(), disk.has_failed()), (Class::Io, true));
+        let disk = self::disk().1;
+        let lost = disk.file_error("a", Errno::IO);
+        assert_eq!((lost.class(), disk.has_failed()), (Class::Io, true));
+    }
+
+    #[test]
+    fn only_a_directory_is_a_store() {
+        let (directory, disk) = disk();
+        disk.write_file("a", b"1").unwrap();
+        let error = Disk::open(&directory.path().join("a")).map(drop);
+        assert_eq!(error.unwrap_err().class(), Class::Io);
+    }
+
+    #[test]
+    fn no_name_in_tmp_is_given_twice() {
+        let (_directory, disk) = disk();
+        assert_eq!(disk.fresh("record"), "tmp/record.1");
+        assert_eq!(disk.fresh("record"), "tmp/record.2");
+    }
+
+    #[test]
+    fn what_is_gone_is_removed_and_what_stays_is_told() {
+        let (directory, disk) = disk();
+        disk.write_file("tmp/a", b"1").unwrap();
+        for _ in 0..2 {
+            disk.remove("tmp/a").unwrap();
+        }
+        let error = disk.remove("tmp").unwrap_err();
+        assert_eq!((error.class(), disk.has_failed()), (Class::Io, false));
+        let tree = disk.fresh_directory().unwrap();
+        disk.write_file(&format!("{tree}/a"), b"1").unwrap();
+        disk.remove_tree(&tree).unwrap();
+        assert!(!directory.path().join(&tree).exists());
+        assert!(disk.remove_tree(&tree).is_err());
     }
 
     #[test]
