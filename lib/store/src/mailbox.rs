@@ -405,8 +405,7 @@ impl Mailbox {
         let index = guard.insert(index);
         let outcome = act(index);
         let more = index.len() - before.unwrap_or(0);
-        let grown = before.is_none() || more > 0;
-        let full = grown && self.memory.grew(&self.kept, before.is_none(), more);
+        let full = self.memory.grew(&self.kept, before.is_none(), more);
         drop(guard);
         if full {
             self.memory.make_room(&self.kept);
@@ -444,5 +443,93 @@ pub(crate) fn position(index: &Index, pick: Pick) -> Option<usize> {
         Pick::Number(number) => index.shown_with_number(number),
         Pick::Id(id) => index.shown_with_id(id, None),
         Pick::IdFrom(id, sender) => index.shown_with_id(id, Some(sender)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Mailbox, MailboxError, Pick, Slot};
+    use crate::deposit::Facts;
+    use crate::durable::{Content, Disk, DiskError};
+    use crate::layout::{Folder, Shelf};
+    use crate::store::Store;
+    use smr_name::{Class, MailboxName, MessageId};
+    use std::io::Read;
+    use std::sync::Arc;
+
+    /// Ana's inbox in a new store.
+    fn inbox() -> (tempfile::TempDir, Mailbox) {
+        let room = tempfile::tempdir().unwrap();
+        let ana: MailboxName = "ana".parse().unwrap();
+        let path = room.path().join("store");
+        let store = Store::create(&path).unwrap();
+        store.create_account(&ana, b"ana").unwrap();
+        let disk = Arc::new(Disk::open(&path).unwrap());
+        let (findings, memory) = (Arc::default(), Arc::default());
+        let inbox = Mailbox::new(&disk, &findings, &memory, &ana, Folder::Inbox);
+        (room, inbox)
+    }
+
+    fn place(inbox: &Mailbox, id: u8) -> Result<Slot, MailboxError> {
+        let facts = Facts {
+            id: MessageId::from_bytes([id; 16]),
+            sender: "rui".parse().unwrap(),
+            sha256: [id; 32],
+            cms: [1; 32],
+            time: 5,
+        };
+        inbox.place(5, &facts, &Content::Held(Arc::from(*b"hello")))
+    }
+
+    #[test]
+    fn nothing_is_acknowledged_after_what_was_given_up() {
+        let (_room, inbox) = inbox();
+        let [first, lost, after] = [1, 2, 3].map(|id| place(&inbox, id).unwrap());
+        inbox.settle(&first).unwrap();
+        inbox.settle(&after).unwrap();
+        inbox.give_up();
+        inbox.settled(&first).unwrap();
+        for slot in [lost, after] {
+            let error = inbox.settled(&slot).unwrap_err();
+            assert!(matches!(error, MailboxError::Disk(DiskError::Failed)));
+        }
+        assert!(place(&inbox, 4).is_err());
+        assert_eq!(inbox.list(0, 9).unwrap().count, 1);
+    }
+
+    #[test]
+    fn what_has_no_name_yet_is_read_where_it_is() {
+        let (_room, inbox) = inbox();
+        let (slot, first) = (place(&inbox, 1).unwrap(), Pick::Number(1));
+        inbox.settle(&slot).unwrap();
+        assert!(!inbox.is_named(first).unwrap());
+        let (_, _, mut opened) = inbox.open(first).unwrap();
+        let mut text = Vec::new();
+        opened.read_to_end(&mut text).unwrap();
+        assert_eq!(text, b"hello");
+        // Named, it is its file, which nobody has made here.
+        inbox.named(&slot).unwrap();
+        assert!(inbox.is_named(first).unwrap());
+        let error = inbox.open(first).map(drop).unwrap_err();
+        assert_eq!(error.class(), Class::Missing);
+        // What is not here has nothing to wait for.
+        assert!(inbox.is_named(Pick::Number(2)).unwrap());
+    }
+
+    #[test]
+    fn each_shelf_is_synced() {
+        let (room, inbox) = inbox();
+        let syncs = || {
+            let times = inbox.disk.times.read();
+            times.buckets.iter().map(|(_, count)| count).sum::<u64>()
+        };
+        for (shelf, name) in [(Shelf::New, "new"), (Shelf::Cur, "cur")] {
+            let before = syncs();
+            inbox.sync(shelf).unwrap();
+            assert_eq!(syncs(), before + 1);
+            let path = room.path().join("store/accounts/ana/inbox").join(name);
+            std::fs::remove_dir(path).unwrap();
+            assert!(inbox.sync(shelf).is_err());
+        }
     }
 }

@@ -323,6 +323,29 @@ fn states_rise_and_survive_a_restart() {
 }
 
 #[test]
+fn what_lies_in_a_folder_is_told_at_a_glance() {
+    let room = room();
+    let store = store_of(room.path(), &["ana", "eva", "rui"]);
+    for (number, sender, size) in [(1, "rui", 100), (2, "eva", 3), (3, "rui", 20)] {
+        deposit(&store, number, sender, &["ana"], size).unwrap();
+    }
+    let ana = name("ana");
+    store.mark_read(&ana, id(2)).unwrap();
+    assert_eq!(
+        store.states(&ana, Folder::Inbox).unwrap(),
+        [State::New, State::Read, State::New]
+    );
+    let by = |sender| {
+        let usage = store.usage_by(&ana, Folder::Inbox, &name(sender)).unwrap();
+        (usage.count, usage.bytes)
+    };
+    assert_eq!(
+        (by("rui"), by("eva"), by("ana")),
+        ((2, 120), (1, 3), (0, 0))
+    );
+}
+
+#[test]
 fn threads_mark_while_others_deposit_and_read() {
     let room = room();
     let store = store_of(room.path(), &["ana", "rui"]);

@@ -79,3 +79,22 @@ fn forgotten_folders_are_what_they_were() {
     assert_eq!(all(&again), before);
     assert_eq!(again.in_memory(), 2 * PEOPLE.len() * EACH as usize);
 }
+
+#[test]
+fn what_is_in_memory_is_counted_once() {
+    let room = tempfile::tempdir().unwrap();
+    let store = store_of(room.path(), &["ana", "rui"]);
+    for number in 1..=3 {
+        deposit(&store, number, "rui", &["ana"], 100).unwrap();
+        // In her inbox, and in his sent folder.
+        assert_eq!(store.in_memory() as u64, 2 * number);
+    }
+    checked(&store, "ana", Folder::Inbox);
+    assert_eq!(store.in_memory(), 6);
+    drop(store);
+    let store = Store::open(room.path()).unwrap();
+    for _ in 0..2 {
+        checked(&store, "ana", Folder::Inbox);
+        assert_eq!(store.in_memory(), 3);
+    }
+}
