@@ -267,6 +267,7 @@ fn contained_crls(bytes: &[u8]) -> Result<Vec<Crl>, MaterialError> {
 #[cfg(test)]
 mod tests {
     use super::{Class, Material, Person, TrustStore};
+    use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
 
     fn person(realm: &str, country: &str, serial: Option<&str>, subject: &str) -> Person {
         Person {
@@ -284,6 +285,17 @@ mod tests {
         assert_eq!(old, person("pt", "PT", Some("BI1"), "CN=RUI SILVA,OU=2025"));
         let plain = person("pt", "PT", None, "CN=RUI SILVA");
         assert_eq!(plain, person("pt", "", None, "CN=RUI SILVA"));
+    }
+
+    #[test]
+    fn whoever_is_counted_by_person_finds_the_renewed_card() {
+        let old = person("pt", "PT", Some("BI1"), "CN=RUI SILVA,OU=2020");
+        let new = person("pt", "PT", Some("BI1"), "CN=RUI SILVA,OU=2025");
+        let eva = person("pt", "PT", Some("BI2"), "CN=EVA SILVA");
+        let counted =
+            |person: &Person| BuildHasherDefault::<DefaultHasher>::default().hash_one(person);
+        assert_eq!(counted(&old), counted(&new));
+        assert_ne!(counted(&old), counted(&eva));
     }
 
     #[test]
