@@ -341,6 +341,14 @@ mod tests {
     }
 
     #[test]
+    fn other_files_are_read_no_further_than_their_first_line() {
+        let (keys, _) = pair();
+        let other = BufReader::new(Failing(b"hello\n"));
+        let error = unseal(other, &keys).err().unwrap();
+        assert!(matches!(error, EnvelopeError::Damaged), "{error}");
+    }
+
+    #[test]
     fn a_header_of_many_stanzas_is_read_in_linear_time() {
         let (keys, _) = pair();
         let file = with(&"-> x\n\n".repeat(300_000));
