@@ -420,8 +420,9 @@ fn errno_of(error: &std::io::Error) -> Errno {
 mod tests {
     use super::{Disk, DiskError};
     use crate::group::DirSync;
-    use rustix::io::Errno;
+    use rustix::io::{Errno, FdFlags, fcntl_getfd};
     use smr_name::Class;
+    use std::os::fd::AsFd;
     use std::sync::Arc;
 
     fn disk() -> (tempfile::TempDir, Arc<Disk>) {
@@ -485,6 +486,16 @@ mod tests {
         disk.write_file("a", b"1").unwrap();
         let error = Disk::open(&directory.path().join("a")).map(drop);
         assert_eq!(error.unwrap_err().class(), Class::Io);
+    }
+
+    #[test]
+    fn no_child_inherits_what_is_open() {
+        let (_directory, disk) = disk();
+        let file = disk.create_file("a").unwrap();
+        let lock = disk.lock_file("lock").unwrap();
+        for open in [file.as_fd(), lock.as_fd(), disk.root().as_fd()] {
+            assert!(fcntl_getfd(open).unwrap().contains(FdFlags::CLOEXEC));
+        }
     }
 
     #[test]
