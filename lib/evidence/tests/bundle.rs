@@ -189,18 +189,17 @@ fn altered_contents_are_bad() {
         BundleError::Message(_)
     ));
     change("message.eml", "Contract 42", "Contract 43", "message.eml: ");
-    change(
-        "bundle.txt",
-        "message 00",
-        "message 10",
-        "message.eml has another id",
-    );
-    change(
-        "bundle.txt",
-        "sender ana",
-        "sender eva",
-        "message.eml is from someone else",
-    );
+    for (from, to, why) in [
+        ("message 00", "message 10", "message.eml has another id"),
+        (
+            "sender ana",
+            "sender eva",
+            "message.eml is from someone else",
+        ),
+    ] {
+        let error = change("bundle.txt", from, to, why);
+        assert!(matches!(error, BundleError::Mismatch(_)), "{error}");
+    }
     change("postmarks/1.txt", "number 1", "number 2", "postmarks/1.txt");
     change("identity.txt", "name repo", "name ripo", "postmarks/1.txt");
 }
