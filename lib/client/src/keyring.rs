@@ -418,9 +418,8 @@ pub(crate) mod tests {
             .unwrap();
         assert!(matches!(error, KeyRingError::Damaged(_)));
 
-        let error = KeyRing::load(Path::new("/nonexistent/x"), "")
-            .err()
-            .unwrap();
+        let dir = tempfile::tempdir().unwrap();
+        let error = KeyRing::load(&dir.path().join("x"), "").err().unwrap();
         assert_eq!(error.class(), Class::Config);
     }
 

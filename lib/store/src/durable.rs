@@ -449,9 +449,12 @@ mod tests {
         let (directory, disk) = disk();
         std::os::unix::fs::symlink("/etc", directory.path().join("out")).unwrap();
         assert!(disk.sync_directory("out").is_err());
-        std::os::unix::fs::symlink("/nonexistent", directory.path().join("file")).unwrap();
+        let elsewhere = tempfile::tempdir().unwrap();
+        let target = elsewhere.path().join("file");
+        std::os::unix::fs::symlink(&target, directory.path().join("file")).unwrap();
         assert!(disk.write_file("file", b"1").is_err());
         assert!(disk.lock_file("file").is_err());
+        assert!(!target.exists());
     }
 
     #[test]
