@@ -188,7 +188,7 @@ fn landlocked(bounds: &Bounds) -> Result<(RulesetStatus, LandlockStatus), Rulese
 mod tests {
     use super::{Bounds, around};
     use crate::config::Config;
-    use std::path::{Path, PathBuf};
+    use std::path::Path;
 
     #[test]
     fn a_file_may_be_replaced_and_so_needs_its_folder() {
@@ -201,16 +201,19 @@ mod tests {
 
     #[test]
     fn only_the_store_may_be_written() {
-        let text = "name='r'\n[store]\npath='/s'\n[enrol]\npolicy='/l/allow'\n\
-                    [trust]\nanchors=['/a']\nintermediates=['/i']\ncrls=['/c']\n";
-        let config = Config::parse(text, Path::new("/etc/smr/smrd.toml"), None).unwrap();
-        let found = [Path::new("/a/one.pem")];
-        let bounds = Bounds::of(&config, found.into_iter());
-        assert_eq!(bounds.write, [PathBuf::from("/s")]);
-        let read: Vec<_> = bounds.read.iter().filter_map(|p| p.to_str()).collect();
-        assert_eq!(
-            read,
-            ["/a", "/a/one.pem", "/c", "/etc/smr", "/i", "/l/allow"]
+        // A folder of ours, in which nothing of this is there.
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        let text = format!(
+            "name='r'\n[store]\npath='{0}/s'\n[enrol]\npolicy='{0}/l/allow'\n\
+             [trust]\nanchors=['{0}/a']\nintermediates=['{0}/i']\ncrls=['{0}/c']\n",
+            folder.path().display()
         );
+        let config = Config::parse(&text, &at("etc/smrd.toml"), None).unwrap();
+        let found = at("a/one.pem");
+        let bounds = Bounds::of(&config, [&*found].into_iter());
+        assert_eq!(bounds.write, [at("s")]);
+        let read = ["a", "a/one.pem", "c", "etc", "i", "l/allow"];
+        assert_eq!(bounds.read, read.map(at));
     }
 }
