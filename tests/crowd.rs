@@ -29,8 +29,9 @@ use town::people::{Person, person};
 
 /// Who knocks at a time.
 const AT_ONCE: usize = 8;
-/// How long an honest client may take, from its connection to its postmark.
-const PATIENCE: Duration = Duration::from_secs(60);
+/// How long half of the honest visits may take, from the connection to the
+/// postmark: a machine may stop for as long, but not each time.
+const PATIENCE: Duration = Duration::from_secs(5);
 /// Memory that smrd may gain for each session, in bytes, and besides, in KiB.
 const COST: u64 = 2048;
 const SLACK: u64 = 4096;
@@ -145,14 +146,16 @@ fn a_crowd_that_stays_costs_little_and_keeps_nobody_out() {
         // All are there at once; the silent ones have ten seconds.
         visits.push(visit(1));
         let (full, used) = (smrd.descriptors(), smrd.memory());
-        let longest = visits.iter().max().copied().unwrap_or_default();
+        visits.sort();
+        let middle = visits[visits.len() / 2];
+        let longest = visits.last().copied().unwrap_or_default();
         println!(
             "{count} came in {took:.1?}; {} honest visits amid them, the longest {longest:.1?}, alone {alone:.1?}",
             visits.len()
         );
         let each = used.saturating_sub(memory) * 1024 / sessions;
         println!("memory: {memory} KiB before, {used} KiB amid, {each} bytes for each session");
-        assert!(longest < PATIENCE, "{longest:?}");
+        assert!(middle < PATIENCE, "{visits:?}");
         assert!(full as u64 >= sessions, "{full} descriptors");
         let most = memory + SLACK + sessions * COST / 1024;
         assert!(used <= most, "{used} KiB, at most {most}");

@@ -189,10 +189,17 @@ fn floods_leave_nothing_behind() {
         crowd.flood(&smrd, descriptors, round);
     }
     let memory = smrd.memory();
-    for round in 3..=6 {
+    let visits = (3..=6).map(|round| {
         crowd.flood(&smrd, descriptors, round);
-        assert!(honest(round) < Duration::from_secs(60));
-    }
+        honest(round)
+    });
+    let mut visits: Vec<_> = visits.collect();
+    // Half of them: a machine may stop for as long, but not each time.
+    visits.sort();
+    assert!(
+        visits[visits.len() / 2] < Duration::from_secs(5),
+        "{visits:?}"
+    );
     let after = smrd.memory();
     println!("{memory} KiB after two floods, {after} KiB after six");
     assert!(after <= memory + SLACK, "{memory} KiB, {after} KiB");

@@ -161,10 +161,10 @@ fn search(pid: u32, needles: &[Needle]) -> Found {
     }
 }
 
-/// The same, until it finds nothing, or for a minute: who has answered may not
+/// The same, until it finds nothing, or for a moment: who has answered may not
 /// have wiped yet what he took to answer.
 fn last_search(pid: u32, needles: &[Needle]) -> Found {
-    let end = Instant::now() + Duration::from_secs(60);
+    let end = Instant::now() + Duration::from_secs(10);
     loop {
         let found = search(pid, needles);
         if found.names.is_empty() || Instant::now() >= end {
@@ -376,7 +376,7 @@ fn an_agent_on_an_old_kernel_holds_secrets_until_it_is_locked_or_logged_out() {
     for command in ["--lock", "--logout"] {
         let _residents = residents(&house, &classic);
         let stray = |n: &&String| !n.contains("rw-p") || n.contains("[heap]");
-        let end = Instant::now() + Duration::from_secs(60);
+        let end = Instant::now() + Duration::from_secs(10);
         let before = loop {
             let found = search(agent.pid, &needles);
             if !found.names.iter().any(|n| stray(&n)) || Instant::now() >= end {

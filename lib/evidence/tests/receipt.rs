@@ -299,7 +299,7 @@ fn the_card_is_demanded_where_it_was_asked_for() {
 fn receipts_older_than_their_message_do_not_count() {
     let scene = Scene::new();
     let (original, _) = scene.message(1, ReceiptWanted::Read, b"x");
-    // from when it was signed: a second may have begun since
+    // Since then a second may have begun.
     let sent = original.signed.signing_time();
     let given = |time| {
         let receipt = receipt::write(&original, &address("ana"), None, &scene.ana, time).unwrap();

@@ -319,6 +319,6 @@ mod tests {
         let twice = Crl::from_der(&list(many().chain([FIRST]))).unwrap_err();
         assert!(twice.to_string().contains("twice"), "{twice}");
         // Each compared with each other would take minutes.
-        assert!(start.elapsed() < Duration::from_secs(150));
+        assert!(start.elapsed() < Duration::from_secs(60));
     }
 }

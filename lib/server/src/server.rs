@@ -23,8 +23,8 @@ use crate::metrics::{Counter, Exporter, Teller};
 
 /// Time that running requests have to finish when smrd stops.
 const GRACE: Duration = Duration::from_secs(2);
-/// Time that workers have to notice that their connections were cut: what has
-/// none of it left is a disk, or a machine, that is very slow.
+/// Time that workers have to notice that their connections were cut; only a very
+/// slow disk or machine needs more than a moment.
 const LAST: Duration = Duration::from_secs(20);
 
 /// Says why smrd does not run.

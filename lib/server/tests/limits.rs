@@ -147,6 +147,13 @@ fn a_flood_of_handshakes_from_one_peer_keeps_no_other_out() {
     println!("{answered} answered, {closed} closed; honest visits {visits:.0?}");
     let most = 60 + regained(begin, 60) + 1;
     assert!(answered <= most, "{answered}");
+    // Half of them: a machine may stop for as long, but not each time.
+    let mut visits = visits;
+    visits.sort();
+    assert!(
+        visits[visits.len() / 2] < Duration::from_secs(2),
+        "{visits:?}"
+    );
     assert!(town.log().contains("too many handshakes of this peer"));
 }
 
@@ -386,8 +393,8 @@ fn deposits_leave_the_reserve_of_the_disk_and_receipts_use_it() {
     assert!(matches!(given, Reply::Postmarks { .. }), "{given:?}");
 }
 
-/// Waits until smrd no longer stands it that a client goes on so.
-fn until_closed(mut stream: &TcpStream, mut go_on: impl FnMut() -> bool) {
+/// Tells how long smrd stands it that a client goes on so.
+fn until_closed(mut stream: &TcpStream, mut go_on: impl FnMut() -> bool) -> Duration {
     let begin = Instant::now();
     stream.set_nonblocking(true).unwrap();
     loop {
@@ -396,7 +403,7 @@ fn until_closed(mut stream: &TcpStream, mut go_on: impl FnMut() -> bool) {
             Err(error) => error.kind() == std::io::ErrorKind::WouldBlock,
         };
         if !open || !go_on() {
-            return;
+            return begin.elapsed();
         }
         assert!(begin.elapsed() < LONG, "for ever");
         thread::sleep(Duration::from_millis(50));
@@ -422,11 +429,12 @@ fn a_body_that_comes_in_drops_is_cut_off() {
         // Whole frames, of a byte each: each read is quick, and all are slow.
         let session = &mut client.session;
         let mut sending = client.stream.try_clone().unwrap();
-        until_closed(&client.stream, || {
+        let time = until_closed(&client.stream, || {
             let frame = session.send_body(b"x").unwrap();
             let length = u16::try_from(frame.len()).unwrap().to_be_bytes();
             sending.write_all(&[&length[..], &frame].concat()).is_ok()
         });
+        assert!(time < Duration::from_secs(25), "{time:?}");
     }
     works(&mut honest, 200, "ana");
     spools_are_gone(&town);
